@@ -1,0 +1,1 @@
+"""The nouns: wire shapes, no I/O, no behaviour beyond their own meaning."""

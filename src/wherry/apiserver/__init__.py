@@ -1,0 +1,1 @@
+"""One door: authenticate, authorize, admit, store, tell."""

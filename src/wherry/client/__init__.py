@@ -1,0 +1,1 @@
+"""What client-go is: verbs over a transport, informers, events."""

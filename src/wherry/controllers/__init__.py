@@ -1,0 +1,1 @@
+"""One file per controller: what it owns, a pure plan, a thin loop."""

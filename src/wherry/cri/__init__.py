@@ -1,0 +1,1 @@
+"""Sandboxes and containers in CRI's words; the kernel calls themselves are the launcher's."""

@@ -1,0 +1,1 @@
+"""OCI images at rest and on the wire."""

@@ -1,0 +1,1 @@
+"""Make this machine match its pods."""

@@ -1,0 +1,1 @@
+"""What controller-runtime is: a queue of keys and the loop that takes them."""

@@ -1,0 +1,1 @@
+"""Pods without a node, one at a time."""

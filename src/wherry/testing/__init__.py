@@ -1,0 +1,1 @@
+"""Public: what our tests use is what users get."""
