@@ -1,0 +1,52 @@
+"""Who is asking: authentication.k8s.io UserInfo, once authenticated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wherry.api.types import Obj
+
+MASTERS = "system:masters"
+AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS_NAME = "system:anonymous"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated name with its groups; `extra` as the wire has it (key -> values)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def to_user_info(self) -> Obj:
+        """The `UserInfo` of TokenReview, SelfSubjectReview and admission reviews."""
+        info: Obj = {"username": self.name}
+        if self.uid:
+            info["uid"] = self.uid
+        if self.groups:
+            info["groups"] = list(self.groups)
+        if self.extra:
+            info["extra"] = {key: list(values) for key, values in self.extra.items()}
+        return info
+
+    def with_group(self, group: str) -> User:
+        """The same user, also in `group`."""
+        return self if group in self.groups else User(self.name, (*self.groups, group), self.uid, self.extra)
+
+
+ANONYMOUS = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
+
+
+def service_account_user(namespace: str, name: str, uid: str = "", extra: Mapping[str, tuple[str, ...]] = {}) -> User:  # noqa: B006
+    """The user a service account's token stands for, with the groups Kubernetes gives it."""
+    return User(
+        f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}",
+        ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED),
+        uid,
+        extra,
+    )

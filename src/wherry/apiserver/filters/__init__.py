@@ -1,0 +1,1 @@
+"""What every request passes before its verb: one filter per file."""

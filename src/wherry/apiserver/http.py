@@ -1,0 +1,77 @@
+"""Request and answer of the plain core: `async handle(request: Request) -> Answer`.
+
+No sockets here: `edge.py` makes requests of HTTP, `in_process.py` of plain calls. A `Response` carries the object as
+stored and, where somebody encoded it before, its bytes; whoever needs bytes asks `encoded()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from wherry.api.types import Obj
+from wherry.apiserver.auth.user import User
+
+JSON = "application/json"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. Header names are lower case; `query` has the first value of each parameter, `query_string` all of them."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    query_string: str = ""
+    draft: Any = None
+    """A body that is already decoded and private to this request (in-process callers)."""
+    user: User | None = None
+    """Set by the authentication filter, or by an in-process caller, who is trusted."""
+    certificate_user: User | None = None
+    """Whom a verified client certificate names (CN, O)."""
+    in_process: bool = False
+    """Answers are wanted as stored objects, never as bytes."""
+    warnings: list[str] = field(default_factory=list)
+    """Texts of `Warning: 299` headers collected on the way."""
+    upgrade: Any = None
+    """The edge's connection, for handlers that take it over (exec, attach, port-forward)."""
+
+
+@dataclass(slots=True)
+class Response:
+    """A whole answer: `obj` as stored and immutable, `data` its encoding when known."""
+
+    status: int = 200
+    obj: Any = None
+    data: bytes | None = None
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer without an end in sight. In process each item is a watch event (dict), else bytes to be sent at once."""
+
+    items: AsyncGenerator[Any, None]
+    status: int = 200
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Takeover: TypeAlias = Callable[[Any], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Hijack:
+    """The connection itself is handed to `run`, which owns it until it returns (exec, attach, port-forward)."""
+
+    run: Takeover
+
+
+Answer: TypeAlias = Response | Stream | Hijack
+Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
+
+__all__ = ["JSON", "Answer", "Handler", "Hijack", "Obj", "Request", "Response", "Stream", "Takeover"]
