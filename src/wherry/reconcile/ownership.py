@@ -1,0 +1,128 @@
+"""Who controls whom: the controllerRef, and how objects that match a selector are adopted or released.
+
+An object has at most one owner with `controller: true`; that owner alone manages it. A selector only says what an owner
+may adopt. Deciding is pure (`claim`); `perform_claims` writes, through the API, what was decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from wherry.api.errors import is_not_found
+from wherry.api.types import GVR, Obj
+from wherry.client.rest import Client
+
+
+class Matcher(Protocol):
+    """A label selector."""
+
+    def matches(self, labels: dict[str, str]) -> bool: ...
+
+
+def controller_ref(owner: Obj, *, block: bool = True) -> Obj:
+    """The ownerReference with which `owner` controls what it creates."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": block,
+    }
+
+
+def controller_of(obj: Obj) -> Obj | None:
+    """The ownerReference of the object's controller."""
+    for ref in obj["metadata"].get("ownerReferences") or ():
+        if ref.get("controller"):
+            return ref  # type: ignore[no-any-return]
+    return None
+
+
+def controller_uid(obj: Obj) -> str:
+    """The uid of the object's controller, "" for orphans: what informers index by."""
+    ref = controller_of(obj)
+    return ref["uid"] if ref is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What belongs to an owner, what it should take, what it should let go."""
+
+    owned: list[Obj]
+    adopt: list[Obj]
+    release: list[Obj]
+
+
+def claim(owner: Obj, selector: Matcher, candidates: Iterable[Obj]) -> Claims:
+    """Sort `candidates` of the owner's namespace.
+
+    Owned and matching: kept. Owned, no longer matching: released. Orphaned and matching: adopted, unless it or the
+    owner is being deleted. Controlled by another: left alone.
+    """
+    uid = owner["metadata"]["uid"]
+    deleting = "deletionTimestamp" in owner["metadata"]
+    claims = Claims([], [], [])
+    for obj in candidates:
+        metadata = obj["metadata"]
+        holder = controller_uid(obj)
+        matches = selector.matches(metadata.get("labels") or {})
+        if holder == uid:
+            if matches or deleting:
+                claims.owned.append(obj)
+            else:
+                claims.release.append(obj)
+        elif not holder and matches and not deleting and "deletionTimestamp" not in metadata:
+            claims.adopt.append(obj)
+    return claims
+
+
+def adoption_patch(owner: Obj, obj: Obj) -> Obj:
+    """A strategic merge patch; the uid in it makes it fail if the object was replaced by another of that name."""
+    return {"metadata": {"uid": obj["metadata"]["uid"], "ownerReferences": [controller_ref(owner)]}}
+
+
+def release_patch(owner: Obj, obj: Obj) -> Obj:
+    """A strategic merge patch that takes exactly our reference out of the list."""
+    gone = {"$patch": "delete", "uid": owner["metadata"]["uid"]}
+    return {"metadata": {"uid": obj["metadata"]["uid"], "ownerReferences": [gone]}}
+
+
+async def perform_claims(client: Client, owner_gvr: GVR, owner: Obj, gvr: GVR, claims: Claims) -> list[Obj]:
+    """Write adoptions and releases; returns everything the owner now controls.
+
+    Adoption asks the API first whether the owner still lives: an informer that lags must not let a deleted owner
+    take children that nobody would then collect.
+    """
+    owned = list(claims.owned)
+    for obj in claims.release:
+        await _patch_if_there(client, gvr, obj, release_patch(owner, obj))
+    if claims.adopt and await _still_lives(client, owner_gvr, owner):
+        for obj in claims.adopt:
+            adopted = await _patch_if_there(client, gvr, obj, adoption_patch(owner, obj))
+            if adopted is not None:
+                owned.append(adopted)
+    return owned
+
+
+async def _still_lives(client: Client, gvr: GVR, owner: Obj) -> bool:
+    metadata = owner["metadata"]
+    try:
+        live = (await client.get(gvr, metadata["name"], metadata.get("namespace")))["metadata"]
+    except Exception as error:
+        if is_not_found(error):
+            return False
+        raise
+    return bool(live["uid"] == metadata["uid"]) and "deletionTimestamp" not in live
+
+
+async def _patch_if_there(client: Client, gvr: GVR, obj: Obj, patch: Obj) -> Obj | None:
+    metadata = obj["metadata"]
+    try:
+        return await client.patch(gvr, metadata["name"], patch, metadata.get("namespace"), type="strategic")
+    except Exception as error:
+        if is_not_found(error):
+            return None
+        raise
