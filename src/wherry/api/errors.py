@@ -117,15 +117,11 @@ def path_not_found() -> StatusError:
 
 
 def method_not_allowed(method: str = "") -> StatusError:
-    return StatusError(
-        405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-    )
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def not_acceptable(accepted: Iterable[str]) -> StatusError:
-    return StatusError(
-        406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}"
-    )
+    return StatusError(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}")
 
 
 def already_exists(resource: str, name: str, group: str = "") -> StatusError:
