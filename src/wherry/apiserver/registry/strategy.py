@@ -67,6 +67,8 @@ class Strategy:
     """PUT without metadata.resourceVersion overwrites."""
     has_status: ClassVar[bool | None] = None
     """None: as the catalogue says (there is a status subresource)."""
+    returns_deleted: ClassVar[bool] = False
+    """DELETE answers with the object as it was instead of a Status."""
     has_generation: ClassVar[bool | None] = None
     """Whether metadata.generation counts changes of the spec; None: whenever the kind has a spec and a status subresource."""
 
@@ -157,8 +159,11 @@ class Strategy:
         """Seconds between the deletion timestamp and the end (pods); None: gone at once. `options` is DeleteOptions."""
         return None
 
-    def default_orphan(self, obj: Obj) -> bool:
-        """Whether dependants are orphaned when nobody says otherwise."""
+    def prepare_delete(self, obj: Obj, ctx: Context) -> None:
+        """Called on the draft that first gets a deletionTimestamp and stays for now (a Namespace turns Terminating)."""
+
+    def held(self, obj: Obj) -> bool:
+        """Whether something beside metadata.finalizers keeps a deleted object (spec.finalizers of a Namespace)."""
         return False
 
     # -- after the write stood
