@@ -1,7 +1,8 @@
 """Verbs over a transport: get, list, create, update, patch, delete, watch of any resource.
 
-Knows paths, query parameters and media types; knows no kind. It never retries: who calls knows whether a retry is right.
-What comes back is shared with others (in process it is the stored object itself) and must not be changed.
+Knows paths, query parameters and media types; knows no kind. It never retries: the caller knows whether
+a retry is right. What comes back is shared with others (in process it is the stored object itself) and must not be
+changed.
 Every verb raises `StatusError` for what the server refuses and `ConnectionError` when there is no answer.
 """
 
@@ -63,7 +64,7 @@ class Client:
         subresource: str | None = None,
         name: str | None = None,
     ) -> Obj:
-        """POST; `name` and `subresource` name what it is posted to (`pods/NAME/binding`, `serviceaccounts/NAME/token`)."""
+        """POST; `name` and `subresource` say to what (`pods/NAME/binding`, `serviceaccounts/NAME/token`)."""
         namespace = namespace or obj.get("metadata", {}).get("namespace")
         return await self.transport.request("POST", gvr.path(namespace, name, subresource), body=obj)
 

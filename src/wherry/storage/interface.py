@@ -28,7 +28,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One revision of the log: `previous` is None for ADDED; for DELETED `entry` is the last state, at the delete's revision."""
+    """One revision of the log: `previous` is None for ADDED; for DELETED `entry` is the last state, at the revision
+    of the delete."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     entry: Entry
@@ -40,7 +41,8 @@ class Change:
 
 
 class Watch(Protocol):
-    """Changes under a prefix, in revision order, none missing. A reader too slow for the bound ends with `Overrun`."""
+    """Changes under a prefix, in revision order, none missing. A reader too slow for the bound ends with `Overrun`;
+    `close()` of the watch or of the storage ends the iteration."""
 
     def __aiter__(self) -> AsyncIterator[Change]: ...
 
@@ -57,7 +59,7 @@ class Storage(Protocol):
 
     @property
     def compacted(self) -> int:
-        """The newest revision that can no longer be read or watched from."""
+        """The oldest revision that can still be listed or watched from; older ones raise `Compacted` (as in etcd)."""
         ...
 
     async def start(self) -> None: ...
@@ -75,7 +77,8 @@ class Storage(Protocol):
         ...
 
     def changed_at(self, prefix: str) -> int:
-        """The revision of the newest change under a resource's prefix: as long as it stands, so does any encoded LIST."""
+        """The revision of the newest change under the prefix of a resource or of one namespace in it, 0 for none: as
+        long as it stands, so does any encoded LIST."""
         ...
 
     async def create(self, key: str, value: Obj) -> Entry:
@@ -96,5 +99,6 @@ class Storage(Protocol):
         ...
 
     async def compact(self, revision: int) -> None:
-        """Forget history up to `revision`; current objects stay. Raises FutureRevision."""
+        """Forget history before `revision`; `compacted` is then at least that, current objects stay.
+        Raises FutureRevision."""
         ...
