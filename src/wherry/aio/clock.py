@@ -1,6 +1,6 @@
 """The one source of time. No component reads the real clock or sleeps by itself: it is given a `Clock`.
 
-Two times, never mixed: `time()` is the wall (Unix seconds, what goes into timestamps), `monotonic()` measures durations.
+Two times, never mixed: `time()` is the wall (Unix seconds, for timestamps), `monotonic()` measures durations.
 Under `aio.virtual.VirtualLoop` both derive from the loop's own time, so that an hour passes in milliseconds.
 """
 

@@ -1,7 +1,7 @@
 """An event loop whose time jumps: when nothing is ready it moves on to the next timer instead of waiting.
 
-Leans on `BaseEventLoop._run_once` calling `selector.select(timeout)` and on `time()` being overridable; `tests/unit/aio`
-pins that for every Python we run on.
+Leans on `BaseEventLoop._run_once` calling `selector.select(timeout)` and on `time()` being overridable;
+`tests/unit/aio` pins that for every Python we run on.
 """
 
 from __future__ import annotations

@@ -1,0 +1,126 @@
+"""`wherry up [PATH…]`: start the system, build what PATH says, apply it, and wait until it serves.
+
+Run again it changes only what changed: images by their content, objects by a three-way patch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from wherry.aio.clock import RealClock
+from wherry.api.errors import StatusError
+from wherry.api.scheme import Scheme
+from wherry.cli import starting, status
+from wherry.cli.apply import Applied, apply, in_order, title
+from wherry.cli.building import build_all, with_built
+from wherry.cli.connect import connect
+from wherry.cli.progress import Progress
+from wherry.cli.session import USAGE, Failed, fail, system_options
+from wherry.cli.sources.bundle import Bundle, SourceError
+from wherry.cli.sources.folder import load
+from wherry.cli.waiting import Unready, wait_ready
+from wherry.client.rest import Client
+from wherry.cluster.options import KUBERNETES_VERSIONS, TIERS, Options
+from wherry.cluster.paths import State
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("-n", "--namespace", default="default", show_default=True, help="For objects that name none.")
+@click.option("-p", "--profile", "profiles", multiple=True, help="A profile of skaffold.yaml; may be repeated.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until everything is ready.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait.")
+@click.option("--kubernetes-version", type=click.Choice(KUBERNETES_VERSIONS), help="Which API to serve.")
+@click.option("--tier", type=click.Choice(TIERS), help="How pods are isolated; `wherry doctor` explains.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port of the API server. [default: 6443, else the next free]"
+)
+@click.option("--pod-cidr", help="Addresses of pods. [default: 10.244.0.0/16]")
+@click.option("--service-cidr", help="Addresses of Services. [default: 10.96.0.0/16]")
+@system_options
+def command(
+    state: State,
+    name: str,
+    paths: tuple[Path, ...],
+    namespace: str,
+    profiles: tuple[str, ...],
+    wait: bool,
+    timeout: float,
+    **chosen: str | int | None,
+) -> None:
+    """Start the system and bring up what PATH describes: a folder of YAML, a kustomization.yaml or a skaffold.yaml.
+
+    Exit code 0: ready, 1: something failed, 2: usage.
+    """
+    try:
+        bundle = Bundle()
+        for path in paths:
+            bundle += load(path, profiles)
+    except SourceError as error:
+        fail(str(error), USAGE)
+    before = Options.load(state.config) or Options(name=name)
+    options = starting.settle(state, before.with_(**chosen))
+    with Progress(RealClock().monotonic, terminal=sys.stdout.isatty()) as progress:
+        _start(state, options, progress)
+        if paths:
+            asyncio.run(_bring_up(state, options, bundle, namespace, progress, timeout if wait else None))
+    _farewell(state, options)
+
+
+def _start(state: State, options: Options, progress: Progress) -> None:
+    progress.update("system", "looking")
+    started = starting.start(state, options, lambda text: progress.update("system", text))
+    file = starting.write_kubeconfig(state, options)
+    how = "API ready" if started else "runs already"
+    progress.update("system", f"{how} at {options.server}, context {options.context} in {file}", "done")
+
+
+async def _bring_up(
+    state: State, options: Options, bundle: Bundle, namespace: str, progress: Progress, timeout: float | None
+) -> None:
+    """Build, apply, wait. Raises Failed with every reason."""
+    scheme = Scheme.load(options.kubernetes_version)
+    built = await build_all(state, options, bundle.artifacts, progress)
+    async with connect(state, options) as client:
+        applied = await _apply_all(
+            client, scheme, with_built(bundle.objects, built), bundle.namespace or namespace, progress
+        )
+        if timeout is None:
+            return
+        try:
+            await wait_ready(client, applied, progress, timeout, RealClock())
+        except Unready as error:
+            raise Failed(str(error)) from None
+
+
+async def _apply_all(
+    client: Client, scheme: Scheme, objects: Sequence[dict[str, object]], namespace: str, progress: Progress
+) -> list[Applied]:
+    applied: list[Applied] = []
+    refused: list[str] = []
+    for obj in in_order(objects):
+        try:
+            result = await apply(client, scheme, obj, namespace)
+        except StatusError as error:
+            resource = scheme.by_kind(str(obj.get("apiVersion")), str(obj.get("kind")))
+            where = title(resource, obj) if resource else str(obj.get("kind"))
+            progress.update(where, error.message, "failed")
+            refused.append(f"{where}: {error.message}")
+            continue
+        applied.append(result)
+        mark = "unchanged" if result.outcome == "unchanged" else "done"
+        progress.update(result.title, result.outcome, mark)
+    if refused:
+        raise Failed("the API refused " + "\n  ".join(refused))
+    return applied
+
+
+def _farewell(state: State, options: Options) -> None:
+    """Where to look now."""
+    for service, url in status.urls(state, options).items():
+        click.echo(f"  {click.style(url, bold=True)}  {service}")

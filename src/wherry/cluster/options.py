@@ -1,0 +1,119 @@
+"""Every option of a system, its default and the reason; written to the state directory at the first start.
+
+What is chosen at the first start (address ranges, Kubernetes version) cannot change while the state lives: addresses are
+in stored objects. `Options.load` therefore prefers what is written.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import socket
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+KUBERNETES_VERSIONS = tuple(f"1.{minor}" for minor in range(25, 38))
+TIERS = ("ns-root", "ns-user", "proc")
+
+
+class OptionError(ValueError):
+    """An option has a value that cannot work; the text names the option, the value and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One system's options."""
+
+    name: str = "default"
+    kubernetes_version: str = "1.36"  # the release the reference facts were recorded from
+    port: int = 6443  # kubeadm's port; the next free one is taken when it is not free at the first start
+    address: str = "127.0.0.1"
+    pod_cidr: str = "10.244.0.0/16"  # kubeadm and kind users know these ranges
+    service_cidr: str = "10.96.0.0/16"
+    service_domain: str = "cluster.local"
+    tier: str = ""  # empty: the best that works here
+    node: str = ""  # empty: the host name
+    node_port_address: str = "0.0.0.0"  # Kubernetes opens node ports on every address of the node
+    hpa_sync_seconds: float = 1.0  # Kubernetes' 15 s is for thousands of objects; here a metric is a second old
+
+    @property
+    def context(self) -> str:
+        """Name of the kubeconfig context, cluster and user."""
+        return "wherry" if self.name == "default" else f"wherry-{self.name}"
+
+    @property
+    def node_name(self) -> str:
+        return self.node or node_name_of(socket.gethostname())
+
+    @property
+    def api_service_ip(self) -> str:
+        """The first address of the service range: Service default/kubernetes."""
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    @property
+    def dns_service_ip(self) -> str:
+        return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    @property
+    def pod_gateway(self) -> str:
+        """The node's own address in the pod range."""
+        return str(ipaddress.ip_network(self.pod_cidr)[1])
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.address}:{self.port}"
+
+    def check(self) -> Options:
+        """Itself, or OptionError."""
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", self.name):
+            raise OptionError(f"--name {self.name!r}: use lower-case letters, digits and '-', at most 42 characters")
+        if self.kubernetes_version not in KUBERNETES_VERSIONS:
+            raise OptionError(
+                f"--kubernetes-version {self.kubernetes_version!r}: choose one of {', '.join(KUBERNETES_VERSIONS)}"
+            )
+        if self.tier and self.tier not in TIERS:
+            raise OptionError(f"--tier {self.tier!r}: choose one of {', '.join(TIERS)}")
+        if not 0 < self.port < 65536:
+            raise OptionError(f"--port {self.port}: must be between 1 and 65535, inclusive")
+        for option, value in (("--pod-cidr", self.pod_cidr), ("--service-cidr", self.service_cidr)):
+            try:
+                network = ipaddress.ip_network(value)
+            except ValueError as error:
+                raise OptionError(f"{option} {value!r}: {error}") from None
+            if network.version != 4 or not 12 <= network.prefixlen <= 24:
+                raise OptionError(f"{option} {value!r}: must be an IPv4 range between /12 and /24")
+        if ipaddress.ip_network(self.pod_cidr).overlaps(ipaddress.ip_network(self.service_cidr)):
+            raise OptionError(
+                f"--pod-cidr {self.pod_cidr} overlaps --service-cidr {self.service_cidr}: choose two ranges"
+            )
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> Options | None:
+        """What an earlier start wrote; None when there was none."""
+        try:
+            written: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in written.items() if key in known})
+
+    def save(self, path: Path) -> None:
+        """Write atomically: a reader sees the old options or the new ones."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        os.replace(draft, path)
+
+    def with_(self, **changes: Any) -> Options:
+        """A copy with every change that is not None."""
+        return replace(self, **{key: value for key, value in changes.items() if value is not None}).check()
+
+
+def node_name_of(hostname: str) -> str:
+    """A DNS-1123 subdomain from a host name, as kubelet takes it: lower case; `wherry` when nothing is left."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", hostname.lower()).strip("-.")[:63].rstrip("-.")
+    return name or "wherry"

@@ -1,0 +1,79 @@
+"""Where everything of one system lies."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def default_state_directory(name: str) -> Path:
+    """`$XDG_STATE_HOME/wherry/NAME`; for root `/var/lib/wherry/NAME`, so that sudo with or without -H finds the same."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/wherry") / name
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "wherry" / name
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state directory of one system, mode 0700."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files; nothing in it is worth keeping."""
+        return self.root / "run"
+
+    @property
+    def pki(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "storage.db"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def pods(self) -> Path:
+        return self.root / "pods"
+
+    @property
+    def pod_logs(self) -> Path:
+        return self.root / "logs" / "pods"
+
+    @property
+    def volumes(self) -> Path:
+        """Directories of PersistentVolumes of class `standard`."""
+        return self.root / "volumes"
+
+    @property
+    def launcher_socket(self) -> Path:
+        return self.run / "launcher.sock"
+
+    @property
+    def netd_socket(self) -> Path:
+        return self.run / "netd.sock"
+
+    def kubelet_socket(self, node: str) -> Path:
+        return self.run / f"kubelet-{node}.sock"
+
+    def log(self, role: str) -> Path:
+        return self.root / "logs" / f"{role}.log"
+
+    def pid_file(self, role: str) -> Path:
+        return self.run / f"{role}.json"
+
+    def prepare(self) -> None:
+        """Make the directories, only for their owner."""
+        for directory in (self.root, self.run, self.pki, self.images, self.pods, self.pod_logs, self.volumes):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root.chmod(0o700)

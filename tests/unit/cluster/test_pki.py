@@ -1,0 +1,65 @@
+import ssl
+import stat
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from wherry.aio.clock import ManualClock
+from wherry.cluster.options import Options
+from wherry.cluster.pki import LEAF_DAYS, Pki, ensure
+
+DAY = 86400
+
+
+def certificate(pki, name):
+    return x509.load_pem_x509_certificate(pki.certificate(name).read_bytes())
+
+
+def test_files_are_for_their_owner_only_and_made_once(tmp_path):
+    pki, clock = Pki(tmp_path / "pki"), ManualClock()
+    ensure(pki, Options(), clock)
+    before = {file.name: file.read_bytes() for file in pki.directory.iterdir()}
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in pki.directory.iterdir())
+    ensure(pki, Options(), clock)
+    assert {file.name: file.read_bytes() for file in pki.directory.iterdir()} == before
+
+
+def test_the_server_certificate_names_every_way_to_the_api(tmp_path):
+    pki = Pki(tmp_path)
+    ensure(pki, Options(), ManualClock())
+    names = certificate(pki, "apiserver").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"localhost", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"} <= set(
+        names.get_values_for_type(x509.DNSName)
+    )
+    assert {"127.0.0.1", "10.96.0.1"} <= {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
+
+
+def test_the_administrator_is_in_system_masters(tmp_path):
+    pki = Pki(tmp_path)
+    ensure(pki, Options(), ManualClock())
+    subject = certificate(pki, "admin").subject
+    assert subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "kubernetes-admin"
+    assert subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == "system:masters"
+
+
+def test_a_leaf_is_renewed_before_it_ends_and_when_a_name_is_missing(tmp_path):
+    pki, clock = Pki(tmp_path), ManualClock()
+    ensure(pki, Options(), clock)
+    first, authority = certificate(pki, "admin"), pki.ca.read_bytes()
+    server = certificate(pki, "apiserver")
+    ensure(pki, Options(service_cidr="10.43.0.0/16"), clock)
+    assert certificate(pki, "apiserver").serial_number != server.serial_number
+    assert certificate(pki, "admin") == first
+    clock.advance((LEAF_DAYS - 20) * DAY)
+    ensure(pki, Options(), clock)
+    assert certificate(pki, "admin").not_valid_after_utc > first.not_valid_after_utc
+    assert pki.ca.read_bytes() == authority
+
+
+def test_openssl_accepts_what_we_sign(tmp_path):
+    pki = Pki(tmp_path)
+    ensure(pki, Options(), ManualClock())
+    context = ssl.create_default_context(cafile=str(pki.ca))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    for name in ("apiserver", "admin", "node-agent"):
+        context.load_cert_chain(pki.certificate(name), pki.key(name))

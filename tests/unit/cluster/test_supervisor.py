@@ -1,0 +1,100 @@
+"""The supervisor with real child processes: it waits for them, never for time."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from wherry.cluster import processes
+
+# One supervisor over one role that records each of its starts in a file and then sleeps.
+PROGRAM = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from wherry.cluster.supervisor import Role, Supervisor
+    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    child = "import os,sys,time;fd=os.environ.get('LISTEN_FD','');open(sys.argv[1],'w').write(fd);time.sleep(1000)"
+    role = Role("child", [sys.executable, "-c", child, str(folder / "started")], folder / "child.json",
+                folder / "child.log", ("127.0.0.1", port) if port else None)
+    Supervisor([role]).run()
+""")
+
+
+class Running:
+    def __init__(self, folder, port=0):
+        self.folder = folder
+        os.mkfifo(folder / "started")
+        self.port = port
+        self.process = self.launch()
+
+    def launch(self):
+        return subprocess.Popen([sys.executable, "-c", PROGRAM, str(self.folder), str(self.port)], stderr=subprocess.PIPE)
+
+    def started(self):
+        """Wait until the child says that it started; what it said."""
+        return (self.folder / "started").read_text()
+
+    def child(self):
+        return processes.running(self.folder / "child.json")
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def running(tmp_path):
+    found = Running(tmp_path)
+    found.started()
+    yield found
+    if found.process.poll() is None:
+        found.end()
+
+
+def test_a_killed_process_is_started_again(running):
+    first = running.child()
+    first.signal(signal.SIGKILL)
+    running.started()
+    second = running.child()
+    assert second is not None
+    assert second.pid != first.pid
+
+
+def test_stopping_ends_the_process_and_its_pid_file(running, tmp_path):
+    child = running.child()
+    running.end()
+    assert not child.alive()
+    assert not (tmp_path / "child.json").exists()
+
+
+def test_a_new_supervisor_takes_over_what_a_killed_one_left(running):
+    child = running.child()
+    running.process.kill()
+    running.process.wait()
+    running.process.stderr.close()
+    assert child.alive()
+    running.process = running.launch()
+    assert b"took over process" in running.process.stderr.readline()
+    assert running.child() == child
+    child.signal(signal.SIGKILL)
+    running.started()
+    assert running.child().pid != child.pid
+
+
+def test_clients_wait_instead_of_being_refused_while_the_process_starts_again(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = Running(tmp_path, port)
+    try:
+        assert running.started().isdigit()
+        running.child().signal(signal.SIGKILL)
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        running.started()
+    finally:
+        running.end()
