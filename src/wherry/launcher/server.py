@@ -1,0 +1,82 @@
+"""The inner process: pid 1 of the node's pid namespace, in its network; answers everybody on the launcher's socket.
+
+It makes nothing happen by itself: every change is an operation somebody asked for or the end of a pod. When it ends the
+kernel ends every pod, because their pid namespaces lie inside its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import struct
+
+from wherry.launcher import protocol
+from wherry.launcher.connection import Connection
+from wherry.launcher.loop import READ, Loop
+from wherry.launcher.node_ops import NodeOperations
+from wherry.launcher.options import Options
+from wherry.launcher.protocol import Message
+from wherry.launcher.requests import Operation, Request, dispatch
+
+CONNECTIONS_MAX = 256  # agent, control plane, netd, builders and doctors; each is one descriptor
+
+
+class Server:
+    """Accepts connections on `listener` and hands requests to the operations."""
+
+    def __init__(self, options: Options, listener: socket.socket, loop: Loop) -> None:
+        self._options = options
+        self._listener = listener
+        self._loop = loop
+        self._connections: set[Connection] = set()
+        self._subscribers: set[Connection] = set()
+        self._operations: dict[str, Operation] = {
+            "ping": lambda request: request.answer({"pid": os.getpid(), "tier": options.tier}),
+            "events.subscribe": self._subscribe,
+            **NodeOperations().operations(),
+        }
+
+    def serve(self) -> None:
+        """Until the outer process ends us."""
+        self._listener.setblocking(False)
+        self._loop.watch(self._listener.fileno(), READ, self._accept)
+        gc.collect()
+        gc.freeze()  # forks then share what is there now instead of copying it when the collector touches it
+        self._loop.run()
+
+    def publish(self, event: dict[str, object]) -> None:
+        """Push an event to everyone who subscribed."""
+        for connection in list(self._subscribers):
+            connection.send({"event": event})
+
+    def _accept(self, _: int) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:  # the caller has gone again, or too many files are open: it will try again
+            return
+        if len(self._connections) >= CONNECTIONS_MAX or not _is_ours(sock):
+            sock.close()
+            return
+        self._connections.add(Connection(self._loop, sock, self._message, self._gone))
+
+    def _message(self, connection: Connection, message: Message, fds: list[int]) -> None:
+        if "op" not in message:
+            protocol.close_fds(fds)
+            return
+        dispatch(self._operations, Request(connection, message, fds))
+
+    def _gone(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._subscribers.discard(connection)
+
+    def _subscribe(self, request: Request) -> None:
+        self._subscribers.add(request.connection)
+        request.answer()
+
+
+def _is_ours(sock: socket.socket) -> bool:
+    """Only our own user, who is user 0 in here; the socket's mode says so already, this says it again."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid == os.geteuid()
