@@ -16,8 +16,6 @@ StorageError
 
 from __future__ import annotations
 
-# ruff: noqa: N818 - the names are what the interface promises to raise
-
 
 class StorageError(Exception):
     """Any failure of storage."""

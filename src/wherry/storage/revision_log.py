@@ -1,8 +1,8 @@
 """The rules of revisions, pure: current state, the window of recent changes, state as of an older revision.
 
 No I/O, no clock, no tasks. A write has two halves: `plan_*` checks it against the newest state and gives it its
-revision, `apply` makes it true once it is durable. At most one planned write per key may be open at a time (the caller's
-duty), so a write that fails leaves nothing to undo; its revision is then a gap, never used again.
+revision, `apply` makes it true once it is durable. At most one planned write per key may be open at a time (the
+caller's duty), so a write that fails leaves nothing to undo; its revision is then a gap, never used again.
 
 Always true: `apply` sees rising revisions; the window holds every change newer than `compacted`.
 """
