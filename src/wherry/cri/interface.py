@@ -65,6 +65,9 @@ class SandboxConfig:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
     labels: Mapping[str, str] = field(default_factory=dict)
+    memory_volumes: Mapping[Path, int | None] = field(default_factory=dict)
+    """Existing directories over which the sandbox mounts a tmpfs (emptyDir with medium Memory) before any container, with
+    the size limit in bytes: a `Mount` of that directory then shows the tmpfs, shared by the sandbox's containers only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,10 @@ class SandboxStatus:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A bind mount: `source` on the machine, `target` in the container; the source exists."""
+    """A bind mount: `source` on the machine, `target` in the container; the source exists.
+
+    `propagation` is Kubernetes' mountPropagation: `private` (None), `HostToContainer`; `Bidirectional` is refused.
+    """
 
     source: Path
     target: str
@@ -228,6 +234,21 @@ class RuntimeService(Protocol):
 
     async def dial(self, sandbox_id: str, port: int, host: str = "127.0.0.1") -> socket.socket:
         """A non-blocking TCP socket connected from inside the sandbox's network (port-forward, probes)."""
+        ...
+
+    async def container_upper(self, container_id: str) -> Path:
+        """The container's writable layer on the machine, in overlayfs' format (whiteouts are character devices 0:0, opaque
+        directories carry the extended attribute user.overlay.opaque=y); there until the container is removed. The image
+        builder makes a layer of it once the container has ended. Raises RuntimeFailure(ContainerNotFound)."""
+        ...
+
+    async def archive_upper(self, container_id: str) -> int:
+        """The writable layer as an OCI layer tar (whiteouts as `.wh.` files, owners as the container sees them, sorted by
+        path): the reading end of a pipe, the caller's. Also reads what only the container's own users may read."""
+        ...
+
+    async def remove_tree(self, path: Path) -> None:
+        """Remove a directory that containers wrote into, whatever users they were; nothing there is no error."""
         ...
 
     async def reopen_container_log(self, container_id: str) -> None: ...

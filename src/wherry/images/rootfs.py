@@ -10,6 +10,9 @@ from pathlib import Path
 class RootFS:
     """Unpacked layers, topmost first (the order of overlayfs' lowerdir), below a container's own writable layer.
 
+    Layers are in overlayfs' format for mounts with `userxattr`, in both tiers: a deleted path is a character device 0:0
+    (any user may make it), a directory that hides those below it has the extended attribute `user.overlay.opaque` = `y`.
+
     With `host` the machine's own file system lies below them all (`wherry.dev/host`), masked as runtime.md says.
     """
 
