@@ -1,8 +1,8 @@
 """What differs between kinds: the hooks `registry.generic` calls around every write.
 
 One stateless `Strategy` per resource, shared by all requests. The base class is right for a kind nobody wrote a strategy
-for. Order of a create: default -> prepare_create -> [generic metadata] -> validate -> admission's say -> storage; of an
-update: default -> prepare_update -> [generic metadata] -> validate + validate_update -> storage.
+for. Order of a create: default -> name, uid, creationTimestamp -> admission -> prepare_create -> validate -> storage; of an
+update: default -> admission -> metadata kept -> prepare_update -> validate + validate_update -> storage.
 Hooks never wait: what they need to know of other objects they read from `Context.read`, which is memory.
 """
 
@@ -69,6 +69,8 @@ class Strategy:
     """None: as the catalogue says (there is a status subresource)."""
     returns_deleted: ClassVar[bool] = False
     """DELETE answers with the object as it was instead of a Status."""
+    default_orphan: ClassVar[bool] = False
+    """Dependants are orphaned when nobody says otherwise (Jobs of batch/v1, for compatibility)."""
     has_generation: ClassVar[bool | None] = None
     """Whether metadata.generation counts changes of the spec; None: whenever the kind has a spec and a status subresource."""
 

@@ -1,0 +1,201 @@
+"""What the caller wants to read (Accept) and what it sent (Content-Type), and the encodings themselves.
+
+JSON is written by msgspec, YAML the way Kubernetes' server writes it: keys sorted, strings that could be read as something
+else in double quotes. Protobuf is not spoken: a request body in it is refused with 415, and of an Accept list the first
+type we can write is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import yaml
+
+from wherry.api.errors import StatusError, not_acceptable, unsupported_media_type
+from wherry.api.types import Obj
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+TEXT = "text/plain; charset=utf-8"
+ACCEPTED = (JSON, YAML, PROTOBUF)
+"""As Kubernetes lists them in its 406 and 415; protobuf is in the list and not spoken yet."""
+STREAMS = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
+_TRANSFORMS = frozenset({TABLE, PARTIAL, PARTIAL_LIST})
+_TRANSFORM_VERSIONS = frozenset({"v1", "v1beta1"})
+_BROWSERS = ("curl", "Wget", "Mozilla/5.0")
+
+encode_json = msgspec.json.Encoder().encode
+_format_json = msgspec.json.format
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """How an answer is to be written. `as_kind` is "" for the object itself."""
+
+    media: str = JSON
+    as_kind: str = ""
+    as_version: str = "v1"
+    pretty: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """The stored bytes will do."""
+        return self.media == JSON and not self.as_kind and not self.pretty
+
+
+PLAIN = Representation()
+PRETTY = Representation(pretty=True)
+
+
+def negotiate(headers: Mapping[str, str], query: Mapping[str, str], stream: bool = False) -> Representation:
+    """The first type of Accept, by quality, that can be written. Raises 406."""
+    accept = headers.get("accept", "")
+    pretty = wants_pretty(headers, query)
+    if accept in ("", "*/*", JSON):
+        return PRETTY if pretty else PLAIN
+    chosen = _choose(accept, stream)
+    if isinstance(chosen, StatusError):
+        raise chosen
+    return Representation(chosen.media, chosen.as_kind, chosen.as_version, True) if pretty else chosen
+
+
+def wants_pretty(headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+    """Asked for by `?pretty`, or a person is reading."""
+    if "pretty" in query:
+        return query["pretty"].lower() not in ("false", "0")
+    return headers.get("user-agent", "").startswith(_BROWSERS)
+
+
+def for_error(headers: Mapping[str, str], query: Mapping[str, str]) -> Representation:
+    """The representation of a Status: as asked for, JSON when that cannot be told."""
+    try:
+        wanted = negotiate(headers, query)
+    except StatusError:
+        return PLAIN
+    return Representation(wanted.media, pretty=wanted.pretty)
+
+
+@lru_cache(maxsize=512)  # clients send a handful of different headers
+def _choose(accept: str, stream: bool) -> Representation | StatusError:
+    known = False
+    for media, parameters in _by_quality(accept):
+        if media == "*/*":
+            return PLAIN
+        if media not in ACCEPTED:
+            continue
+        known = True
+        if media == PROTOBUF:
+            continue
+        as_kind = parameters.get("as", "")
+        if as_kind:
+            version, group = parameters.get("v", ""), parameters.get("g", "")
+            if as_kind not in _TRANSFORMS or version not in _TRANSFORM_VERSIONS or group != "meta.k8s.io":
+                continue
+            return Representation(media, as_kind, version)
+        return Representation(media)
+    if known:
+        return not_acceptable(ACCEPTED)
+    listed = ", ".join((*ACCEPTED, *STREAMS) if stream else ACCEPTED)
+    return StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {listed}", {})
+
+
+def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:
+    clauses: list[tuple[float, str, dict[str, str]]] = []
+    for clause in accept.split(","):
+        media, *rest = (part.strip() for part in clause.split(";"))
+        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+        try:
+            quality = float(parameters.get("q", "1"))
+        except ValueError:
+            quality = 1.0
+        clauses.append((quality, media.lower(), parameters))
+    clauses.sort(key=lambda each: -each[0])
+    return [(media, parameters) for _, media, parameters in clauses]
+
+
+# -- writing
+
+
+def encode(obj: Any, representation: Representation) -> bytes:
+    """An object in the representation's media type (its transform is the caller's business)."""
+    if representation.media == YAML:
+        return to_yaml(obj)
+    data: bytes = encode_json(obj)
+    return _format_json(data, indent=2) if representation.pretty else data + b"\n"
+
+
+def rewrite(data: bytes, obj: Any, representation: Representation) -> bytes:
+    """As `encode`, where the plain JSON is at hand."""
+    if representation.media == YAML:
+        return to_yaml(obj)
+    return _format_json(data, indent=2) if representation.pretty else data + b"\n"
+
+
+class _Dumper(yaml.CSafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Double quotes where a plain scalar would be read as a number, a boolean, a time or nothing."""
+    if "\n" in text:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    plain = dumper.resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"  # type: ignore[no-untyped-call]
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain and text else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def to_yaml(obj: Any) -> bytes:
+    text = yaml.dump(obj, Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True)
+    return text.encode()
+
+
+# -- reading
+
+
+def content_media(headers: Mapping[str, str]) -> str:
+    """The media type of the request body; JSON when nothing is said."""
+    value = headers.get("content-type", "")
+    return value.split(";", 1)[0].strip().lower() or JSON
+
+
+def refuse_media(media: str) -> StatusError:
+    """415 for a body we cannot read."""
+    if media == PROTOBUF:
+        return StatusError(
+            415,
+            "UnsupportedMediaType",
+            "request bodies in protobuf are not supported yet: send application/json or application/yaml",
+        )
+    return unsupported_media_type(media, ACCEPTED)
+
+
+def decode_yaml(body: bytes) -> Any:
+    """One YAML document. Raises 400."""
+    try:
+        return yaml.load(body, Loader=_Loader)  # noqa: S506 (a safe loader, without its dates)
+    except yaml.YAMLError as error:
+        raise StatusError(400, "BadRequest", f"error converting YAML to JSON: {_yaml_text(error)}") from None
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.1 as JSON has it: no dates, no binary."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _yaml_text(error: yaml.YAMLError) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"yaml: line {mark.line + 1}: {problem}" if mark is not None else f"yaml: {error}"
