@@ -1,0 +1,94 @@
+"""Security contexts of pods and containers."""
+
+from __future__ import annotations
+
+import re
+
+from wherry.api.errors import Cause
+from wherry.api.types import Obj
+from wherry.apiserver.registry.validation import field as f
+
+_ID_RANGE = "must be between 0 and 2147483647, inclusive"
+_PROFILE_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
+_SYSCTL = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*\Z")
+_SYSCTL_TEXT = (
+    "must have at most 253 characters and match regex "
+    "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+)
+
+
+def _id(value: int | None, path: str) -> list[Cause]:
+    return [] if value is None or 0 <= value <= 2147483647 else [f.invalid(path, value, _ID_RANGE)]
+
+
+def pod_security_context(spec: Obj, path: str) -> list[Cause]:
+    """`path` is that of the pod spec: the host namespaces live beside securityContext."""
+    context = f.as_dict(spec.get("securityContext"))
+    at = f"{path}.securityContext"
+    causes: list[Cause] = []
+    for key in ("fsGroup", "runAsUser", "runAsGroup"):
+        causes += _id(context.get(key), f"{at}.{key}")
+    for i, group in enumerate(f.as_list(context.get("supplementalGroups"))):
+        causes += _id(group, f"{at}.supplementalGroups[{i}]")
+    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
+        detail = "ShareProcessNamespace and HostPID cannot both be enabled"
+        causes.append(f.invalid(f"{at}.shareProcessNamespace", True, detail))
+    causes += _sysctls(f.as_list(context.get("sysctls")), f"{at}.sysctls")
+    causes += f.one_of(context.get("fsGroupChangePolicy"), f"{at}.fsGroupChangePolicy", ("Always", "OnRootMismatch"))
+    causes += f.one_of(context.get("supplementalGroupsPolicy"), f"{at}.supplementalGroupsPolicy", ("Merge", "Strict"))
+    causes += _profile(context.get("seccompProfile"), f"{at}.seccompProfile", "seccomp")
+    if spec.get("hostUsers") is False:
+        causes += [
+            f.forbidden(f"{path}.{key}", "when `hostUsers` is false")
+            for key in ("hostNetwork", "hostPID", "hostIPC")
+            if spec.get(key)
+        ]
+    return causes
+
+
+def _sysctls(listed: list[Obj], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for i, sysctl in enumerate(listed):
+        name = sysctl.get("name") or ""
+        at = f"{path}[{i}].name"
+        if not name:
+            causes.append(f.required(at))
+        elif len(name) > 253 or not _SYSCTL.match(name):
+            causes.append(f.invalid(at, name, _SYSCTL_TEXT))
+        elif name in seen:
+            causes.append(f.duplicate(at, name))
+        seen.add(name)
+    return causes
+
+
+def _profile(profile: Obj | None, path: str, what: str) -> list[Cause]:
+    if profile is None:
+        return []
+    kind, local = profile.get("type") or "", profile.get("localhostProfile")
+    if not kind:
+        return [f.required(f"{path}.type", f"type is required when {what}Profile is set")]
+    causes = f.one_of(kind, f"{path}.type", _PROFILE_TYPES)
+    if kind == "Localhost" and not local:
+        causes.append(f.required(f"{path}.localhostProfile", f"must be set when {what} type is Localhost"))
+    elif kind != "Localhost" and local is not None:
+        detail = f"can only be set when {what} type is Localhost"
+        causes.append(f.invalid(f"{path}.localhostProfile", local, detail))
+    return causes
+
+
+def container_security_context(context: Obj | None, path: str) -> list[Cause]:
+    if context is None:
+        return []
+    causes = _id(context.get("runAsUser"), f"{path}.runAsUser") + _id(context.get("runAsGroup"), f"{path}.runAsGroup")
+    causes += f.one_of(context.get("procMount"), f"{path}.procMount", ("Default", "Unmasked"))
+    causes += _profile(context.get("seccompProfile"), f"{path}.seccompProfile", "seccomp")
+    if context.get("allowPrivilegeEscalation") is False:
+        added = f.as_list(f.as_dict(context.get("capabilities")).get("add"))
+        if context.get("privileged"):
+            detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+            causes.append(f.invalid(path, context, detail))
+        if "CAP_SYS_ADMIN" in added or "SYS_ADMIN" in added:
+            detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
+            causes.append(f.invalid(path, context, detail))
+    return causes

@@ -1,0 +1,97 @@
+"""Label selectors, node selectors and the rule that a workload's selector picks its own template."""
+
+from __future__ import annotations
+
+from wherry.api import names
+from wherry.api.errors import Cause
+from wherry.api.types import Obj
+from wherry.apiserver.registry.validation import field as f
+
+BAD_OPERATOR = "not a valid selector operator"
+NEEDS_VALUES = "must be specified when `operator` is 'In' or 'NotIn'"
+NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+MISMATCH = "`selector` does not match template `labels`"
+
+
+def label_selector(selector: Obj | None, path: str) -> list[Cause]:
+    """metav1.LabelSelector; None is fine."""
+    if selector is None:
+        return []
+    causes = f.labels(selector.get("matchLabels"), f"{path}.matchLabels")
+    for i, expression in enumerate(f.as_list(selector.get("matchExpressions"))):
+        causes += _requirement(expression, f"{path}.matchExpressions[{i}]")
+    return causes
+
+
+def _requirement(expression: Obj, path: str) -> list[Cause]:
+    operator = expression.get("operator", "")
+    values = f.as_list(expression.get("values"))
+    causes: list[Cause] = []
+    if operator in ("In", "NotIn"):
+        if not values:
+            causes.append(f.required(f"{path}.values", NEEDS_VALUES))
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            causes.append(f.forbidden(f"{path}.values", NO_VALUES))
+    else:
+        causes.append(f.invalid(f"{path}.operator", operator, BAD_OPERATOR))
+    key = expression.get("key", "")
+    causes += f.qualified(key, f"{path}.key")
+    for i, value in enumerate(values):
+        causes += f.each_invalid(f"{path}.values[{i}]", value, names.label_value(value))
+    return causes
+
+
+def node_selector_term(term: Obj, path: str) -> list[Cause]:
+    """One term of a node affinity: expressions on labels and on fields."""
+    causes: list[Cause] = []
+    for i, expression in enumerate(f.as_list(term.get("matchExpressions"))):
+        causes += _node_requirement(expression, f"{path}.matchExpressions[{i}]")
+    for i, expression in enumerate(f.as_list(term.get("matchFields"))):
+        causes += _field_requirement(expression, f"{path}.matchFields[{i}]")
+    return causes
+
+
+def node_selector(selector: Obj, path: str) -> list[Cause]:
+    terms = f.as_list(selector.get("nodeSelectorTerms"))
+    if not terms:
+        return [f.required(f"{path}.nodeSelectorTerms", "must have at least one node selector term")]
+    return [
+        cause for i, term in enumerate(terms) for cause in node_selector_term(term, f"{path}.nodeSelectorTerms[{i}]")
+    ]
+
+
+def _node_requirement(expression: Obj, path: str) -> list[Cause]:
+    operator = expression.get("operator", "")
+    values = f.as_list(expression.get("values"))
+    causes: list[Cause] = []
+    if operator in ("In", "NotIn"):
+        if not values:
+            causes.append(f.required(f"{path}.values", NEEDS_VALUES))
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            causes.append(f.forbidden(f"{path}.values", NO_VALUES))
+    elif operator in ("Gt", "Lt"):
+        if len(values) != 1:
+            causes.append(f.required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'"))
+    else:
+        causes.append(f.invalid(f"{path}.operator", operator, BAD_OPERATOR))
+    return causes + f.qualified(expression.get("key", ""), f"{path}.key")
+
+
+def _field_requirement(expression: Obj, path: str) -> list[Cause]:
+    operator = expression.get("operator", "")
+    values = f.as_list(expression.get("values"))
+    causes: list[Cause] = []
+    if operator not in ("In", "NotIn"):
+        causes.append(f.invalid(f"{path}.operator", operator, BAD_OPERATOR))
+    elif len(values) != 1:
+        causes.append(
+            f.required(f"{path}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector")
+        )
+    key = expression.get("key", "")
+    if key != "metadata.name":
+        return [*causes, f.invalid(f"{path}.key", key, "not a valid field selector key")]
+    for i, value in enumerate(values):
+        causes += f.each_invalid(f"{path}.values[{i}]", value, names.dns1123_subdomain(value))
+    return causes
