@@ -133,7 +133,8 @@ class Strategy:
         """What is wrong with a name, in Kubernetes' words; a DNS-1123 subdomain by default. `prefix`: a generateName."""
         from wherry.api import names
 
-        return names.dns1123_subdomain(name, prefix=prefix)
+        # A generateName may end with a dash: what follows it is a letter or a digit.
+        return names.is_dns1123_subdomain(name[:-1] + "a" if prefix and name.endswith("-") else name)
 
     def validate(self, obj: Obj) -> list[Cause]:
         """What is wrong with the whole object, beyond metadata. Also called for updates, before `validate_update`."""

@@ -85,7 +85,7 @@ def _key_ref(reference: Obj, path: str) -> list[Cause]:
     key = reference.get("key") or ""
     if not key:
         return [f.required(f"{path}.key")]
-    return f.each_invalid(f"{path}.key", key, names.config_map_key(key))
+    return f.each_invalid(f"{path}.key", key, names.is_config_map_key(key))
 
 
 def env_from(sources: list[Obj], path: str) -> list[Cause]:
@@ -114,7 +114,7 @@ def field_ref(reference: Obj, supported: tuple[str, ...], path: str) -> list[Cau
     if subscripted:
         key = subscripted[2]
         lowered = key.lower() if subscripted[1] == "metadata.annotations" else key
-        return f.each_invalid(path, key, names.qualified_name(lowered))
+        return f.each_invalid(path, key, names.is_qualified_name(lowered))
     if field_path not in _CONVERTIBLE:
         return [
             f.invalid(

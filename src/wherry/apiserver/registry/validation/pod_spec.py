@@ -61,11 +61,11 @@ def _names(spec: Obj, path: str) -> list[Cause]:
     for key in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
         value = spec.get(key)
         if value:
-            causes += f.each_invalid(f"{path}.{key}", value, names.dns1123_subdomain(value))
+            causes += f.each_invalid(f"{path}.{key}", value, names.is_dns1123_subdomain(value))
     for key in ("hostname", "subdomain"):
         value = spec.get(key)
         if value:
-            causes += f.each_invalid(f"{path}.{key}", value, names.dns1123_label(value))
+            causes += f.each_invalid(f"{path}.{key}", value, names.is_dns1123_label(value))
     return causes
 
 
@@ -127,7 +127,7 @@ def _host_aliases(aliases: list[Obj], path: str) -> list[Cause]:
     for i, alias in enumerate(aliases):
         causes += ip_address(alias.get("ip") or "", f"{path}[{i}].ip")
         for k, name in enumerate(f.as_list(alias.get("hostnames"))):
-            causes += f.each_invalid(f"{path}[{i}].hostnames[{k}]", name, names.dns1123_subdomain(name))
+            causes += f.each_invalid(f"{path}[{i}].hostnames[{k}]", name, names.is_dns1123_subdomain(name))
     return causes
 
 
@@ -165,6 +165,6 @@ def annotations(mapping: Obj | None, path: str) -> list[Cause]:
     causes: list[Cause] = []
     size = 0
     for key, value in (mapping or {}).items():
-        causes += f.each_invalid(path, key, names.qualified_name(key.lower()))
+        causes += f.each_invalid(path, key, names.is_qualified_name(key.lower()))
         size += len(key.encode()) + len(value.encode())
     return causes if size <= 262144 else [*causes, f.too_long(path, 262144)]

@@ -1,0 +1,87 @@
+"""Secrets: `stringData` merged into `data`, and what each type must hold."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import msgspec
+
+from wherry.api import names
+from wherry.api.errors import Cause
+from wherry.api.types import Obj
+from wherry.apiserver.registry.built_in import fill, text
+from wherry.apiserver.registry.config_map import BYTES_MAX, decode_base64, decoded_size, frozen, tidy_maps
+from wherry.apiserver.registry.strategy import Context, Strategy
+from wherry.apiserver.registry.validation import field as f
+
+OPAQUE = "Opaque"
+SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105 - the name of a type
+SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
+_MUST_HOLD: Mapping[str, tuple[str, ...]] = {
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+}
+_DOCKER: Mapping[str, str] = {
+    "kubernetes.io/dockercfg": ".dockercfg",
+    "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
+}
+
+
+class SecretStrategy(Strategy):
+    def default(self, obj: Obj) -> None:
+        tidy_maps(obj, "data", "stringData")
+        for value in f.as_dict(obj.get("data")).values():
+            decode_base64("Secret", value)
+        written = obj.pop("stringData", None)
+        if written:
+            encoded = {key: base64.b64encode(value.encode()).decode() for key, value in written.items()}
+            obj["data"] = {**(obj.get("data") or {}), **encoded}
+
+    def prepare_create(self, obj: Obj, ctx: Context) -> None:
+        super().prepare_create(obj, ctx)
+        fill(obj, type=OPAQUE)
+
+    def prepare_update(self, obj: Obj, old: Obj, ctx: Context) -> None:
+        super().prepare_update(obj, old, ctx)
+        fill(obj, type=old.get("type") or OPAQUE)
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        data = f.as_dict(obj.get("data"))
+        causes: list[Cause] = []
+        for key in data:
+            causes += f.each_invalid(f"data[{key}]", key, names.is_config_map_key(key))
+        if decoded_size(data.values()) > BYTES_MAX:
+            causes.append(f.too_long("data", BYTES_MAX))
+        return causes + _of_type(obj, data)
+
+    def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
+        return f.unchanged(obj.get("type"), old.get("type"), "type") + frozen(obj, old, ("data",))
+
+    def fields(self, obj: Obj) -> Mapping[str, str]:
+        return {"type": text(obj, "type")}
+
+
+def _of_type(obj: Obj, data: Obj) -> list[Cause]:
+    kind = obj.get("type") or OPAQUE
+    if kind == SERVICE_ACCOUNT_TOKEN:
+        annotations = f.as_dict(obj["metadata"].get("annotations"))
+        at = f"metadata.annotations[{SERVICE_ACCOUNT_NAME}]"
+        return [] if annotations.get(SERVICE_ACCOUNT_NAME) else [f.required(at)]
+    if kind == "kubernetes.io/basic-auth" and not ("username" in data or "password" in data):
+        return [f.required("data[username]"), f.required("data[password]")]
+    if kind in _DOCKER:
+        return _docker(data, _DOCKER[kind])
+    return [f.required(f"data[{key}]") for key in _MUST_HOLD.get(kind, ()) if key not in data]
+
+
+def _docker(data: Obj, key: str) -> list[Cause]:
+    if key not in data:
+        return [f.required(f"data[{key}]")]
+    try:
+        decoded = msgspec.json.decode(base64.b64decode(data[key]))
+    except msgspec.DecodeError as error:
+        return [f.invalid(f"data[{key}]", "<secret contents redacted>", str(error))]
+    if isinstance(decoded, dict):
+        return []
+    return [f.invalid(f"data[{key}]", "<secret contents redacted>", "must be a JSON object")]
