@@ -9,6 +9,7 @@ StorageError
 ├── Overrun          iterating a watch: the reader was too slow and has missed changes (410, list again)
 ├── WriteFailed      any write: it could not be made durable (disk full, I/O error); nothing was stored
 ├── Closed           any write after close()
+├── Damaged          replaying the rows of a file: they contradict each other; start makes Corrupt of it
 └── CannotOpen       start: the message says what to do
     ├── InUse        another process holds the database
     └── Corrupt      the file is damaged, or not ours
@@ -65,6 +66,10 @@ class WriteFailed(StorageError):
 
 class Closed(StorageError):
     """Storage no longer accepts writes."""
+
+
+class Damaged(StorageError):
+    """What was read cannot be what was written."""
 
 
 class CannotOpen(StorageError):
