@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from wherry.aio.clock import Clock
+from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.scheme import Resource
 from wherry.api.types import GVR, Obj
@@ -131,10 +132,7 @@ class Strategy:
 
     def validate_name(self, name: str, prefix: bool = False) -> list[str]:
         """What is wrong with a name, in Kubernetes' words; a DNS-1123 subdomain by default. `prefix`: a generateName."""
-        from wherry.api import names
-
-        # A generateName may end with a dash: what follows it is a letter or a digit.
-        return names.is_dns1123_subdomain(name[:-1] + "a" if prefix and name.endswith("-") else name)
+        return names.is_dns1123_subdomain(mask_prefix(name) if prefix else name)
 
     def validate(self, obj: Obj) -> list[Cause]:
         """What is wrong with the whole object, beyond metadata. Also called for updates, before `validate_update`."""
@@ -176,6 +174,11 @@ class Strategy:
 
     def after_delete(self, obj: Obj, ctx: Context) -> None:
         """Release what the object held."""
+
+
+def mask_prefix(prefix: str) -> str:
+    """A generateName as it is validated: what follows a trailing dash will be there."""
+    return prefix[:-2] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix
 
 
 _STATUS_METADATA = ("managedFields", "resourceVersion")

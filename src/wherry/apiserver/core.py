@@ -1,0 +1,153 @@
+"""What every handler works with: one request as routed, and the services of the server around it.
+
+`Core` is made once by `App`; it holds no request. `Call` is one request on its way through its verb handler.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wherry.aio.clock import Clock
+from wherry.api.scheme import Resource, Scheme
+from wherry.api.types import GVR, Obj
+from wherry.apiserver import versions
+from wherry.apiserver.admission.chain import Admission, AdmissionRequest
+from wherry.apiserver.auth.rbac import Authorizer
+from wherry.apiserver.auth.user import User
+from wherry.apiserver.filters.request_info import RequestInfo
+from wherry.apiserver.http import Request
+from wherry.apiserver.negotiation import Representation
+from wherry.apiserver.registry.generic import Registry, Write
+from wherry.apiserver.registry.strategy import Context, Strategy
+from wherry.storage.interface import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A resource in the version it is asked for, and the registry that stores it, perhaps in another."""
+
+    resource: Resource
+    registry: Registry
+    inward: Callable[[Obj], Obj] | None
+    outward: Callable[[Obj], Obj] | None
+    item_prefix: bytes
+    """How the encoding of every stored object begins: what a LIST leaves out of its items."""
+
+    @property
+    def list_kind(self) -> str:
+        return f"{self.resource.kind}List"
+
+    def show(self, value: Obj) -> Obj:
+        """A stored object in the version asked for."""
+        return value if self.outward is None else self.outward(value)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request for a resource."""
+
+    request: Request
+    info: RequestInfo
+    served: Served
+    user: User
+    representation: Representation
+
+    @property
+    def resource(self) -> Resource:
+        return self.served.resource
+
+    @property
+    def registry(self) -> Registry:
+        return self.served.registry
+
+    @property
+    def in_process(self) -> bool:
+        return self.request.in_process
+
+
+class StorageReader:
+    """`registry.strategy.Reader`: other objects, for strategies and admission."""
+
+    def __init__(self, registries: Mapping[GVR, Served], storage: Storage) -> None:
+        self._served = registries
+        self._storage = storage
+
+    def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj | None:
+        served = self._served.get(gvr)
+        entry = served.registry.find(namespace or "", name) if served is not None else None
+        return served.show(entry.value) if served is not None and entry is not None else None
+
+    def list(self, gvr: GVR, namespace: str | None = None) -> Iterable[Obj]:
+        served = self._served.get(gvr)
+        if served is None:
+            return []
+        return [served.show(each.value) for each in self._storage.list(served.registry.prefix_of(namespace or ""))]
+
+
+class Core:
+    """The services."""
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        storage: Storage,
+        strategies: Mapping[GVR, Strategy],
+        admission: Admission,
+        authorizer: Authorizer,
+        clock: Clock,
+        rng: random.Random,
+        allocators: Mapping[str, Any],
+    ) -> None:
+        self.scheme = scheme
+        self.storage = storage
+        self.admission = admission
+        self.authorizer = authorizer
+        self.clock = clock
+        self.rng = rng
+        self.allocators = allocators
+        self.served: dict[GVR, Served] = {}
+        self._serve(strategies)
+        self.reader = StorageReader(self.served, storage)
+
+    def _serve(self, strategies: Mapping[GVR, Strategy]) -> None:
+        registries: dict[GVR, Registry] = {}
+        for gvr, resource in self.scheme.resources.items():
+            if "get" not in resource.verbs or gvr.group == "metrics.k8s.io":
+                continue  # virtual: answered without storage
+            stored = versions.stored_resource(self.scheme, resource)
+            registry = registries.get(stored.gvr)
+            if registry is None:
+                strategy = strategies.get(stored.gvr) or Strategy(stored)
+                registry = registries[stored.gvr] = Registry(stored, strategy, self.storage)
+            pair = versions.converters(resource, stored)
+            prefix = f'{{"kind":"{stored.kind}","apiVersion":"{stored.api_version}",'.encode()
+            inward, outward = pair or (None, None)
+            self.served[gvr] = Served(resource, registry, inward, outward, prefix)
+
+    def context(self, user: User, dry_run: bool = False) -> Context:
+        return Context(self.clock, self.rng, user, self.reader, self.allocators, dry_run)
+
+    def write(self, call: Call, dry_run: bool, options: Obj | None = None) -> Write:
+        """How this call writes: its admission and its context."""
+        info, served = call.info, call.served
+
+        async def admit(operation: str, obj: Obj | None, old: Obj | None) -> None:
+            subject = obj or old or {}
+            request = AdmissionRequest(
+                operation=operation,
+                resource=served.registry.resource,
+                subresource=info.subresource,
+                namespace=info.namespace if served.resource.namespaced else "",
+                name=info.name or subject.get("metadata", {}).get("name", ""),
+                object=obj,
+                old_object=old,
+                user=call.user,
+                dry_run=dry_run,
+                options=options or {},
+            )
+            await self.admission.admit(request)
+
+        return Write(self.context(call.user, dry_run), admit, call.request.warnings)
