@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 
 
-class AddressesExhausted(Exception):
+class NoAddressError(Exception):
     """Every address of the range is in use."""
 
 
@@ -18,7 +18,7 @@ class PodAddresses:
     """The allocator of one node. An owner is a pod sandbox's id or a pod's uid, whatever the caller holds on to."""
 
     def __init__(self, cidr: str, reserved: frozenset[str] = frozenset()) -> None:
-        """`reserved` are addresses of the range that belong to nobody's pod: the first one, the gateway, always does."""
+        """`reserved` are addresses no pod may have; the range's first one, the gateway's, never is given out."""
         network = ipaddress.IPv4Network(cidr)
         if network.num_addresses < 8:
             raise ValueError(f"{cidr} is too small a pod range: it needs at least 8 addresses")
@@ -30,7 +30,7 @@ class PodAddresses:
         self._next = 2
 
     def allocate(self, owner: str) -> str:
-        """The owner's address: the one it has, else the next free one. Raises AddressesExhausted."""
+        """The owner's address: the one it has, else the next free one. Raises NoAddressError."""
         held = self._offset_of.get(owner)
         if held is not None:
             return self._text(held)
@@ -40,7 +40,7 @@ class PodAddresses:
                 self._hold(owner, offset)
                 self._next = offset + 1
                 return self._text(offset)
-        raise AddressesExhausted(f"no pod addresses left: {len(self._owner_of)} are in use")
+        raise NoAddressError(f"no pod addresses left: {len(self._owner_of)} are in use")
 
     def claim(self, owner: str, ip: str) -> bool:
         """Record that `owner` has `ip` already; False when another one has it or it is not an address of the range."""

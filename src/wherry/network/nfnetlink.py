@@ -1,4 +1,4 @@
-"""The bytes of nfnetlink (linux/netfilter/nfnetlink.h, nf_tables.h): messages, attributes, expressions, batches, replies.
+"""The bytes of nfnetlink (linux/netfilter/nfnetlink.h, nf_tables.h): messages, expressions, batches, replies.
 
 Is: a sans-IO encoder for what `nftables.py` says, and a decoder for the kernel's answers. Is not: the rules themselves,
 nor a socket; the launcher sends the bytes inside the node's network namespace.

@@ -1,7 +1,7 @@
 """Service records -> nf_tables: what kube-proxy's nftables mode does, as one table of static rules over maps.
 
-Is: pure; `skeleton()` is the table, `Ruleset.change()` the messages that turn the maps from what they hold into what the
-services ask for. Is not: a socket (`proxy.py` sends the bytes) nor an encoder (`nfnetlink.py`).
+Is: pure; `skeleton()` is the table, `Ruleset.change()` the messages that turn the maps from what they hold into what
+the services ask for. Is not: a socket (`proxy.py` sends the bytes) nor an encoder (`nfnetlink.py`).
 
 A connection is decided once, by its first packet (nat chains see no others):
     destination in `local`                     -> accepted: the API server and DNS, sockets of Wherry itself
@@ -96,21 +96,15 @@ def skeleton(table: str, network: NodeNetwork, sticky: bool = True) -> list[nf.M
 def hooks(table: str, network: NodeNetwork) -> list[nf.Message]:
     """The base chains that bring the table to life, with their rules."""
     r = nf.REG32[0]
-    messages = [
+    return [
         nf.new_chain(table, "prerouting", PREROUTING),
         nf.new_chain(table, "output", OUTPUT),
         nf.new_chain(table, "postrouting", POSTROUTING),
         nf.new_chain(table, "forward", FORWARD),
         nf.new_rule(table, "prerouting", nf.verdict(nf.NFT_JUMP, "nat")),
         nf.new_rule(table, "prerouting", nf.verdict(nf.NFT_GOTO, "egress")),
-        # The node's own processes (pods with hostNetwork) may talk to the node itself.
-        nf.new_rule(table, "output", nf.verdict(nf.NFT_JUMP, "nat")),
-        nf.new_rule(table, "output", *_in_cidr("127.0.0.0/8"), nf.verdict(nf.NF_ACCEPT)),
-        nf.new_rule(
-            table, "output", nf.load_network(16, 4, r), nf.equal(r, socket.inet_aton(network.gateway)),
-            nf.verdict(nf.NF_ACCEPT),
-        ),
-        nf.new_rule(table, "output", nf.verdict(nf.NFT_GOTO, "egress")),
+        # Sockets of the node's namespace, which netd and the API server dial services with.
+        nf.new_rule(table, "output", nf.verdict(nf.NFT_GOTO, "nat")),
         # A pod that reaches itself through a service would drop a packet from its own address.
         nf.new_rule(
             table, "postrouting", nf.load_network(12, 4, r), nf.load_network(16, 4, nf.REG32[1]),
@@ -121,7 +115,6 @@ def hooks(table: str, network: NodeNetwork) -> list[nf.Message]:
             table, "forward", nf.load_meta(nf.META_OIF, r), nf.equal(r, struct.pack("=I", 1)), nf.reject_icmp(9)
         ),
     ]  # fmt: skip
-    return messages
 
 
 def switch(live: str | None, table: str, network: NodeNetwork) -> list[nf.Message]:
@@ -139,7 +132,7 @@ def _service_rules(table: str, sticky: bool) -> list[nf.Message]:
     """Three ways to choose the fourth field of the key, then the same lookup and translation."""
     a, proto, port, slot, target, target_port = nf.REG32[:6]
     address = (nf.load_network(16, 4, a), nf.load_meta(nf.META_L4PROTO, proto), nf.load_transport(2, 2, port))
-    choices = {
+    choices: dict[str, tuple[bytes, ...]] = {
         SERVICES: (*address, nf.load_random(slots.NARROW, slot)),
         WIDE: (*address, nf.load_random(slots.WIDE, slot)),
     }

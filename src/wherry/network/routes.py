@@ -1,8 +1,8 @@
-"""The two routes the rules lean on, as rtnetlink bytes: the gateway's address on `lo`, and a default route that ends there.
+"""The route the rules lean on, as rtnetlink bytes: a default route of the node's namespace that ends in `lo`.
 
 Is: idempotent, pure. Is not: the pods' veths and routes, which the launcher makes with the sandbox.
-Why: a connection of the node's own namespace (a pod with hostNetwork) is translated in the output hook, which a packet
-without a route never reaches. What is forwarded to that route is refused in the `forward` chain.
+Why: a connection from the node's namespace to a service is translated in the output hook, which a packet without a route
+never reaches. What a pod sends there is refused at once in the `forward` chain, instead of in silence.
 """
 
 from __future__ import annotations
@@ -14,29 +14,15 @@ from wherry.network.nfnetlink import NLM_F_ACK, NLM_F_CREATE, Message, attr
 
 NETLINK_ROUTE = 0
 _REPLACE = 0x100
-_NEWADDR, _NEWROUTE = 20, 24
+_NEWROUTE = 24
+_OIF, _PREFSRC = 4, 7
+_MAIN, _BOOT, _LINK, _UNICAST = 254, 3, 253, 1
 _LO = 1  # the index of lo in every namespace
 
 
-def setup(gateway: str) -> list[Message]:
-    """Messages for NETLINK_ROUTE, each its own transaction."""
-    address = socket.inet_aton(gateway)
-    lo = attr(4, struct.pack("=I", _LO))  # RTA_OIF
-    return [
-        # ifaddrmsg: family, prefix length, flags, scope, index; IFA_LOCAL, IFA_ADDRESS
-        Message(
-            _NEWADDR,
-            NLM_F_CREATE | _REPLACE,
-            struct.pack("=BBBBI", socket.AF_INET, 32, 0, 0, _LO) + attr(2, address) + attr(1, address),
-        ),
-        # rtmsg: family, dst, src, tos, table main, protocol boot, scope link, unicast, flags; RTA_PREFSRC
-        Message(
-            _NEWROUTE,
-            NLM_F_CREATE | _REPLACE,
-            struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 3, 253, 1, 0) + lo + attr(7, address),
-        ),
-    ]
-
-
-def encode(messages: list[Message]) -> bytes:
-    return b"".join(message.encode(seq + 1, NLM_F_ACK) for seq, message in enumerate(messages))
+def default_route(gateway: str) -> bytes:
+    """One acknowledged message for NETLINK_ROUTE: what leaves by it has the gateway's address as its source."""
+    # rtmsg: family, destination bits, source bits, tos, table, protocol, scope, type, flags
+    head = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _MAIN, _BOOT, _LINK, _UNICAST, 0)
+    body = head + attr(_OIF, struct.pack("=I", _LO)) + attr(_PREFSRC, socket.inet_aton(gateway))
+    return Message(_NEWROUTE, NLM_F_CREATE | _REPLACE, body).encode(1, NLM_F_ACK)

@@ -42,7 +42,7 @@ class ServicePort(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EndpointName(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A ready endpoint as DNS sees it: `host` is its hostname or its dashed address; ports are (name, protocol, port)."""
+    """A ready endpoint as DNS sees it: `host` is its hostname or dashed address; ports are (name, protocol, port)."""
 
     host: str
     ip: str

@@ -1,8 +1,8 @@
 """Which backend each random number, or each client, leads to.
 
-A rule in the kernel draws a number below a fixed width and looks it up, so a service is `width` map elements. Is: the two
-ways to fill the width. Always true: `balanced` gives any two backends counts that differ by at most one and moves as few
-slots as it can; `sticky` depends on nothing but the set of backends, so that a restarted agent computes the same.
+A rule in the kernel draws a number below a fixed width and looks it up, so a service is `width` map elements. Is: the
+two ways to fill the width. Always true: `balanced` gives any two backends counts that differ by at most one and moves as
+few slots as it can; `sticky` depends on nothing but the set of backends: a restarted agent computes the same.
 """
 
 from __future__ import annotations
