@@ -1,0 +1,123 @@
+"""JSON as the API reads it: fast, and able to say which fields came twice.
+
+Integers keep every digit. NaN and infinity are refused. Of a field that comes twice the last one counts, as in Go;
+`decode_strict` also names such fields, for fieldValidation. Messages about malformed text are those clients know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+decode = msgspec.json.Decoder().decode
+"""bytes or str -> value; raises msgspec.DecodeError (a ValueError)."""
+
+encode = msgspec.json.Encoder().encode
+"""value -> compact UTF-8 bytes, fields in the order of the dict."""
+
+
+def decode_strict(data: bytes) -> tuple[Any, list[str]]:
+    """(value, paths of fields that came twice, in order); raises ValueError with syntax_problem's message."""
+    try:
+        value = decode(data)
+    except ValueError:
+        raise ValueError(syntax_problem(data)) from None
+    # Most clients send exactly what we would: then nothing can have been dropped, and the slow look is spared.
+    if encode(value) == data.strip():
+        return value, []
+    return value, list(duplicates(data))
+
+
+def duplicates(data: bytes) -> Iterator[str]:
+    """The paths (`metadata.labels.app`, `spec.containers[0].name`) of fields that came twice."""
+    repeated: dict[int, list[str]] = {}
+    keep: list[Any] = []  # so that no id is given away twice
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) != len(pairs):
+            seen: set[str] = set()
+            again = [name for name, _ in pairs if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+            repeated[id(fields)] = list(dict.fromkeys(again))
+            keep.append(fields)
+        return fields
+
+    value = json.loads(data, object_pairs_hook=collect)
+    return _paths(value, "", repeated) if repeated else iter(())
+
+
+def _paths(value: Any, path: str, repeated: dict[int, list[str]]) -> Iterator[str]:
+    if isinstance(value, dict):
+        prefix = f"{path}." if path else ""
+        yield from (prefix + name for name in repeated.get(id(value), ()))
+        for name, child in value.items():
+            yield from _paths(child, prefix + name, repeated)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _paths(child, f"{path}[{index}]", repeated)
+
+
+def syntax_problem(data: bytes) -> str:
+    """Why `data` is no JSON, in the words of Go's encoding/json, which API clients look for."""
+    try:
+        json.loads(data, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        return _in_go_words(error)
+    except UnicodeDecodeError:
+        return "invalid UTF-8"
+    except RecursionError:
+        return "exceeded max depth"
+    return "invalid number"
+
+
+def _refuse(word: str) -> Any:
+    raise json.JSONDecodeError("Expecting value", word, 0)
+
+
+def _in_go_words(error: json.JSONDecodeError) -> str:
+    rest = error.doc[error.pos :].lstrip(" \t\r\n")
+    if not rest or error.msg.startswith("Unterminated string"):
+        return "unexpected end of JSON input"
+    where = {
+        "Expecting value": "looking for beginning of value",
+        "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
+        "Illegal trailing comma before end of object": "looking for beginning of object key string",
+        "Illegal trailing comma before end of array": "looking for beginning of value",
+        "Expecting ':' delimiter": "after object key",
+        "Expecting ',' delimiter": "after object key:value pair",
+        "Extra data": "after top-level value",
+        "Invalid control character at": "in string literal",
+        "Invalid \\escape": "in string escape code",
+    }
+    text = next((words for start, words in where.items() if error.msg.startswith(start)), "in literal")
+    if error.msg.startswith("Expecting ',' delimiter") and _is_in_array(error.doc[: error.pos]):
+        text = "after array element"
+    return f"invalid character {_quoted(rest[0])} {text}"
+
+
+def _is_in_array(text: str) -> bool:
+    """Whether the innermost bracket still open at the end of `text` is that of an array."""
+    depth: list[str] = []
+    quoted = escaped = False
+    for letter in text:
+        if quoted:
+            quoted = escaped or letter != '"'
+            escaped = letter == "\\" and not escaped
+        elif letter == '"':
+            quoted = True
+        elif letter in "[{":
+            depth.append(letter)
+        elif letter in "]}" and depth:
+            depth.pop()
+    return bool(depth) and depth[-1] == "["
+
+
+def _quoted(letter: str) -> str:
+    if letter == "'":
+        return "'\\''"
+    if letter.isprintable():
+        return f"'{letter}'"
+    return {"\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(letter, f"'\\u{ord(letter):04x}'")
