@@ -45,17 +45,8 @@ class NamespaceStrategy(LabelNamed):
     def held(self, obj: Obj) -> bool:
         return bool((obj.get("spec") or {}).get("finalizers"))
 
-    def prepare_finalize(self, obj: Obj, old: Obj) -> None:
-        """PUT of `finalize`: only spec.finalizers comes through."""
-        finalizers = f.as_list(f.as_dict(obj.get("spec")).get("finalizers"))
-        metadata = obj["metadata"]
-        obj.clear()
-        obj.update(old)
-        obj["metadata"] = {**old["metadata"], **{k: metadata[k] for k in ("resourceVersion",) if k in metadata}}
-        spec = {key: value for key, value in old.get("spec", {}).items() if key != "finalizers"}
-        obj["spec"] = {**spec, "finalizers": finalizers} if finalizers else spec
-
-    def validate_finalize(self, obj: Obj) -> list[Cause]:
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Of finalizers by themselves, also for `/finalize`."""
         causes: list[Cause] = []
         for i, finalizer in enumerate(f.as_list(obj["spec"].get("finalizers"))):
             at = f"spec.finalizers[{i}]"

@@ -53,7 +53,7 @@ class Finalize:
         obj["spec"] = spec
 
     def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
-        return []
+        return strategy.validate(obj)
 
 
 class Approval:

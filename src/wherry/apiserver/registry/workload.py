@@ -24,7 +24,7 @@ class Workload(BuiltIn):
 
 def selector_matches(selector: Obj | None, labels: Obj | None) -> bool:
     """Whether a LabelSelector picks these labels; no selector picks nothing."""
-    return selector is not None and Selector.from_label_selector(selector).matches(labels or {})
+    return selector is not None and Selector.from_object(selector).matches(labels or {})
 
 
 def selector_rules(selector: Obj | None, empty_text: str, path: str = "spec.selector") -> list[Cause]:

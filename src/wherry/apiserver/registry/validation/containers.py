@@ -143,7 +143,9 @@ def _init(container: Obj, facts: PodFacts, path: str) -> list[Cause]:
         return causes + probes.lifecycle(container, path, facts.grace) + probes.probes(container, path, facts.grace)
     for key in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(key) is not None:
-            causes.append(f.forbidden(f"{path}.{key}", "may not be set for init containers without restartPolicy=Always"))
+            causes.append(
+                f.forbidden(f"{path}.{key}", "may not be set for init containers without restartPolicy=Always")
+            )
     return causes
 
 

@@ -71,7 +71,9 @@ def _value_from(variable: Obj, path: str) -> list[Cause]:
             causes += _key_ref(source[kind], f"{path}.{kind}")
     if "fileKeyRef" in given:
         reference = source["fileKeyRef"]
-        causes += [f.required(f"{path}.fileKeyRef.{key}") for key in ("volumeName", "path", "key") if not reference.get(key)]
+        causes += [
+            f.required(f"{path}.fileKeyRef.{key}") for key in ("volumeName", "path", "key") if not reference.get(key)
+        ]
     if not given:
         causes.append(f.invalid(path, "", _NEED_SOURCE))
     elif variable.get("value"):

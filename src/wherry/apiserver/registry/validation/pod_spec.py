@@ -44,9 +44,7 @@ def pod_spec(spec: Obj, path: str) -> list[Cause]:
     causes += _numbers(spec, path)
     causes += scheduling.tolerations(f.as_list(spec.get("tolerations")), f"{path}.tolerations")
     causes += _host_aliases(f.as_list(spec.get("hostAliases")), f"{path}.hostAliases")
-    causes += f.one_of(
-        spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", ("PreemptLowerPriority", "Never")
-    )
+    causes += f.one_of(spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", ("PreemptLowerPriority", "Never"))
     if spec.get("os") is not None:
         name = spec["os"].get("name") or ""
         if not name:

@@ -73,7 +73,9 @@ def _node_requirement(expression: Obj, path: str) -> list[Cause]:
             causes.append(f.forbidden(f"{path}.values", NO_VALUES))
     elif operator in ("Gt", "Lt"):
         if len(values) != 1:
-            causes.append(f.required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'"))
+            causes.append(
+                f.required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+            )
     else:
         causes.append(f.invalid(f"{path}.operator", operator, BAD_OPERATOR))
     return causes + f.qualified(expression.get("key", ""), f"{path}.key")
@@ -87,7 +89,9 @@ def _field_requirement(expression: Obj, path: str) -> list[Cause]:
         causes.append(f.invalid(f"{path}.operator", operator, BAD_OPERATOR))
     elif len(values) != 1:
         causes.append(
-            f.required(f"{path}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector")
+            f.required(
+                f"{path}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+            )
         )
     key = expression.get("key", "")
     if key != "metadata.name":

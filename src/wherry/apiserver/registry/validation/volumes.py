@@ -101,7 +101,9 @@ def _downward_file(item: Obj, path: str) -> list[Cause]:
     if item.get("fieldRef") is not None:
         causes += env_rules.field_ref(item["fieldRef"], env_rules.FILE_FIELDS, f"{path}.fieldRef")
         if item.get("resourceFieldRef") is not None:
-            causes.append(f.invalid(path, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"))
+            causes.append(
+                f.invalid(path, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
+            )
     elif item.get("resourceFieldRef") is not None:
         causes += env_rules.resource_field_ref(item["resourceFieldRef"], f"{path}.resourceFieldRef", in_volume=True)
     else:
@@ -174,7 +176,17 @@ _SOURCES: Mapping[str, Callable[[Obj, str], list[Cause]]] = {
     "projected": _projected,
 }
 _OTHERS = (
-    *("gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "iscsi", "glusterfs", "rbd", "cinder", "cephfs", "flocker"),
+    *(
+        "gitRepo",
+        "gcePersistentDisk",
+        "awsElasticBlockStore",
+        "iscsi",
+        "glusterfs",
+        "rbd",
+        "cinder",
+        "cephfs",
+        "flocker",
+    ),
     *("fc", "azureFile", "vsphereVolume", "azureDisk", "photonPersistentDisk", "portworxVolume", "quobyte", "scaleIO"),
     *("storageos", "image"),
 )
