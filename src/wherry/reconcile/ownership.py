@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from wherry.api.errors import is_not_found
+from wherry.api.labels import Selector
 from wherry.api.types import GVR, Obj
+from wherry.client.informer import Informer
 from wherry.client.rest import Client
-
-
-class Matcher(Protocol):
-    """A label selector."""
-
-    def matches(self, labels: dict[str, str]) -> bool: ...
 
 
 def controller_ref(owner: Obj, *, block: bool = True) -> Obj:
@@ -47,6 +42,27 @@ def controller_uid(obj: Obj) -> str:
     return ref["uid"] if ref is not None else ""
 
 
+OWNER_INDEX = "controller"
+
+
+def _owner_keys(obj: Obj) -> list[str]:
+    metadata = obj["metadata"]
+    uid = controller_uid(obj)
+    return [uid] if uid else [f"orphan:{metadata.get('namespace', '')}"]
+
+
+def index_by_owner(informer: Informer) -> None:
+    """Let `informer.by_index(OWNER_INDEX, uid)` find what an owner controls; asked for twice it is there once."""
+    informer.add_index(OWNER_INDEX, _owner_keys)
+
+
+def children(informer: Informer, owner: Obj) -> list[Obj]:
+    """What `owner` controls, and what nobody controls in its namespace: the candidates for `claim`."""
+    metadata = owner["metadata"]
+    owned = informer.by_index(OWNER_INDEX, metadata["uid"])
+    return [*owned, *informer.by_index(OWNER_INDEX, f"orphan:{metadata.get('namespace', '')}")]
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What belongs to an owner, what it should take, what it should let go."""
@@ -56,7 +72,7 @@ class Claims:
     release: list[Obj]
 
 
-def claim(owner: Obj, selector: Matcher, candidates: Iterable[Obj]) -> Claims:
+def claim(owner: Obj, selector: Selector, candidates: Iterable[Obj]) -> Claims:
     """Sort `candidates` of the owner's namespace.
 
     Owned and matching: kept. Owned, no longer matching: released. Orphaned and matching: adopted, unless it or the

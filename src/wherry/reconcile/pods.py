@@ -15,7 +15,7 @@ DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 def pod_from_template(template: Obj, *, owner_ref: Obj, namespace: str, generate_name: str = "", name: str = "") -> Obj:
-    """The pod a controller asks for: labels, annotations, finalizers and spec of the template, controlled by the owner."""
+    """The pod a controller asks for: labels, annotations, finalizers, spec of the template; controlled by the owner."""
     source = template.get("metadata") or {}
     metadata: Obj = {"namespace": namespace}
     if name:

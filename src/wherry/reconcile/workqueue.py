@@ -26,7 +26,7 @@ BACKOFF_SECONDS_MAX = 1000.0
 """client-go's DefaultControllerRateLimiter: 5 ms, doubled with each failure of the key, at most 1000 s."""
 
 
-class ShutDown(Exception):  # noqa: N818 - not a failure: the queue is empty for good
+class ShutDown(Exception):
     """Raised by `get` once the queue is shut down and empty."""
 
 

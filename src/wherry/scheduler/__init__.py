@@ -1,1 +1,5 @@
-"""Pods without a node, one at a time."""
+"""Chooses a node for each pod that has none."""
+
+from wherry.scheduler.scheduler import Scheduler
+
+__all__ = ["Scheduler"]

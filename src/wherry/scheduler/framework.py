@@ -1,0 +1,76 @@
+"""The plugin points: what a rule about nodes has to say, and when it is worth asking again.
+
+A filter says whether a node may take a pod and why not; a score says how good it is, 0 to 100. Both first look at the pod
+once (`prepare`) and may declare themselves irrelevant to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal
+
+from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+
+
+class Happening(Enum):
+    """What may make an unschedulable pod schedulable."""
+
+    NODE_CHANGED = "NodeChanged"
+    POD_GONE = "PodGone"
+    POD_PLACED = "PodPlaced"
+    CLAIM_CHANGED = "ClaimChanged"
+
+
+SKIP: Final = object()
+"""What `prepare` answers when the plugin has nothing to say about this pod."""
+
+SCORE_MAX: Final = 100
+
+OK: Final[Sequence[str]] = ()
+
+
+class Refused(Exception):
+    """Raised by `prepare`: no node at all can take the pod; the message says why."""
+
+
+def nothing_to_prepare(pod: PodInfo, snapshot: Snapshot) -> Any:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """`check` answers the reasons against a node, none if it will do. `evictable`: fewer pods there could help."""
+
+    name: str
+    check: Callable[[PodInfo, NodeInfo, Any], Sequence[str]]
+    helped_by: frozenset[Happening]
+    prepare: Callable[[PodInfo, Snapshot], Any] = nothing_to_prepare
+    evictable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`rate` answers a raw number; `scale` brings a decision's numbers to 0..100: as they are, by the largest, by the
+    largest and turned round (the raw number counts what is bad), or by their range (they may be negative)."""
+
+    name: str
+    weight: int
+    rate: Callable[[PodInfo, NodeInfo, Any], float]
+    prepare: Callable[[PodInfo, Snapshot], Any] = nothing_to_prepare
+    scale: Literal["as-is", "largest", "reversed", "range"] = "as-is"
+
+
+def scaled(numbers: Sequence[float], scale: str) -> list[float]:
+    """Raw numbers of one score plugin as 0..100."""
+    if scale == "as-is":
+        return list(numbers)
+    largest = max(numbers, default=0)
+    if scale == "range":
+        lowest = min(numbers, default=0)
+        return [(number - lowest) * SCORE_MAX / ((largest - lowest) or 1) for number in numbers]
+    if largest == 0:
+        return [SCORE_MAX if scale == "reversed" else 0.0] * len(numbers)
+    shares = [number * SCORE_MAX / largest for number in numbers]
+    return [SCORE_MAX - share for share in shares] if scale == "reversed" else shares

@@ -1,0 +1,1 @@
+"""One rule about nodes per file."""

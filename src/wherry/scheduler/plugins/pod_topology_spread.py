@@ -1,0 +1,114 @@
+"""topologySpreadConstraints: keep the numbers of matching pods in the zones (or on the nodes) close together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wherry.api.labels import Selector
+from wherry.api.types import Obj
+from wherry.reconcile.pods import is_terminating
+from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Score
+from wherry.scheduler.plugins import node_affinity
+from wherry.scheduler.plugins.taint_toleration import tolerates
+from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+
+_REASON = "node(s) didn't match pod topology spread constraints"
+
+
+@dataclass(slots=True)
+class _Constraint:
+    """One constraint with the number of matching pods in each domain."""
+
+    key: str
+    skew_max: int
+    domains_min: int
+    selector: Selector
+    itself: int
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lowest(self) -> int:
+        return 0 if len(self.counts) < self.domains_min else min(self.counts.values(), default=0)
+
+
+def _constraints(pod: PodInfo, snapshot: Snapshot, when: str) -> list[_Constraint]:
+    entries = [
+        entry for entry in pod.pod["spec"].get("topologySpreadConstraints") or () if entry["whenUnsatisfiable"] == when
+    ]
+    keys = [entry["topologyKey"] for entry in entries]
+    result: list[_Constraint] = []
+    for entry in entries:
+        labels = pod.pod["metadata"].get("labels") or {}
+        selector = _selector(entry, labels)
+        constraint = _Constraint(
+            entry["topologyKey"],
+            entry["maxSkew"],
+            entry.get("minDomains") or 1,
+            selector,
+            int(selector.matches(labels)),
+        )
+        for node in snapshot.nodes:
+            if all(key in node.labels for key in keys) and _counts(entry, pod, node):
+                value = node.labels[constraint.key]
+                constraint.counts[value] = constraint.counts.get(value, 0) + _matching(pod, node, selector)
+        result.append(constraint)
+    return result
+
+
+def _selector(entry: Obj, labels: dict[str, str]) -> Selector:
+    chosen = entry.get("labelSelector")
+    own = {key: labels[key] for key in entry.get("matchLabelKeys") or () if key in labels}
+    if chosen is not None and own:
+        chosen = {**chosen, "matchLabels": {**(chosen.get("matchLabels") or {}), **own}}
+    return Selector.from_object(chosen)
+
+
+def _counts(entry: Obj, pod: PodInfo, node: NodeInfo) -> bool:
+    """Whether the node takes part: by default only nodes the pod's node affinity allows, tainted ones included."""
+    if entry.get("nodeAffinityPolicy") != "Ignore" and not node_affinity.matches(
+        *node_affinity.required(pod.pod), node
+    ):
+        return False
+    if entry.get("nodeTaintsPolicy") != "Honor":
+        return True
+    tolerations = pod.pod["spec"].get("tolerations") or ()
+    hard = (taint for taint in node.taints if taint["effect"] in ("NoSchedule", "NoExecute"))
+    return all(tolerates(tolerations, taint) for taint in hard)
+
+
+def _matching(pod: PodInfo, node: NodeInfo, selector: Selector) -> int:
+    return sum(
+        1
+        for other in node.pods.values()
+        if other.namespace == pod.namespace
+        and not is_terminating(other.pod)
+        and selector.matches(other.pod["metadata"].get("labels") or {})
+    )
+
+
+def _prepare(pod: PodInfo, snapshot: Snapshot) -> object:
+    return _constraints(pod, snapshot, "DoNotSchedule") or SKIP
+
+
+def _check(pod: PodInfo, node: NodeInfo, constraints: list[_Constraint]) -> Sequence[str]:
+    for one in constraints:
+        value = node.labels.get(one.key)
+        if value is None:
+            return (f"{_REASON} (missing required label)",)
+        if one.counts.get(value, 0) + one.itself - one.lowest > one.skew_max:
+            return (_REASON,)
+    return OK
+
+
+def _prepare_score(pod: PodInfo, snapshot: Snapshot) -> object:
+    return _constraints(pod, snapshot, "ScheduleAnyway") or SKIP
+
+
+def _rate(pod: PodInfo, node: NodeInfo, constraints: list[_Constraint]) -> float:
+    return sum(one.counts.get(node.labels.get(one.key, ""), 0) for one in constraints)
+
+
+_HELPED_BY = frozenset({Happening.NODE_CHANGED, Happening.POD_GONE, Happening.POD_PLACED})
+FILTER = Filter("PodTopologySpread", _check, _HELPED_BY, _prepare, evictable=True)
+SCORE = Score("PodTopologySpread", 2, _rate, _prepare_score, scale="reversed")
