@@ -7,7 +7,6 @@ The session opens with the first request, in the loop of that request.
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from yarl import URL
 
 from wherry.api.errors import StatusError
 from wherry.api.types import Obj
+from wherry.client.tls import Pem, client_context
 from wherry.client.watch_stream import WatchStream
 
 # Each informer holds one connection for its watch; the rest is for requests, which are many only under a load test.
@@ -36,22 +36,26 @@ _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 class HttpTransport:
     """`client.transport.Transport` over HTTP or HTTPS.
 
-    `token` is sent as a bearer token; a function is asked before each request, for tokens that are renewed in a file.
-    `on_warning` gets the text of every `Warning: 299` header.
+    `ca`, `certificate` and `key` are PEM, as bytes or the path of a file; `server_name` is what the server's certificate
+    must name when it is not the URL's host. `token` is sent as a bearer token; a function is asked before each request,
+    for tokens that are renewed in a file. `on_warning` gets the text of every `Warning: 299` header.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ca: Pem | None = None,
+        certificate: Pem | None = None,
+        key: Pem | None = None,
+        verify: bool = True,
         server_name: str | None = None,
         token: str | Callable[[], str] | None = None,
         user_agent: str = "wherry",
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
         self._base = URL(base_url.rstrip("/"))
-        self._ssl = ssl_context
+        self._ssl = client_context(ca, certificate, key, verify=verify) if self._base.scheme == "https" else True
         self._server_name = server_name
         self._token = token
         self._user_agent = user_agent
@@ -165,7 +169,7 @@ class HttpTransport:
             raise ConnectionError("the transport is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=self._ssl if self._ssl is not None else True),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=self._ssl),
                 timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX, sock_connect=CONNECT_SECONDS_MAX),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
