@@ -1,0 +1,145 @@
+"""LimitRanger: defaults for containers that ask for nothing, and bounds for containers, pods and claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import reduce
+
+from wherry.api.quantity import Quantity
+from wherry.api.types import GVR, Obj
+from wherry.apiserver.admission.request import AdmissionRequest
+from wherry.apiserver.registry.pod_defaults import canonical_list
+
+LIMIT_RANGES = GVR("", "v1", "limitranges")
+ANNOTATION = "kubernetes.io/limit-ranger"
+
+
+class LimitRanger:
+    async def admit(self, request: AdmissionRequest) -> None:
+        draft = request.object
+        if draft is None:
+            return
+        pod = request.is_for("", "pods", "CREATE")
+        if not pod and not request.is_for("", "persistentvolumeclaims", "CREATE", "UPDATE"):
+            return
+        ranges = list(request.context.read.list(LIMIT_RANGES, request.namespace))
+        for limit_range in ranges if pod else ():
+            fill_in(draft, limit_range)
+        problems = [problem for each in ranges for problem in (_pod if pod else _claim)(draft, each)]
+        if problems:
+            joined = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
+            raise request.forbid(joined)
+
+
+def _items(limit_range: Obj, kind: str) -> list[Obj]:
+    return [item for item in limit_range["spec"].get("limits") or [] if item.get("type") == kind]
+
+
+def fill_in(pod: Obj, limit_range: Obj) -> None:
+    """Set what containers leave out; an annotation says that it was not the user."""
+    limits: Obj = {}
+    requests: Obj = {}
+    for item in _items(limit_range, "Container"):
+        limits.update(canonical_list(item.get("default") or {}))
+        requests.update(canonical_list(item.get("defaultRequest") or {}))
+    if not limits and not requests:
+        return
+    notes = []
+    for key, what in (("containers", "container"), ("initContainers", "init container")):
+        for container in pod["spec"].get(key) or []:
+            resources = container.setdefault("resources", {})
+            for side, defaults in (("requests", requests), ("limits", limits)):
+                given = resources.get(side) or {}
+                added = sorted(name for name in defaults if name not in given)
+                if added:
+                    resources[side] = {**{name: defaults[name] for name in added}, **given}
+                    notes.append((side, f"{', '.join(added)} {side[:-1]} for {what} {container.get('name', '')}"))
+    if notes:
+        # Kubernetes lists requests before limits.
+        listed = "; ".join(text for side in ("requests", "limits") for kind, text in notes if kind == side)
+        annotations = pod["metadata"].get("annotations") or {}
+        pod["metadata"]["annotations"] = {**annotations, ANNOTATION: f"LimitRanger plugin set: {listed}"}
+
+
+def _pod(pod: Obj, limit_range: Obj) -> Iterable[str]:
+    containers = pod["spec"].get("containers") or []
+    init = pod["spec"].get("initContainers") or []
+    for item in _items(limit_range, "Container"):
+        for container in (*containers, *init):
+            resources = container.get("resources") or {}
+            yield from _bounds(item, resources.get("requests") or {}, resources.get("limits") or {}, "Container")
+    for item in _items(limit_range, "Pod"):
+        requests, limits = (_total(containers, init, side) for side in ("requests", "limits"))
+        yield from _bounds(item, requests, limits, "Pod")
+
+
+def _claim(claim: Obj, limit_range: Obj) -> Iterable[str]:
+    requests = (claim["spec"].get("resources") or {}).get("requests") or {}
+    for item in _items(limit_range, "PersistentVolumeClaim"):
+        for bound, name, fits in (("min", "minimum", _at_least), ("max", "maximum", _at_most)):
+            for resource, limit in (item.get(bound) or {}).items():
+                asked = requests.get(resource)
+                if asked is not None and not fits(asked, limit):
+                    yield f"{name} {resource} usage per PersistentVolumeClaim is {limit}, but request is {asked}"
+
+
+def _total(containers: list[Obj], init: list[Obj], side: str) -> Obj:
+    """A pod's own amounts: all containers together, or the largest init container if that is more."""
+
+    def amounts(container: Obj) -> Obj:
+        return (container.get("resources") or {}).get(side) or {}
+
+    total: dict[str, Quantity] = {}
+    for container in containers:
+        for name, value in amounts(container).items():
+            total[name] = total[name] + Quantity.parse(value) if name in total else Quantity.parse(value)
+    for container in init:
+        for name, value in amounts(container).items():
+            total[name] = reduce(max, [each for each in (total.get(name), Quantity.parse(value)) if each is not None])
+    return {name: str(value) for name, value in total.items()}
+
+
+def _bounds(item: Obj, requests: Obj, limits: Obj, kind: str) -> Iterable[str]:
+    for resource, limit in (item.get("min") or {}).items():
+        yield from _bound("minimum", resource, limit, requests, limits, kind, _at_least)
+    for resource, limit in (item.get("max") or {}).items():
+        yield from _bound("maximum", resource, limit, requests, limits, kind, _at_most)
+    for resource, ratio in (item.get("maxLimitRequestRatio") or {}).items():
+        yield from _ratio(resource, ratio, requests, limits, kind)
+
+
+def _bound(
+    name: str, resource: str, bound: str, requests: Obj, limits: Obj, kind: str, fits: Callable[[str, str], bool]
+) -> Iterable[str]:
+    asked, limit = requests.get(resource), limits.get(resource)
+    text = f"{name} {resource} usage per {kind} is {bound}"
+    if name == "minimum" and asked is None:
+        yield f"{text}. No request is specified"
+    elif asked is not None and not fits(asked, bound):
+        yield f"{text}, but request is {asked}"
+    if name == "maximum" and limit is None:
+        yield f"{text}. No limit is specified"
+    elif limit is not None and not fits(limit, bound):
+        yield f"{text}, but limit is {limit}"
+
+
+def _ratio(resource: str, ratio: str, requests: Obj, limits: Obj, kind: str) -> Iterable[str]:
+    asked, limit = requests.get(resource), limits.get(resource)
+    text = f"{resource} max limit to request ratio per {kind} is {ratio}"
+    if asked is None or limit is None:
+        yield f"{text}, but no {'request' if asked is None else 'limit'} is specified or {'request' if asked is None else 'limit'} is 0"
+        return
+    request_value, limit_value = Quantity.parse(asked).milli_value(), Quantity.parse(limit).milli_value()
+    if not request_value or not limit_value:
+        missing = "limit" if request_value else "request"
+        yield f"{text}, but no {missing} is specified or {missing} is 0"
+    elif limit_value * 1000 > Quantity.parse(ratio).milli_value() * request_value:
+        yield f"{text}, but provided ratio is {limit_value / request_value:f}"
+
+
+def _at_least(value: str, bound: str) -> bool:
+    return Quantity.parse(value) >= Quantity.parse(bound)
+
+
+def _at_most(value: str, bound: str) -> bool:
+    return Quantity.parse(value) <= Quantity.parse(bound)
