@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from wherry.aio.clock import Clock
+from wherry.api.schema import Schema
 from wherry.api.scheme import Resource, Scheme
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import versions
 from wherry.apiserver.admission.chain import Admission, AdmissionRequest
 from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.user import User
+from wherry.apiserver.bodies import Bodies, Frames
 from wherry.apiserver.filters.request_info import RequestInfo
 from wherry.apiserver.http import Request
 from wherry.apiserver.negotiation import Representation
@@ -110,6 +112,8 @@ class Core:
         self.allocators = allocators
         self.served: dict[GVR, Served] = {}
         self._serve(strategies)
+        self.bodies = Bodies(storage)
+        self.frames = Frames()
         self.reader = StorageReader(self.served, storage)
 
     def _serve(self, strategies: Mapping[GVR, Strategy]) -> None:
@@ -127,12 +131,21 @@ class Core:
             inward, outward = pair or (None, None)
             self.served[gvr] = Served(resource, registry, inward, outward, prefix)
 
+    def expected(self, call: Call) -> tuple[str, str, Schema]:
+        """(kind, apiVersion, schema) of the objects this path takes: the resource's own or its subresource's."""
+        resource = call.resource
+        sub = resource.subresource(call.info.subresource) if call.info.subresource else None
+        if sub is None or sub.kind == resource.kind:
+            return resource.kind, resource.api_version, self.scheme.schema(resource)
+        return sub.kind, f"{sub.group}/{sub.version}" if sub.group else sub.version, self.scheme.schema(sub)
+
     def context(self, user: User, dry_run: bool = False) -> Context:
         return Context(self.clock, self.rng, user, self.reader, self.allocators, dry_run)
 
     def write(self, call: Call, dry_run: bool, options: Obj | None = None) -> Write:
         """How this call writes: its admission and its context."""
         info, served = call.info, call.served
+        context = self.context(call.user, dry_run)
 
         async def admit(operation: str, obj: Obj | None, old: Obj | None) -> None:
             subject = obj or old or {}
@@ -147,7 +160,8 @@ class Core:
                 user=call.user,
                 dry_run=dry_run,
                 options=options or {},
+                context=context,
             )
             await self.admission.admit(request)
 
-        return Write(self.context(call.user, dry_run), admit, call.request.warnings)
+        return Write(context, admit, call.request.warnings)

@@ -1,7 +1,6 @@
 """What the caller wants to read (Accept) and what it sent (Content-Type), and the encodings themselves.
 
-JSON is written by msgspec, YAML the way Kubernetes' server writes it: keys sorted, strings that could be read as something
-else in double quotes. Protobuf is not spoken: a request body in it is refused with 415, and of an Accept list the first
+Protobuf is not spoken: a request body in it is refused with 415, and of an Accept list the first
 type we can write is taken.
 """
 
@@ -13,10 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-import yaml
 
+from wherry.api import json, yaml
 from wherry.api.errors import StatusError, not_acceptable, unsupported_media_type
-from wherry.api.types import Obj
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -30,7 +28,6 @@ _TRANSFORMS = frozenset({TABLE, PARTIAL, PARTIAL_LIST})
 _TRANSFORM_VERSIONS = frozenset({"v1", "v1beta1"})
 _BROWSERS = ("curl", "Wget", "Mozilla/5.0")
 
-encode_json = msgspec.json.Encoder().encode
 _format_json = msgspec.json.format
 
 
@@ -125,37 +122,16 @@ def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:
 def encode(obj: Any, representation: Representation) -> bytes:
     """An object in the representation's media type (its transform is the caller's business)."""
     if representation.media == YAML:
-        return to_yaml(obj)
-    data: bytes = encode_json(obj)
+        return yaml.dump(obj).encode()
+    data: bytes = json.encode(obj)
     return _format_json(data, indent=2) if representation.pretty else data + b"\n"
 
 
 def rewrite(data: bytes, obj: Any, representation: Representation) -> bytes:
     """As `encode`, where the plain JSON is at hand."""
     if representation.media == YAML:
-        return to_yaml(obj)
+        return yaml.dump(obj).encode()
     return _format_json(data, indent=2) if representation.pretty else data + b"\n"
-
-
-class _Dumper(yaml.CSafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Double quotes where a plain scalar would be read as a number, a boolean, a time or nothing."""
-    if "\n" in text:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    plain = dumper.resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"  # type: ignore[no-untyped-call]
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain and text else '"')
-
-
-_Dumper.add_representer(str, _represent_text)
-
-
-def to_yaml(obj: Any) -> bytes:
-    text = yaml.dump(obj, Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True)
-    return text.encode()
 
 
 # -- reading
@@ -176,26 +152,3 @@ def refuse_media(media: str) -> StatusError:
             "request bodies in protobuf are not supported yet: send application/json or application/yaml",
         )
     return unsupported_media_type(media, ACCEPTED)
-
-
-def decode_yaml(body: bytes) -> Any:
-    """One YAML document. Raises 400."""
-    try:
-        return yaml.load(body, Loader=_Loader)  # noqa: S506 (a safe loader, without its dates)
-    except yaml.YAMLError as error:
-        raise StatusError(400, "BadRequest", f"error converting YAML to JSON: {_yaml_text(error)}") from None
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML 1.1 as JSON has it: no dates, no binary."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _yaml_text(error: yaml.YAMLError) -> str:
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"yaml: line {mark.line + 1}: {problem}" if mark is not None else f"yaml: {error}"

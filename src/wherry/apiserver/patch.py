@@ -15,10 +15,6 @@ class PatchError(ValueError):
     """The patch cannot be applied to this document (422)."""
 
 
-class PatchTestError(PatchError):
-    """A `test` operation did not hold (422)."""
-
-
 def merge_patch(target: Any, patch: Any) -> Any:
     """RFC 7386: null removes, objects merge, all else replaces."""
     if not isinstance(patch, dict):
@@ -60,7 +56,7 @@ def _apply(document: Any, operation: Any) -> Any:
         return _edit(document, tokens, path, "remove", None)
     if kind == "test":
         if _lookup_or_none(document, tokens) != operation.get("value"):
-            raise PatchTestError(f"testing value {path} failed: test failed")
+            raise PatchError(f"testing value {path} failed: test failed")
         return document
     if kind in ("move", "copy"):
         source = operation.get("from")

@@ -1,0 +1,166 @@
+"""Request bodies: from bytes to a private draft of the kind the path asks for.
+
+Order of complaints as Kubernetes has it: media type, syntax, kind and version, types, and (fieldValidation) fields that are
+unknown or came twice: Strict refuses them, Warn says so in warnings, Ignore drops them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wherry.api import json, yaml
+from wherry.api.errors import Cause, StatusError, bad_request, invalid
+from wherry.api.schema import Schema
+from wherry.api.structure import normalise, strict_error, strict_warnings
+from wherry.api.types import Obj
+from wherry.apiserver.core import Call, Core
+from wherry.apiserver.drafts import draft
+from wherry.apiserver.http import Request
+from wherry.apiserver.negotiation import JSON, YAML, content_media, refuse_media
+from wherry.apiserver.registry.validation import field
+from wherry.apiserver.strategic import go_format
+
+SUMMARY_BYTES = 30
+_TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+def read_object(core: Core, call: Call, validation: str = "Warn") -> Obj:
+    """The body as a draft of the call's kind, with `metadata`. Raises 400, 415."""
+    kind, api_version, schema = core.expected(call)
+    return read_kind(call.request, kind, api_version, schema, validation)
+
+
+def read_kind(request: Request, kind: str, api_version: str, schema: Schema, validation: str = "Warn") -> Obj:
+    """The body as a draft of any kind."""
+    value, duplicates = _parse(request, kind, validation)
+    if not isinstance(value, dict):
+        problem = f"json: cannot unmarshal {json_kind(value)} into Go value of type {_TYPE_META}"
+        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", request.body)
+    said_kind, said_version = value.get("kind") or kind, value.get("apiVersion") or api_version
+    if (said_kind, said_version) != (kind, api_version):
+        raise _other_kind(str(said_kind), str(said_version), kind, api_version)
+    value["kind"], value["apiVersion"] = kind, api_version
+    findings = normalise(value, schema)
+    if findings.error:
+        raise _unfit(kind, api_version, findings.error)
+    if findings.unknown or duplicates:
+        if validation == "Strict":
+            raise _unfit(kind, api_version, strict_error(duplicates, findings))
+        if validation == "Warn":
+            request.warnings += strict_warnings(duplicates, findings)
+    if value.get("metadata") is None:
+        value["metadata"] = {}
+    return value
+
+
+def settle_patched(
+    core: Core, call: Call, patched: Any, validation: str, duplicates: list[str], shown: Any = None
+) -> Obj:
+    """What a patch made of an object, as a private draft. `shown` is what errors quote: the patch itself where Kubernetes
+    quotes that (strategic), else the patched document. Raises 422."""
+    _, _, schema = core.expected(call)
+    if not isinstance(patched, dict):
+        raise _unpatchable(patched, shown, f"json: cannot unmarshal {json_kind(patched)} into Go value")
+    obj: Obj = draft(patched)
+    findings = normalise(obj, schema)
+    if findings.error:
+        raise _unpatchable(patched, shown, _restored(findings.error, shown))
+    if findings.unknown or duplicates:
+        if validation == "Strict":
+            raise _unpatchable(patched, shown, strict_error(duplicates, findings))
+        if validation == "Warn":
+            for text in strict_warnings(duplicates, findings):
+                if text not in call.request.warnings:
+                    call.request.warnings.append(text)
+    if obj.get("metadata") is None:
+        obj["metadata"] = {}
+    return obj
+
+
+def read_options(call: Call) -> Any:
+    """The DeleteOptions body of a DELETE, None when there is none. Raises 400, 415."""
+    request = call.request
+    if request.draft is not None:
+        return request.draft
+    if not request.body:
+        return None
+    value, _ = _parse(request, "DeleteOptions", "Ignore")
+    return value
+
+
+def json_kind(value: Any) -> str:
+    """The JSON type of a value in Go's words."""
+    if isinstance(value, bool):
+        return "bool"
+    if value is None:
+        return "null"
+    names = {dict: "object", list: "array", str: "string"}
+    return names.get(type(value), "number")
+
+
+def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str]]:
+    """The value and the paths of fields that came twice."""
+    if request.draft is not None:
+        return request.draft, []
+    media = content_media(request.headers)
+    if media == JSON:
+        try:
+            return (json.decode(request.body), []) if validation == "Ignore" else json.decode_strict(request.body)
+        except ValueError:
+            problem = json.syntax_problem(request.body)
+            message = f"couldn't get version/kind; json parse error: {problem}"
+            raise _unrecognized(kind, message, request.body) from None
+    if media == YAML:
+        try:
+            return yaml.load(request.body, duplicates=[]), []
+        except ValueError as error:
+            raise _unrecognized(kind, f"error converting YAML to JSON: {error}", request.body) from None
+    raise refuse_media(media)
+
+
+def _unrecognized(kind: str, problem: str, body: bytes) -> StatusError:
+    return bad_request(f"the object provided is unrecognized (must be of type {kind}): {problem} ({_summary(body)})")
+
+
+def _summary(body: bytes) -> str:
+    """The start of a body, as text where it looks like JSON."""
+    if not body:
+        return "<empty>"
+    start = body[:SUMMARY_BYTES]
+    text = start.decode(errors="replace") if body.startswith(b"{") else start.hex()
+    return f"{text} ..." if len(body) > SUMMARY_BYTES else text
+
+
+def _other_kind(said: str, said_version: str, kind: str, api_version: str) -> StatusError:
+    version = said_version.rpartition("/")[2]
+    if said == kind:
+        return bad_request(
+            f"the API version in the data ({said_version}) does not match the expected API version ({api_version})"
+        )
+    short = api_version.partition("/")[0] if "/" in api_version else "core"
+    problem = f"converting ({version}.{said}) to ({short}.{kind}): unknown conversion"
+    return bad_request(f'{said} in version "{version}" cannot be handled as a {kind}: {problem}')
+
+
+def _unfit(kind: str, api_version: str, problem: str) -> StatusError:
+    version = api_version.rpartition("/")[2]
+    return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
+
+
+def _unpatchable(patched: Any, shown: Any, problem: str) -> StatusError:
+    if shown is not None:
+        quoted = go_format(shown)
+    else:
+        ordered = dict(sorted(patched.items())) if isinstance(patched, dict) else patched
+        quoted = json.encode(ordered).decode()
+    message = f"Invalid value: {field.quote(quoted)}: {problem}"
+    return invalid("", "", "", [Cause("FieldValueInvalid", message, "patch")])
+
+
+def _restored(problem: str, shown: Any) -> str:
+    """Strategic patches are decoded by another decoder of Kubernetes', with words of its own."""
+    if shown is not None and " into Go struct field " in problem and " of type v1." in problem:
+        return f"cannot restore struct from: {problem.split('cannot unmarshal ')[1].split(' ')[0]}"
+    return problem

@@ -1,0 +1,123 @@
+"""PATCH: JSON patch, merge patch and strategic merge patch, applied to the object as it is when its turn comes.
+
+The patched document is decoded like a body that was sent: unknown fields are dropped or refused, wrong types are 422. A
+patch that names a resourceVersion is bound to it, any other is applied to whatever is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wherry.api import json
+from wherry.api.errors import StatusError, bad_request
+from wherry.api.types import Obj
+from wherry.apiserver import decode
+from wherry.apiserver.core import Call, Core
+from wherry.apiserver.drafts import draft
+from wherry.apiserver.handlers.create import settle_namespace
+from wherry.apiserver.handlers.update import check_name
+from wherry.apiserver.http import Answer
+from wherry.apiserver.negotiation import content_media
+from wherry.apiserver.options import write_options
+from wherry.apiserver.patch import PatchError, json_patch, merge_patch
+from wherry.apiserver.registry.scopes import SCOPES
+from wherry.apiserver.respond import respond
+from wherry.apiserver.strategic import StrategicPatchError, strategic_merge
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+Apply = Callable[[Obj], Any]
+"""The document now -> the patched document."""
+
+
+async def handle(core: Core, call: Call) -> Answer:
+    options = write_options(call.request, "PatchOptions")
+    media = content_media(call.request.headers)
+    patch, apply, duplicates = reader(core, call, media, options.field_validation)
+    shown = patch if media == STRATEGIC_PATCH else None
+    served, info = call.served, call.info
+
+    def change(current: Obj) -> Obj:
+        patched = apply(served.show(current))
+        obj = decode.settle_patched(core, call, patched, options.field_validation, duplicates, shown)
+        check_name(call, obj["metadata"])
+        settle_namespace(call, obj["metadata"])
+        return obj if served.inward is None else served.inward(obj)
+
+    write = core.write(call, options.dry_run)
+    result = await call.registry.update(info.namespace, info.name, change, write, SCOPES[info.subresource])
+    return respond(core, call, result.value, result.data)
+
+
+def reader(core: Core, call: Call, media: str, validation: str) -> tuple[Any, Apply, list[str]]:
+    """The patch, how it is applied, and which of its fields came twice. Raises 400, 415."""
+    if media == APPLY_PATCH:
+        raise StatusError(
+            415,
+            "UnsupportedMediaType",
+            "server-side apply is not supported yet: use kubectl apply without --server-side, or another patch type",
+        )
+    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    patch, duplicates = _document(call, media, validation)
+    if media == JSON_PATCH:
+        return patch, _json_patch(patch), duplicates
+    if media == MERGE_PATCH:
+        return patch, lambda current: merge_patch(current, patch), duplicates
+    _, _, schema = core.expected(call)
+
+    def strategic(current: Obj) -> Obj:
+        try:
+            return strategic_merge(current, patch, schema)
+        except StrategicPatchError as error:
+            raise StatusError(500, "", str(error)) from None
+
+    return patch, strategic, duplicates
+
+
+def _json_patch(patch: Any) -> Apply:
+    def apply(current: Obj) -> Any:
+        try:
+            return json_patch(current, patch)
+        except PatchError as error:
+            raise _unprocessable(str(error)) from None
+
+    return apply
+
+
+def _unprocessable(problem: str) -> StatusError:
+    """Kubernetes keeps what went wrong for the causes."""
+    message = "the server rejected our request due to an error in our request"
+    return StatusError(422, "Invalid", message, {"causes": [{"message": problem}]})
+
+
+def _document(call: Call, media: str, validation: str) -> tuple[Any, list[str]]:
+    """The patch as sent, checked for its outermost shape."""
+    request = call.request
+    if request.draft is not None:
+        patch, duplicates = draft(request.draft), []
+    else:
+        patch, duplicates = _parse(request.body, media, validation)
+    wanted = list if media == JSON_PATCH else dict
+    if isinstance(patch, wanted):
+        return patch, duplicates
+    if patch is None and media == MERGE_PATCH:
+        raise bad_request("Invalid JSON Patch")
+    go_type = "[]handlers.jsonPatchOp" if media == JSON_PATCH else "map[string]interface {}"
+    problem = f"json: cannot unmarshal {decode.json_kind(patch)} into Go value of type {go_type}"
+    raise bad_request(problem if media == STRATEGIC_PATCH else f"error decoding patch: {problem}")
+
+
+def _parse(body: bytes, media: str, validation: str) -> tuple[Any, list[str]]:
+    try:
+        if validation == "Ignore":
+            return json.decode(body), []
+        return json.decode_strict(body)
+    except ValueError:
+        problem = json.syntax_problem(body)
+        raise bad_request(problem if media == STRATEGIC_PATCH else f"error decoding patch: {problem}") from None
+

@@ -1,0 +1,96 @@
+"""The scale subresource: autoscaling/v1 Scale as a view of spec.replicas, status.replicas and the selector."""
+
+from __future__ import annotations
+
+from wherry.api import labels
+from wherry.api.errors import bad_request, conflict, invalid
+from wherry.api.types import Obj
+from wherry.apiserver import decode
+from wherry.apiserver.core import Call, Core
+from wherry.apiserver.drafts import draft
+from wherry.apiserver.handlers import patch as patching
+from wherry.apiserver.handlers.update import check_name
+from wherry.apiserver.http import Answer
+from wherry.apiserver.negotiation import content_media
+from wherry.apiserver.options import write_options
+from wherry.apiserver.registry.validation import field
+from wherry.apiserver.respond import answer
+
+_KEPT_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def scale_of(obj: Obj) -> Obj:
+    """The Scale of a Deployment, ReplicaSet, StatefulSet or ReplicationController."""
+    selector = (obj.get("spec") or {}).get("selector")
+    if selector is not None and not ("matchLabels" in selector or "matchExpressions" in selector):
+        text = str(labels.Selector.from_labels(selector))  # ReplicationController: a plain map
+    else:
+        text = str(labels.Selector.from_object(selector))
+    replicas = (obj.get("spec") or {}).get("replicas", 1)
+    status: Obj = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
+    if text:
+        status["selector"] = text
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: obj["metadata"][key] for key in _KEPT_METADATA if key in obj["metadata"]},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+async def get(core: Core, call: Call) -> Answer:
+    entry = call.registry.get(call.info.namespace, call.info.name)
+    return answer(call, scale_of(entry.value))
+
+
+async def update(core: Core, call: Call) -> Answer:
+    options = write_options(call.request, "UpdateOptions")
+    scale = decode.read_object(core, call, options.field_validation)
+    check_name(call, scale["metadata"])
+    return await _write(core, call, lambda _: scale, options.dry_run)
+
+
+async def patch(core: Core, call: Call) -> Answer:
+    options = write_options(call.request, "PatchOptions")
+    media = content_media(call.request.headers)
+    sent, apply, duplicates = patching.reader(core, call, media, options.field_validation)
+    shown = sent if media == patching.STRATEGIC_PATCH else None
+
+    def change(current: Obj) -> Obj:
+        scale = decode.settle_patched(core, call, apply(current), options.field_validation, duplicates, shown)
+        check_name(call, scale["metadata"])
+        return scale
+
+    return await _write(core, call, change, options.dry_run)
+
+
+async def _write(core: Core, call: Call, change: patching.Apply, dry_run: bool) -> Answer:
+    """Take the replicas of the Scale that `change` makes of the current one."""
+
+    def resize(current: Obj) -> Obj:
+        scale = change(scale_of(current))
+        _check(call, scale, current)
+        replicas = (scale.get("spec") or {}).get("replicas", 0)
+        if replicas < 0:
+            problem = field.invalid("spec.replicas", replicas, field.NON_NEGATIVE)
+            raise invalid("Scale", "autoscaling", call.info.name, [problem])
+        obj: Obj = draft(current)
+        obj["spec"]["replicas"] = replicas
+        version = scale["metadata"].get("resourceVersion")
+        obj["metadata"]["resourceVersion"] = version or current["metadata"]["resourceVersion"]
+        return obj
+
+    result = await call.registry.update(call.info.namespace, call.info.name, resize, core.write(call, dry_run))
+    return answer(call, scale_of(result.value))
+
+
+def _check(call: Call, scale: Obj, current: Obj) -> None:
+    metadata = scale["metadata"]
+    if metadata.get("namespace") not in (None, "", current["metadata"].get("namespace")):
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    uid = metadata.get("uid")
+    if uid and uid != current["metadata"]["uid"]:
+        resource = call.registry.resource
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current['metadata']['uid']}"
+        raise conflict(resource.resource, call.info.name, why, resource.group)

@@ -1,0 +1,74 @@
+"""Which objects a list, watch or deletecollection is about: label and field selectors over stored objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wherry.api import fields, labels
+from wherry.api.errors import bad_request
+from wherry.api.types import Obj
+from wherry.apiserver.options import ListOptions
+from wherry.apiserver.registry.strategy import Strategy
+from wherry.apiserver.registry.validation.field import quote
+
+_ALWAYS = ("metadata.name", "metadata.namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`everything` is the common case and costs nothing."""
+
+    everything: bool
+    label_selector: labels.Selector
+    field_selector: fields.Selector
+    strategy: Strategy
+    name: str = ""
+    """The one name a field selector pins, or ""."""
+
+    def matches(self, obj: Obj) -> bool:
+        if self.everything:
+            return True
+        metadata = obj["metadata"]
+        if not self.label_selector.is_empty() and not self.label_selector.matches(metadata.get("labels")):
+            return False
+        return self.field_selector.is_empty() or self.field_selector.matches(self._fields(obj))
+
+    def _fields(self, obj: Obj) -> Mapping[str, str]:
+        metadata = obj["metadata"]
+        return {
+            **self.strategy.fields(obj),
+            "metadata.name": metadata["name"],
+            "metadata.namespace": metadata.get("namespace", ""),
+        }
+
+
+def select(options: ListOptions, strategy: Strategy, name: str = "") -> Selection:
+    """Raises 400 for selectors that cannot be read or name unknown fields. `name` restricts to one object."""
+    try:
+        label_selector = labels.Selector.parse(options.label_selector)
+    except labels.SelectorError as error:
+        raise bad_request(f"unable to parse requirement: {error}") from None
+    try:
+        field_selector = fields.Selector.parse(options.field_selector)
+    except fields.FieldSelectorError as error:
+        raise bad_request(str(error)) from None
+    if name:
+        field_selector = fields.Selector((*field_selector.terms, fields.Term("metadata.name", True, name)))
+    _check_names(field_selector, strategy)
+    everything = label_selector.is_empty() and field_selector.is_empty()
+    pinned = field_selector.required("metadata.name") or ""
+    return Selection(everything, label_selector, field_selector, strategy, pinned)
+
+
+def _check_names(selector: fields.Selector, strategy: Strategy) -> None:
+    if selector.is_empty():
+        return
+    supported = strategy.fields({}).keys()
+    for name in selector.names:
+        if name in _ALWAYS or name in supported:
+            continue
+        if supported:
+            raise bad_request(f"field label not supported: {name}")
+        known = ", ".join(quote(each) for each in _ALWAYS)
+        raise bad_request(f"{quote(name)} is not a known field selector: only {known}")
