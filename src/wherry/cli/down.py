@@ -26,7 +26,6 @@ def command(state: State, name: str, delete: bool) -> None:
         click.echo(f"state kept in {state.root}; `wherry down --delete` removes it")
         return
     system.remove(state, trees.remove)
-    removed = kubeconfig.remove(options.context) if options else None
-    click.echo(
-        f"removed {state.root}" + (f" and context {options.context} from {removed}" if options and removed else "")
-    )
+    context = Options(name=name).context
+    removed = kubeconfig.remove(context)
+    click.echo(f"removed {state.root}" + (f" and context {context} from {removed}" if removed else ""))

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wherry.api.errors import StatusError
 from wherry.api.labels import Selector
 from wherry.api.resources import EVENTS, PODS
 from wherry.api.types import Obj
+from wherry.cli.connect import Connection
+from wherry.client.logs import lines as log_lines
 from wherry.client.rest import Client
 
 HINTS = {
@@ -59,16 +62,17 @@ async def pods_of(client: Client, obj: Obj) -> list[Obj]:
     return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
 
-async def explain(client: Client, obj: Obj) -> list[Reason]:
+async def explain(connection: Connection, obj: Obj) -> list[Reason]:
     """A reason for each pod of `obj` that is not ready; one about `obj` itself when it has no pods."""
+    client = connection.client
     pods = [pod for pod in await pods_of(client, obj) if not _ready(pod)]
     if not pods:
         event = await _last_warning(client, obj)
         return [Reason(obj["metadata"]["name"], event=event)] if event else []
-    return [await _explain_pod(client, pod) for pod in pods[-3:]]  # more of the same tells nothing new
+    return [await _explain_pod(connection, pod) for pod in pods[-3:]]  # more of the same tells nothing new
 
 
-async def _explain_pod(client: Client, pod: Obj) -> Reason:
+async def _explain_pod(connection: Connection, pod: Obj) -> Reason:
     waiting, message, container = _trouble(pod)
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     hint = HINTS.get(waiting, "").format(pod=name, namespace=namespace)
@@ -76,8 +80,8 @@ async def _explain_pod(client: Client, pod: Obj) -> Reason:
         name,
         waiting,
         message,
-        await _last_warning(client, pod),
-        await _last_log_line(client, pod, container) if container else "",
+        await _last_warning(connection.client, pod),
+        await _last_log_line(connection, pod, container) if container else "",
         hint,
     )
 
@@ -118,12 +122,16 @@ async def _last_warning(client: Client, obj: Obj) -> str:
     return f"{last.get('reason', '')}: {last.get('message', '')}"
 
 
-async def _last_log_line(client: Client, pod: Obj, container: str) -> str:
+async def _last_log_line(connection: Connection, pod: Obj, container: str) -> str:
     statuses = [*(pod["status"].get("initContainerStatuses") or []), *(pod["status"].get("containerStatuses") or [])]
-    state = next((item for item in statuses if item["name"] == container), {})
+    state: Obj = next((item for item in statuses if item["name"] == container), {})
     previous = state.get("restartCount", 0) > 0 and "running" not in state.get("state", {})
-    text = await client.logs(
-        pod["metadata"]["name"], pod["metadata"]["namespace"], container, tail=1, previous=previous
+    metadata = pod["metadata"]
+    found = log_lines(
+        connection.transport, metadata["namespace"], metadata["name"], container, tail=5, previous=previous
     )
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1][:LOG_CHARACTERS] if lines else ""
+    try:
+        texts = [line async for line in found if line.strip()]
+    except (StatusError, ConnectionError):
+        return ""  # it never started, or its log is gone: the event says more
+    return texts[-1][:LOG_CHARACTERS] if texts else ""

@@ -17,12 +17,13 @@ from wherry.api.errors import StatusError
 from wherry.api.scheme import Scheme
 from wherry.cli import starting, status
 from wherry.cli.apply import Applied, apply, in_order, title
-from wherry.cli.building import build_all, with_built
+from wherry.cli.building import build_all
 from wherry.cli.connect import connect
 from wherry.cli.progress import Progress
 from wherry.cli.session import USAGE, Failed, fail, system_options
 from wherry.cli.sources.bundle import Bundle, SourceError
 from wherry.cli.sources.folder import load
+from wherry.cli.sources.pinning import with_built
 from wherry.cli.waiting import Unready, wait_ready
 from wherry.client.rest import Client
 from wherry.cluster.options import KUBERNETES_VERSIONS, TIERS, Options
@@ -86,14 +87,14 @@ async def _bring_up(
     """Build, apply, wait. Raises Failed with every reason."""
     scheme = Scheme.load(options.kubernetes_version)
     built = await build_all(state, options, bundle.artifacts, progress)
-    async with connect(state, options) as client:
+    async with connect(state, options) as connection:
         applied = await _apply_all(
-            client, scheme, with_built(bundle.objects, built), bundle.namespace or namespace, progress
+            connection.client, scheme, with_built(bundle.objects, built), bundle.namespace or namespace, progress
         )
         if timeout is None:
             return
         try:
-            await wait_ready(client, applied, progress, timeout, RealClock())
+            await wait_ready(connection, applied, progress, timeout, RealClock())
         except Unready as error:
             raise Failed(str(error)) from None
 

@@ -10,6 +10,7 @@ from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
 from wherry.api.types import GVR, Obj
 from wherry.cli.apply import Applied, title
+from wherry.cli.connect import Connection
 from wherry.cli.explain import explain
 from wherry.cli.progress import Progress
 from wherry.cli.readiness import RULES, State, Verdict, verdict
@@ -35,7 +36,7 @@ class _Waited:
 
 
 async def wait_ready(
-    client: Client, applied: Sequence[Applied], progress: Progress, seconds: float, clock: Clock
+    connection: Connection, applied: Sequence[Applied], progress: Progress, seconds: float, clock: Clock
 ) -> None:
     """Return when all are ready. Raises Unready when one failed for good or `seconds` have passed."""
     waited = [_Waited(item, item.obj) for item in applied if item.resource.kind in RULES]
@@ -44,12 +45,12 @@ async def wait_ready(
     try:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             for item in waited:
-                group.create_task(_follow(client, item, progress, clock))
+                group.create_task(_follow(connection.client, item, progress, clock))
     except TimeoutError:
-        raise Unready(await _report(client, waited, f"not ready after {seconds:.0f} s")) from None
+        raise Unready(await _report(connection, waited, f"not ready after {seconds:.0f} s")) from None
     failed = [item for item in waited if item.verdict.state is State.FAILED]
     if failed:
-        raise Unready(await _report(client, failed, "failed"))
+        raise Unready(await _report(connection, failed, "failed"))
 
 
 async def _follow(client: Client, item: _Waited, progress: Progress, clock: Clock) -> None:
@@ -107,7 +108,7 @@ def _show(item: _Waited, progress: Progress) -> bool:
     return found.state is not State.PROGRESSING
 
 
-async def _report(client: Client, waited: Sequence[_Waited], what: str) -> str:
+async def _report(connection: Connection, waited: Sequence[_Waited], what: str) -> str:
     rows: list[str] = []
     for item in waited:
         found = item.verdict
@@ -115,6 +116,6 @@ async def _report(client: Client, waited: Sequence[_Waited], what: str) -> str:
             continue
         namespace = item.obj["metadata"].get("namespace", "")
         rows.append(f"{namespace}/{title(item.applied.resource, item.obj)} {what}: {found.text}")
-        for reason in await explain(client, item.obj):
+        for reason in await explain(connection, item.obj):
             rows += [f"  {line}" for line in reason.lines()]
     return "\n".join(rows)

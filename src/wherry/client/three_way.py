@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from wherry.api.scheme import Schema
+from wherry.api.schema import Schema
 from wherry.api.types import Obj
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

@@ -58,7 +58,8 @@ class Supervisor:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for role in self.roles:
-            self._adopt(role) or self._start(role)
+            if not self._adopt(role):
+                self._start(role)
         while not self.stopping:
             self._wait(wake_read)
         self.stop()
@@ -144,7 +145,7 @@ def _spawn(argv: Sequence[str], log: Path, environment: dict[str, str], passed: 
     try:
         return os.posix_spawn(
             argv[0],
-            argv,
+            list(argv),
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from wherry.api.errors import StatusError
 from wherry.api.labels import Selector
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
 from wherry.api.yaml import YAMLError, load_all
-from wherry.apiserver.patch import json_patch, strategic_merge_patch
+from wherry.apiserver.patch import PatchError, json_patch
+from wherry.apiserver.strategic import StrategicPatchError, strategic_merge
 from wherry.cli.sources.bundle import SourceError
 
 
@@ -54,8 +54,8 @@ def _each(objects: list[Obj], target: Obj | None, where: str, change: Any) -> No
     for place in reversed(found):
         try:
             changed = change(objects[place])
-        except StatusError as error:
-            raise SourceError(f"{where}: {error.message}") from None
+        except (PatchError, StrategicPatchError) as error:
+            raise SourceError(f"{where}: {error}") from None
         if changed is None:
             del objects[place]
         else:
@@ -69,7 +69,7 @@ def _strategic(obj: Obj, patch: Obj, targeted: bool) -> Obj | None:
     resource = scheme.by_kind(obj["apiVersion"], obj["kind"])
     if targeted:  # the patch's own name, if any, is only a placeholder
         patch = {**patch, "metadata": {**(patch.get("metadata") or {}), "name": obj["metadata"]["name"]}}
-    return strategic_merge_patch(obj, patch, scheme.schema(resource) if resource else None)
+    return strategic_merge(obj, patch, scheme.schema(resource) if resource else None)
 
 
 def _selected(obj: Obj, target: Obj) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from wherry.api.types import Obj
 from wherry.cli.sources.bundle import containers, pod_specs
 
-IN_POD_SPEC = {
+IN_POD_SPEC: dict[str, tuple[str, ...]] = {
     "ConfigMap": ("volumes.[].configMap.name", "volumes.[].projected.sources.[].configMap.name"),
     "Secret": (
         "volumes.[].secret.secretName",
@@ -22,11 +22,11 @@ IN_POD_SPEC = {
     "ServiceAccount": ("serviceAccountName",),
     "PriorityClass": ("priorityClassName",),
 }
-IN_CONTAINER = {
+IN_CONTAINER: dict[str, tuple[str, ...]] = {
     "ConfigMap": ("envFrom.[].configMapRef.name", "env.[].valueFrom.configMapKeyRef.name"),
     "Secret": ("envFrom.[].secretRef.name", "env.[].valueFrom.secretKeyRef.name"),
 }
-IN_OBJECT = {
+IN_OBJECT: dict[tuple[str, str], tuple[str, ...]] = {
     ("StatefulSet", "Service"): ("spec.serviceName",),
     ("Ingress", "Service"): (
         "spec.defaultBackend.service.name",
