@@ -124,17 +124,13 @@ def _bound(
 
 
 def _ratio(resource: str, ratio: str, requests: Obj, limits: Obj, kind: str) -> Iterable[str]:
-    asked, limit = requests.get(resource), limits.get(resource)
     text = f"{resource} max limit to request ratio per {kind} is {ratio}"
-    if asked is None or limit is None:
-        yield f"{text}, but no {'request' if asked is None else 'limit'} is specified or {'request' if asked is None else 'limit'} is 0"
-        return
-    request_value, limit_value = Quantity.parse(asked).milli_value(), Quantity.parse(limit).milli_value()
-    if not request_value or not limit_value:
-        missing = "limit" if request_value else "request"
+    asked, limit = (Quantity.parse(side.get(resource) or "0").milli_value() for side in (requests, limits))
+    if not asked or not limit:
+        missing = "limit" if asked else "request"
         yield f"{text}, but no {missing} is specified or {missing} is 0"
-    elif limit_value * 1000 > Quantity.parse(ratio).milli_value() * request_value:
-        yield f"{text}, but provided ratio is {limit_value / request_value:f}"
+    elif limit * 1000 > Quantity.parse(ratio).milli_value() * asked:
+        yield f"{text}, but provided ratio is {limit / asked:f}"
 
 
 def _at_least(value: str, bound: str) -> bool:

@@ -48,26 +48,19 @@ class LabelNamed(BuiltIn):
     """Kinds whose names become host names: DNS-1123 labels."""
 
     def validate_name(self, name: str, prefix: bool = False) -> list[str]:
-        return names.is_dns1123_label(name, prefix=prefix)
+        return names.dns1123_label(masked(name) if prefix else name)
 
 
 class PathNamed(BuiltIn):
     """Kinds whose names are only path segments (RBAC)."""
 
     def validate_name(self, name: str, prefix: bool = False) -> list[str]:
-        return path_segment(name, prefix)
+        return names.path_segment(masked(name) if prefix else name)
 
 
 def masked(prefix: str) -> str:
     """A generateName may end with a dash: what follows it is a letter or a digit."""
     return prefix[:-1] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix
-
-
-def path_segment(name: str, prefix: bool = False) -> list[str]:
-    """What is wrong with a name that only has to fit between two slashes of a path."""
-    if not prefix and name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{sign}'" for sign in ("/", "%") if sign in name]
 
 
 def section(obj: Obj, key: str) -> Obj:

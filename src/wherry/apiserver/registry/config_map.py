@@ -26,11 +26,11 @@ class ConfigMapStrategy(Strategy):
         data, binary = f.as_dict(obj.get("data")), f.as_dict(obj.get("binaryData"))
         causes: list[Cause] = []
         for key in data:
-            causes += f.each_invalid(f"data[{key}]", key, names.is_config_map_key(key))
+            causes += f.each_invalid(f"data[{key}]", key, names.config_map_key(key))
             if key in binary:
                 causes.append(f.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
         for key in binary:
-            causes += f.each_invalid(f"binaryData[{key}]", key, names.is_config_map_key(key))
+            causes += f.each_invalid(f"binaryData[{key}]", key, names.config_map_key(key))
         size = sum(len(value.encode()) for value in data.values()) + decoded_size(binary.values())
         return causes if size <= BYTES_MAX else [*causes, f.too_long("[]", BYTES_MAX)]
 

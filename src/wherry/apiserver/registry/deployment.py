@@ -80,7 +80,7 @@ def _strategy(strategy: Obj, path: str) -> list[Cause]:
     if kind == "Recreate":
         detail = "may not be specified when strategy `type` is 'Recreate'"
         return [] if rolling is None else [f.forbidden(f"{path}.rollingUpdate", detail)]
-    if kind != "RollingUpdate":
+    if kind != "RollingUpdate" or rolling is None:
         shown = {"Type": kind, "RollingUpdate": rolling}
         return [f.not_supported(path, shown, ("Recreate", "RollingUpdate"))]
     at = f"{path}.rollingUpdate"

@@ -50,7 +50,7 @@ class NamespaceStrategy(LabelNamed):
         causes: list[Cause] = []
         for i, finalizer in enumerate(f.as_list(obj["spec"].get("finalizers"))):
             at = f"spec.finalizers[{i}]"
-            causes += f.each_invalid(at, finalizer, names.is_qualified_name(finalizer))
+            causes += f.each_invalid(at, finalizer, names.qualified_name(finalizer))
             if "/" not in finalizer and finalizer != FINALIZER:
                 detail = "name is neither a standard finalizer name nor is it fully qualified"
                 causes.append(f.invalid(at, finalizer, detail))

@@ -93,7 +93,7 @@ def validate(metadata: Obj, namespaced: bool, name_rule: NameRule) -> list[Cause
         if not namespace:
             causes.append(field.required("metadata.namespace"))
         else:
-            causes += field.each_invalid("metadata.namespace", namespace, names.is_dns1123_label(namespace))
+            causes += field.each_invalid("metadata.namespace", namespace, names.dns1123_label(namespace))
     elif namespace:
         causes.append(field.forbidden("metadata.namespace", "not allowed on this type"))
     causes += _validate_generation(metadata)
@@ -117,7 +117,7 @@ def validate_annotations(annotations: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     size = 0
     for key, value in annotations.items():
-        causes += field.each_invalid(path, key, names.is_qualified_name(key.lower()))
+        causes += field.each_invalid(path, key, names.qualified_name(key.lower()))
         size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_BYTES_MAX:
         causes.append(field.too_long(path, ANNOTATIONS_BYTES_MAX))
@@ -156,7 +156,7 @@ def _validate_finalizers(finalizers: list[str]) -> list[Cause]:
     causes: list[Cause] = []
     path = "metadata.finalizers"
     for index, finalizer in enumerate(finalizers):
-        causes += field.each_invalid(f"{path}[{index}]", finalizer, names.is_qualified_name(finalizer))
+        causes += field.each_invalid(f"{path}[{index}]", finalizer, names.qualified_name(finalizer))
         if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
             causes.append(
                 field.invalid(

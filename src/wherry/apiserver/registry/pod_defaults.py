@@ -187,7 +187,7 @@ def canonical_resources(resources: Obj) -> None:
 
 def canonical_list(quantities: Obj) -> Obj:
     """A ResourceList in canonical form."""
-    return {name: str(Quantity.parse(value).rounded_to_milli()) for name, value in quantities.items()}
+    return {name: str(Quantity.parse(value).round_up_milli()) for name, value in quantities.items()}
 
 
 def _requests_from_limits(resources: Obj) -> None:

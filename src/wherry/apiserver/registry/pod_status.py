@@ -28,7 +28,7 @@ def validate(obj: Obj, old: Obj) -> list[Cause]:
     causes += _addresses(f.as_list(status.get("hostIPs")), "status.hostIPs")
     nominated = status.get("nominatedNodeName")
     if nominated:
-        causes += f.each_invalid("status.nominatedNodeName", nominated, names.is_dns1123_subdomain(nominated))
+        causes += f.each_invalid("status.nominatedNodeName", nominated, names.dns1123_subdomain(nominated))
     if obj["spec"].get("restartPolicy") != "Always":
         retry = obj["spec"].get("restartPolicy") == "OnFailure"
         for key, may_retry in (("containerStatuses", retry), ("initContainerStatuses", True)):

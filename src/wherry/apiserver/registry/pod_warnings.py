@@ -36,7 +36,7 @@ def pod(obj: Obj) -> list[str]:
     """Of a Pod; its name becomes a host name."""
     found = list(_spec(obj["metadata"], obj["spec"], "", "spec"))
     name = obj["metadata"].get("name") or ""
-    problems = ["must not contain dots"] if "." in name else names.is_dns1123_label(name)
+    problems = ["must not contain dots"] if "." in name else names.dns1123_label(name)
     if name and problems:
         found.append(
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "

@@ -50,7 +50,7 @@ class SecretStrategy(Strategy):
         data = f.as_dict(obj.get("data"))
         causes: list[Cause] = []
         for key in data:
-            causes += f.each_invalid(f"data[{key}]", key, names.is_config_map_key(key))
+            causes += f.each_invalid(f"data[{key}]", key, names.config_map_key(key))
         if decoded_size(data.values()) > BYTES_MAX:
             causes.append(f.too_long("data", BYTES_MAX))
         return causes + _of_type(obj, data)

@@ -22,7 +22,7 @@ class ServiceStrategy(BuiltIn):
 
     def validate_name(self, name: str, prefix: bool = False) -> list[str]:
         name = masked(name) if prefix else name
-        return ["must not contain dots"] if "." in name else names.is_dns1123_label(name)
+        return ["must not contain dots"] if "." in name else names.dns1123_label(name)
 
     def default(self, obj: Obj) -> None:
         super().default(obj)

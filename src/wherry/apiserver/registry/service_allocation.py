@@ -89,9 +89,9 @@ def drop_with_type(spec: Obj, before: Obj) -> None:
         if [port.get("nodePort") for port in f.as_list(spec.get("ports"))] == old:
             for port in f.as_list(spec.get("ports")):
                 port.pop("nodePort", None)
-    if _needs_health_port(before) and not _needs_health_port(spec):
-        if spec.get("healthCheckNodePort") == before.get("healthCheckNodePort"):
-            spec.pop("healthCheckNodePort", None)
+    same_health_port = spec.get("healthCheckNodePort") == before.get("healthCheckNodePort")
+    if same_health_port and _needs_health_port(before) and not _needs_health_port(spec):
+        spec.pop("healthCheckNodePort", None)
 
 
 def allocate(obj: Obj, old: Obj | None, ctx: Context) -> None:

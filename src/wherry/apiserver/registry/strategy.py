@@ -132,7 +132,7 @@ class Strategy:
 
     def validate_name(self, name: str, prefix: bool = False) -> list[str]:
         """What is wrong with a name, in Kubernetes' words; a DNS-1123 subdomain by default. `prefix`: a generateName."""
-        return names.is_dns1123_subdomain(mask_prefix(name) if prefix else name)
+        return names.dns1123_subdomain(mask_prefix(name) if prefix else name)
 
     def validate(self, obj: Obj) -> list[Cause]:
         """What is wrong with the whole object, beyond metadata. Also called for updates, before `validate_update`."""

@@ -71,7 +71,7 @@ def _common(container: Obj, facts: PodFacts, path: str) -> list[Cause]:
     if not name:
         causes.append(f.required(f"{path}.name"))
     else:
-        causes += f.each_invalid(f"{path}.name", name, names.is_dns1123_label(name))
+        causes += f.each_invalid(f"{path}.name", name, names.dns1123_label(name))
     if not image:
         causes.append(f.required(f"{path}.image"))
     elif image != image.strip():
@@ -95,7 +95,7 @@ def _ports(ports: list[Obj], host_network: bool, path: str) -> list[Cause]:
         at = f"{path}[{i}]"
         name, number = port.get("name") or "", port.get("containerPort") or 0
         if name:
-            problems = names.is_port_name(name)
+            problems = names.port_name(name)
             causes += f.each_invalid(f"{at}.name", name, problems)
             if not problems and name in seen:
                 causes.append(f.duplicate(f"{at}.name", name))

@@ -52,7 +52,7 @@ def env(variables: list[Obj], path: str) -> list[Cause]:
         if not name:
             causes.append(f.required(f"{at}.name"))
         else:
-            causes += f.each_invalid(f"{at}.name", name, names.is_env_var_name(name))
+            causes += f.each_invalid(f"{at}.name", name, names.env_var_name(name))
         if variable.get("valueFrom") is not None:
             causes += _value_from(variable, f"{at}.valueFrom")
     return causes
@@ -87,7 +87,7 @@ def _key_ref(reference: Obj, path: str) -> list[Cause]:
     key = reference.get("key") or ""
     if not key:
         return [f.required(f"{path}.key")]
-    return f.each_invalid(f"{path}.key", key, names.is_config_map_key(key))
+    return f.each_invalid(f"{path}.key", key, names.config_map_key(key))
 
 
 def env_from(sources: list[Obj], path: str) -> list[Cause]:
@@ -95,7 +95,7 @@ def env_from(sources: list[Obj], path: str) -> list[Cause]:
     for i, source in enumerate(sources):
         prefix = source.get("prefix") or ""
         if prefix:
-            causes += f.each_invalid(f"{path}[{i}].prefix", prefix, names.is_env_var_name(prefix))
+            causes += f.each_invalid(f"{path}[{i}].prefix", prefix, names.env_var_name(prefix))
         given = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
         causes += [f.required(f"{path}[{i}].{kind}.name") for kind in given if not source[kind].get("name")]
         if not given:
@@ -116,7 +116,7 @@ def field_ref(reference: Obj, supported: tuple[str, ...], path: str) -> list[Cau
     if subscripted:
         key = subscripted[2]
         lowered = key.lower() if subscripted[1] == "metadata.annotations" else key
-        return f.each_invalid(path, key, names.is_qualified_name(lowered))
+        return f.each_invalid(path, key, names.qualified_name(lowered))
     if field_path not in _CONVERTIBLE:
         return [
             f.invalid(

@@ -103,7 +103,7 @@ def port_number(value: Any, field: str) -> list[Cause]:
 def port_number_or_name(value: Any, field: str) -> list[Cause]:
     """An int-or-string port: a number in range or an IANA service name."""
     if isinstance(value, str):
-        return each_invalid(field, value, names.is_port_name(value))
+        return each_invalid(field, value, names.port_name(value))
     return port_number(value or 0, field)
 
 
@@ -111,13 +111,13 @@ def labels(mapping: Obj | None, field: str) -> list[Cause]:
     """Keys are qualified names, values label values; all causes name the map itself."""
     causes: list[Cause] = []
     for key, value in (mapping or {}).items():
-        causes += each_invalid(field, key, names.is_qualified_name(key))
-        causes += each_invalid(field, value, names.is_label_value(value))
+        causes += each_invalid(field, key, names.qualified_name(key))
+        causes += each_invalid(field, value, names.label_value(value))
     return causes
 
 
 def qualified(value: str, field: str) -> list[Cause]:
-    return each_invalid(field, value, names.is_qualified_name(value))
+    return each_invalid(field, value, names.qualified_name(value))
 
 
 def as_list(value: Any) -> list[Any]:

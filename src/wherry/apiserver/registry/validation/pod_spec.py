@@ -8,6 +8,7 @@ import re
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
+from wherry.apiserver.registry import object_meta
 from wherry.apiserver.registry.validation import containers, scheduling, security, volumes
 from wherry.apiserver.registry.validation import field as f
 
@@ -59,11 +60,11 @@ def _names(spec: Obj, path: str) -> list[Cause]:
     for key in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
         value = spec.get(key)
         if value:
-            causes += f.each_invalid(f"{path}.{key}", value, names.is_dns1123_subdomain(value))
+            causes += f.each_invalid(f"{path}.{key}", value, names.dns1123_subdomain(value))
     for key in ("hostname", "subdomain"):
         value = spec.get(key)
         if value:
-            causes += f.each_invalid(f"{path}.{key}", value, names.is_dns1123_label(value))
+            causes += f.each_invalid(f"{path}.{key}", value, names.dns1123_label(value))
     return causes
 
 
@@ -125,7 +126,7 @@ def _host_aliases(aliases: list[Obj], path: str) -> list[Cause]:
     for i, alias in enumerate(aliases):
         causes += ip_address(alias.get("ip") or "", f"{path}[{i}].ip")
         for k, name in enumerate(f.as_list(alias.get("hostnames"))):
-            causes += f.each_invalid(f"{path}[{i}].hostnames[{k}]", name, names.is_dns1123_subdomain(name))
+            causes += f.each_invalid(f"{path}[{i}].hostnames[{k}]", name, names.dns1123_subdomain(name))
     return causes
 
 
@@ -149,20 +150,10 @@ def template(value: Obj, path: str) -> list[Cause]:
     """A PodTemplateSpec; `path` is that of the template."""
     metadata = f.as_dict(value.get("metadata"))
     causes = f.labels(metadata.get("labels"), f"{path}.labels")
-    causes += annotations(metadata.get("annotations"), f"{path}.annotations")
+    causes += object_meta.validate_annotations(f.as_dict(metadata.get("annotations")), f"{path}.annotations")
     spec = f.as_dict(value.get("spec"))
     causes += pod_spec(spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         causes.append(f.forbidden(f"{path}.spec.ephemeralContainers", detail))
     return causes
-
-
-def annotations(mapping: Obj | None, path: str) -> list[Cause]:
-    """Keys are qualified names whatever their case; 256 KiB in all."""
-    causes: list[Cause] = []
-    size = 0
-    for key, value in (mapping or {}).items():
-        causes += f.each_invalid(path, key, names.is_qualified_name(key.lower()))
-        size += len(key.encode()) + len(value.encode())
-    return causes if size <= 262144 else [*causes, f.too_long(path, 262144)]

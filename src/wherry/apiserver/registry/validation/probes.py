@@ -71,7 +71,7 @@ def _http_get(action: Obj, path: str, grace: int | None) -> list[Cause]:
         causes.append(f.not_supported(f"{path}.scheme", action.get("scheme") or "", ("HTTP", "HTTPS")))
     for header in f.as_list(action.get("httpHeaders")):
         name = header.get("name") or ""
-        causes += f.each_invalid(f"{path}.httpHeaders", name, names.is_http_header_name(name))
+        causes += f.each_invalid(f"{path}.httpHeaders", name, names.http_header_name(name))
     return causes
 
 

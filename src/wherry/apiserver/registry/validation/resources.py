@@ -47,7 +47,7 @@ def is_extended(name: str) -> bool:
     """`example.com/gpu`: fully qualified, outside kubernetes.io and not a quota's `requests.`."""
     if is_native(name) or name.startswith("requests."):
         return False
-    return not names.is_qualified_name(f"requests.{name}")
+    return not names.qualified_name(f"requests.{name}")
 
 
 def is_native(name: str) -> bool:
@@ -60,7 +60,7 @@ def is_integer(name: str) -> bool:
 
 def resource_name(name: str, path: str) -> list[Cause]:
     """A qualified name, of the known ones when it has no domain."""
-    problems = names.is_qualified_name(name)
+    problems = names.qualified_name(name)
     if problems:
         return f.each_invalid(path, name, problems)
     if "/" not in name and name not in _STANDARD and not name.startswith((HUGE_PAGES, "requests.hugepages-")):

@@ -33,7 +33,7 @@ def _toleration(toleration: Obj, path: str) -> list[Cause]:
     if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
         causes.append(f.invalid(f"{path}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
     if operator in ("", "Equal"):
-        causes += f.each_invalid(f"{path}.operator", value, names.is_label_value(value))
+        causes += f.each_invalid(f"{path}.operator", value, names.label_value(value))
     elif operator == "Exists":
         if value:
             causes.append(f.invalid(f"{path}.operator", value, "value must be empty when `operator` is 'Exists'"))
@@ -85,7 +85,7 @@ def _pod_affinity_term(term: Obj, path: str) -> list[Cause]:
     causes = selectors.label_selector(term.get("labelSelector"), f"{path}.labelSelector")
     causes += selectors.label_selector(term.get("namespaceSelector"), f"{path}.namespaceSelector")
     for name in f.as_list(term.get("namespaces")):
-        causes += f.each_invalid(f"{path}.namespace", name, names.is_dns1123_label(name))
+        causes += f.each_invalid(f"{path}.namespace", name, names.dns1123_label(name))
     key = term.get("topologyKey") or ""
     if not key:
         causes.append(f.required(f"{path}.topologyKey", "can not be empty"))

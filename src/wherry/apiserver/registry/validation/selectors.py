@@ -38,7 +38,7 @@ def _requirement(expression: Obj, path: str) -> list[Cause]:
     key = expression.get("key", "")
     causes += f.qualified(key, f"{path}.key")
     for i, value in enumerate(values):
-        causes += f.each_invalid(f"{path}.values[{i}]", value, names.is_label_value(value))
+        causes += f.each_invalid(f"{path}.values[{i}]", value, names.label_value(value))
     return causes
 
 
@@ -97,5 +97,5 @@ def _field_requirement(expression: Obj, path: str) -> list[Cause]:
     if key != "metadata.name":
         return [*causes, f.invalid(f"{path}.key", key, "not a valid field selector key")]
     for i, value in enumerate(values):
-        causes += f.each_invalid(f"{path}.values[{i}]", value, names.is_dns1123_subdomain(value))
+        causes += f.each_invalid(f"{path}.values[{i}]", value, names.dns1123_subdomain(value))
     return causes

@@ -72,7 +72,7 @@ def _external_name(spec: Obj) -> list[Cause]:
     name = spec.get("externalName") or ""
     if not name:
         return [f.required("spec.externalName")]
-    return f.each_invalid("spec.externalName", name, names.is_dns1123_subdomain(name.removesuffix(".")))
+    return f.each_invalid("spec.externalName", name, names.dns1123_subdomain(name.removesuffix(".")))
 
 
 def _ports(spec: Obj) -> list[Cause]:
@@ -95,7 +95,7 @@ def _ports(spec: Obj) -> list[Cause]:
 def _port_name(name: str, need: bool, seen: set[str], path: str) -> list[Cause]:
     if not name:
         return [f.required(path)] if need else []
-    causes = f.each_invalid(path, name, names.is_dns1123_label(name))
+    causes = f.each_invalid(path, name, names.dns1123_label(name))
     if name in seen:
         causes.append(f.duplicate(path, name))
     seen.add(name)
@@ -221,7 +221,7 @@ def ingress_points(ingress: list[Obj], path: str) -> list[Cause]:
         if mode is not None:
             causes += f.one_of(mode, f"{at}.ipMode", ("Proxy", "VIP"), need=True)
         if point.get("hostname"):
-            causes += f.each_invalid(f"{at}.hostname", point["hostname"], names.is_dns1123_subdomain(point["hostname"]))
+            causes += f.each_invalid(f"{at}.hostname", point["hostname"], names.dns1123_subdomain(point["hostname"]))
             if parse_ip(point["hostname"]) is not None:
                 causes.append(f.invalid(f"{at}.hostname", point["hostname"], "must be a DNS name, not an IP address"))
     return causes

@@ -27,7 +27,7 @@ def volumes(listed: list[Obj], path: str) -> list[Cause]:
         if not name:
             causes.append(f.required(f"{at}.name"))
             continue
-        causes += f.each_invalid(f"{at}.name", name, names.is_dns1123_label(name))
+        causes += f.each_invalid(f"{at}.name", name, names.dns1123_label(name))
         if name in seen:
             causes.append(f.duplicate(f"{at}.name", name))
         seen.add(name)
