@@ -12,11 +12,17 @@ from typing import Any
 
 import msgspec
 
-decode = msgspec.json.Decoder().decode
-"""bytes or str -> value; raises msgspec.DecodeError (a ValueError)."""
-
+_decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
 """value -> compact UTF-8 bytes, fields in the order of the dict."""
+
+
+def decode(data: bytes | str) -> Any:
+    """The value; raises ValueError for malformed text, also for text nested too deep to be an object."""
+    try:
+        return _decode(data)
+    except RecursionError:
+        raise ValueError("exceeded max depth") from None
 
 
 def decode_strict(data: bytes) -> tuple[Any, list[str]]:

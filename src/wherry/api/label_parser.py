@@ -89,7 +89,7 @@ class _Parser:
             raise SelectorError(f"found '{token}' expected: '('")
         if self._peek() == ")":
             self._next()
-            return []
+            return [""]
         values: list[str] = []
         while True:
             symbol = self._peek()

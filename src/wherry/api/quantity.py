@@ -14,7 +14,6 @@ Format: TypeAlias = Literal["BinarySI", "DecimalSI", "DecimalExponent"]
 
 PATTERN_MESSAGE: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 SUFFIX_MESSAGE: Final = "unable to parse quantity's suffix"
-NUMBER_MESSAGE: Final = "unable to parse numeric part of quantity"
 
 _PATTERN: Final = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -51,7 +50,7 @@ class Quantity:
         (sign, whole, fraction, suffix) = (match[1], match[2], match[3] or "", match[4])
         (base, exponent, format) = _suffix(suffix)
         if not whole and not fraction:
-            raise QuantityError(NUMBER_MESSAGE if match[3] is not None else PATTERN_MESSAGE)
+            raise QuantityError(PATTERN_MESSAGE)
         # digits * 10^-len(fraction) * base^exponent * 10^9, without ever leaving the integers
         numerator = int(whole + fraction) * _NANO
         if exponent >= 0:
