@@ -1,0 +1,97 @@
+"""Keeps one table of the kernel as the services want it, through one launcher.
+
+Is: thin I/O around `nftables.py` and `conntrack.py`. Is not: the decision what the rules are.
+Always true: `rebuild` makes a whole new table and switches in one transaction, so it heals whatever was there and leaves
+no gap; `change` writes only what differs, one service per transaction or several whole ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Mapping, Sequence
+
+from wherry.launcher.client import LauncherClient
+from wherry.network import conntrack, nfnetlink, nftables, routes
+from wherry.network.nfnetlink import NETLINK_NETFILTER, Message, NetlinkError
+from wherry.network.nftables import NodeNetwork, Ruleset
+from wherry.network.services import ServiceRecord
+
+log = logging.getLogger(__name__)
+
+_ENOENT = 2
+
+
+class KernelSync:
+    """The rules in the node's network of `launcher`. Methods raise NetlinkError, LauncherError, ConnectionError."""
+
+    def __init__(self, launcher: LauncherClient, network: NodeNetwork) -> None:
+        self._launcher = launcher
+        self._network = network
+        self._ruleset = Ruleset(nftables.TABLES[0], network)
+        self._records: dict[str, ServiceRecord] = {}
+        self.sticky = True
+        """False: this kernel has no `hash` expression, so sessionAffinity is not honoured."""
+
+    async def rebuild(self, records: Mapping[str, ServiceRecord]) -> None:
+        """Whatever was there before, afterwards these services are served and no others."""
+        nfnetlink.check(await self._send(routes.NETLINK_ROUTE, routes.default_route(self._network.gateway)))
+        live = await self._live()
+        table = nftables.TABLES[1] if live == nftables.TABLES[0] else nftables.TABLES[0]
+        await self._skeleton(table)
+        self._ruleset = Ruleset(table, self._network, self.sticky)
+        for messages in nftables.plan(self._ruleset, records):
+            await self._transact(messages)
+        await self._transact(nftables.switch(live, table, self._network))
+        before, self._records = self._records, dict(records)
+        for key in before:
+            await self._forget(before[key], self._records.get(key))
+
+    async def change(self, records: Mapping[str, ServiceRecord | None]) -> None:
+        """Bring these services up to date; None: it is gone. After an error only `rebuild` is right."""
+        for messages in nftables.plan(self._ruleset, records):
+            await self._transact(messages)
+        for key, record in records.items():
+            old = self._records.pop(key, None)
+            if record is not None:
+                self._records[key] = record
+            await self._forget(old, record)
+
+    async def _skeleton(self, table: str) -> None:
+        """`sticky` is tried at first, and given up for good where the kernel refuses its expression."""
+        try:
+            await self._transact(nftables.skeleton(table, self._network, self.sticky))
+        except NetlinkError as error:
+            if not self.sticky:
+                raise
+            log.warning("sessionAffinity is not honoured, the kernel refuses the hash expression: %s", error)
+            self.sticky = False
+            await self._transact(nftables.skeleton(table, self._network, sticky=False))
+
+    async def _live(self) -> str | None:
+        """The table that has hooks; None in a new network."""
+        for table in nftables.TABLES:
+            question = nfnetlink.get_chain(table, "prerouting").encode(1, nfnetlink.NLM_F_ACK)
+            try:
+                nfnetlink.check(await self._send(NETLINK_NETFILTER, question))
+            except NetlinkError as error:
+                if error.errno != _ENOENT:
+                    raise
+            else:
+                return table
+        return None
+
+    async def _forget(self, old: ServiceRecord | None, new: ServiceRecord | None) -> None:
+        """End what UDP clients still send to endpoints that are gone. What the kernel refuses ends by its own timeout."""
+        for ip, port, keep in conntrack.stale(old, new):
+            answer = await self._send(NETLINK_NETFILTER, conntrack.dump(ip, port))
+            deletions = conntrack.deletions(answer, ip, port, keep)
+            if deletions:
+                await self._send(NETLINK_NETFILTER, deletions)
+
+    async def _transact(self, messages: Sequence[Message]) -> None:
+        nfnetlink.check(await self._send(NETLINK_NETFILTER, nfnetlink.batch(messages)))
+
+    async def _send(self, protocol: int, payload: bytes) -> bytes:
+        reply = await self._launcher.call("node.netlink", protocol=protocol, payload=base64.b64encode(payload).decode())
+        return base64.b64decode(reply.args["replies"])
