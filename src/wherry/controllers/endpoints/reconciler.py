@@ -1,0 +1,79 @@
+"""Stores the Endpoints object of a Service when it changes, and deletes it with the Service."""
+
+from __future__ import annotations
+
+import random
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError, is_already_exists
+from wherry.api.resources import ENDPOINTS, PODS, SERVICES
+from wherry.api.types import Obj
+from wherry.client.events import EventRecorder
+from wherry.client.informer import Informer, InformerFactory
+from wherry.client.rest import Client
+from wherry.controllers.endpoints.plan import MANAGED_BY, MANAGER, desired
+from wherry.reconcile.controller import Controller
+from wherry.reconcile.reconciler import Request, Result
+from wherry.reconcile.service_pods import ServicesOfPods, has_endpoints, selects
+from wherry.reconcile.workqueue import WorkQueue
+from wherry.reconcile.writes import delete_exactly
+
+
+def build(
+    client: Client,
+    factory: InformerFactory,
+    recorder: EventRecorder,
+    clock: Clock,
+    rng: random.Random,
+    *,
+    workers: int = 5,
+) -> Controller:
+    """The controller, wired to the informers of Services, pods and Endpoints."""
+    queue: WorkQueue[Request] = WorkQueue("endpoints", clock)
+    services, pods, endpoints = (factory.informer(gvr) for gvr in (SERVICES, PODS, ENDPOINTS))
+    reconciler = EndpointsReconciler(client, services, pods, endpoints, recorder)
+    services.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
+    pods.add_handler(ServicesOfPods(services, queue.add))
+    endpoints.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
+    return Controller("endpoints", reconciler, queue, workers=workers, sources=(services, pods, endpoints))
+
+
+class EndpointsReconciler:
+    def __init__(
+        self, client: Client, services: Informer, pods: Informer, endpoints: Informer, recorder: EventRecorder
+    ) -> None:
+        self._client = client
+        self._services = services
+        self._pods = pods
+        self._endpoints = endpoints
+        self._recorder = recorder
+
+    async def reconcile(self, request: Request) -> Result | None:
+        before = self._endpoints.get(request.name, request.namespace)
+        service = self._services.get(request.name, request.namespace)
+        if service is None:
+            # Only what we made: a user's own Endpoints live without a Service.
+            if before is not None and (before["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER:
+                await delete_exactly(self._client, ENDPOINTS, before)
+            return None
+        if not has_endpoints(service) or "deletionTimestamp" in service["metadata"]:
+            return None
+        pods = [pod for pod in self._pods.list(request.namespace) if selects(service, pod)]
+        after = desired(service, pods, before)
+        if before is None:
+            await self._create(service, after)
+        elif after != before:
+            await self._client.update(ENDPOINTS, after)
+        return None
+
+    async def _create(self, service: Obj, endpoints: Obj) -> None:
+        try:
+            await self._client.create(ENDPOINTS, endpoints)
+        except StatusError as error:
+            if is_already_exists(error):
+                raise  # the informer lags: again, with back-off
+            if error.code != 403:  # the namespace is ending
+                name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+                text = f"Failed to create endpoint for service {name}: {error.message}"
+                self._recorder.event(service, "Warning", "FailedToCreateEndpoint", text)
+            raise
