@@ -14,6 +14,9 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m compileall -q src
 	touch $@
 
+demo: setup
+	$(BIN)/python examples/shop/demo.py
+
 test: setup
 	$(BIN)/python -m pytest -n 2
 

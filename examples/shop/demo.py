@@ -1,0 +1,170 @@
+"""`make demo`: bring the shop up, buy something, let the cart scale under load, update a service under load.
+
+Uses nothing but `wherry` itself, the shop's pages and the API: what it does you can do by hand, and it says how.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.cookiejar
+import json
+import re
+import ssl
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import load
+
+HERE = Path(__file__).parent
+WHERRY = [sys.executable, "-m", "wherry"]
+SCALE_SECONDS = 60
+BACK_SECONDS = 120
+PARCEL_SECONDS = 30
+CONNECTIONS = 8
+
+
+class Shop:
+    """A visitor with a cookie."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.cookies = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+
+    def get(self, path: str) -> str:
+        with self._opener.open(self.url + path, timeout=10) as answer:
+            return answer.read().decode()
+
+    def post(self, path: str, **form: object) -> tuple[str, str]:
+        """The page it led to, and its address."""
+        data = urllib.parse.urlencode(form).encode()
+        with self._opener.open(self.url + path, data, timeout=10) as answer:
+            return answer.read().decode(), answer.url
+
+    @property
+    def cookie(self) -> str:
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies)
+
+
+class Api:
+    """Reads objects as `kubectl get --raw` does."""
+
+    def __init__(self, status: dict[str, Any]) -> None:
+        pki = Path(status["stateDir"]) / "pki"
+        self._context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        self._context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        self._server = status["apiServer"]
+
+    def get(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(self._server + path, context=self._context, timeout=5) as answer:
+            return json.load(answer)
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def buy(shop: Shop) -> None:
+    """Register, fill the cart, pay, follow the parcel to the door."""
+    say("\nA visitor buys something")
+    name = f"visitor-{int(time.time())}"
+    shop.post("/login", email=f"{name}@example.com", password="correct horse", name=name, action="register")
+    for sku, quantity in (("oar", 2), ("lantern", 1)):
+        shop.post(f"/cart/{sku}", quantity=quantity)
+        say(f"  {quantity} × {sku} put into the cart")
+    key = re.search(r'name="key" value="([^"]+)"', shop.get("/cart"))
+    page, address = shop.post("/checkout", key=key[1] if key else "", method="card")
+    order = address.rsplit("/", 1)[1]
+    say(f"  order {order}: {'confirmed' if 'Thank you' in page else 'accepted'}")
+    seen, end = "", time.monotonic() + PARCEL_SECONDS
+    while seen != "delivered" and time.monotonic() < end:
+        state = re.search(r'id="parcel-state">([^<]+)', shop.get(f"/orders/{order}"))
+        if state and state[1] != seen:
+            seen = state[1]
+            say(f"  parcel: {seen}")
+        time.sleep(0.3)
+    if seen != "delivered":
+        raise SystemExit(
+            f"the parcel of order {order} was not delivered within {PARCEL_SECONDS} s: wherry logs tracking"
+        )
+
+
+def replicas(api: Api, name: str) -> int:
+    return int(api.get(f"/apis/apps/v1/namespaces/shop/deployments/{name}")["status"].get("readyReplicas", 0))
+
+
+async def scale(shop: Shop, api: Api) -> None:
+    """Load on the cart page until the HorizontalPodAutoscaler has added pods, then quiet until they are gone."""
+    say("\nThe cart under load")
+    shop.post("/cart/rope", quantity=3)
+    begin, before = time.monotonic(), await asyncio.to_thread(replicas, api, "cart")
+    async with load.running([f"{shop.url}/cart"], CONNECTIONS, {"Cookie": shop.cookie}) as result:
+        now = before
+        while now <= before and time.monotonic() - begin < SCALE_SECONDS:
+            await asyncio.sleep(0.3)
+            now = await asyncio.to_thread(replicas, api, "cart")
+    if now <= before:
+        raise SystemExit(f"the cart did not scale out within {SCALE_SECONDS} s: kubectl describe hpa cart -n shop")
+    say(f"  {before} → {now} pods ready after {time.monotonic() - begin:.1f} s of load, {_summary(result)}")
+    begin = time.monotonic()
+    while await asyncio.to_thread(replicas, api, "cart") > before:
+        if time.monotonic() - begin > BACK_SECONDS:
+            raise SystemExit(f"the cart did not scale back within {BACK_SECONDS} s: kubectl describe hpa cart -n shop")
+        await asyncio.sleep(0.5)
+    say(f"  back to {before} after {time.monotonic() - begin:.0f} s of quiet")
+
+
+async def update(shop: Shop) -> int:
+    """A new version of the storefront while visitors come; the number of requests that failed."""
+    say("\nA new version of the storefront, under load")
+    pages = [f"{shop.url}/", f"{shop.url}/products/oar", f"{shop.url}/products/map"]
+    async with load.running(pages, CONNECTIONS) as result:
+        to = "v1" if "storefront v2" in shop.get("/") else "v2"
+        profile = ["-p", "v2"] if to == "v2" else []
+        process = await asyncio.create_subprocess_exec(
+            *WHERRY, "up", str(HERE), *profile, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        output, _ = await process.communicate()
+        await asyncio.sleep(3)  # the last of the old pods are still saying goodbye
+    if process.returncode:
+        say(output.decode())
+        raise SystemExit("the update failed")
+    say(f"  every page says {to} now: {f'storefront {to}' in shop.get('/')}; {_summary(result)}")
+    for problem, count in result.problems.items():
+        say(f"  {count} × {problem}")
+    return result.failed
+
+
+def _summary(result: load.Result) -> str:
+    p50, p99 = result.percentile(0.5) * 1000, result.percentile(0.99) * 1000
+    return f"{len(result.seconds)} pages served, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {result.failed} failed"
+
+
+def main() -> int:
+    begin = time.monotonic()
+    code = subprocess.call([*WHERRY, "up", str(HERE)])
+    if code:
+        return code
+    status = json.loads(subprocess.check_output([*WHERRY, "status", "-o", "json"]))
+    url = status["urls"]["shop/storefront"]
+    say(f"the shop is open after {time.monotonic() - begin:.1f} s: {url}")
+    shop, api = Shop(url), Api(status)
+    buy(shop)
+    asyncio.run(scale(shop, api))
+    failed = asyncio.run(update(shop))
+    say(f"\nThe shop stays open at {url}\n")
+    say("Try next:")
+    say(f"  open {url} in a browser (no JavaScript needed)")
+    say("  kubectl get pods -n shop -o wide        kubectl top pods -n shop")
+    say("  wherry logs orders -f                   kubectl rollout undo deployment/storefront -n shop")
+    say("  wherry status                           wherry down --delete")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
