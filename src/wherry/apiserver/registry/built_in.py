@@ -18,6 +18,8 @@ class BuiltIn(Strategy):
 
     empty_status: ClassVar[Obj | None] = None
     """What `status` looks like in a new object, as the wire has it."""
+    condition_times: ClassVar[tuple[str, ...]] = ("lastTransitionTime",)
+    """Moments every condition of the status has, null when nobody said them."""
 
     def default(self, obj: Obj) -> None:
         """Even an object sent without one has a spec."""
@@ -41,6 +43,9 @@ class BuiltIn(Strategy):
             if self.empty_status is not None:
                 obj["status"] = dict(self.empty_status)
         else:
+            for condition in status.get("conditions") or []:
+                for key in self.condition_times:
+                    condition.setdefault(key, None)
             obj["status"] = status
 
 

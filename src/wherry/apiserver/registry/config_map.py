@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 
 from wherry.api import names
-from wherry.api.errors import Cause, bad_request
+from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.strategy import Strategy
 from wherry.apiserver.registry.validation import field as f
@@ -17,11 +15,6 @@ IMMUTABLE = "field is immutable when `immutable` is set"
 
 
 class ConfigMapStrategy(Strategy):
-    def default(self, obj: Obj) -> None:
-        tidy_maps(obj, "data", "binaryData")
-        for value in f.as_dict(obj.get("binaryData")).values():
-            decode_base64("ConfigMap", value)
-
     def validate(self, obj: Obj) -> list[Cause]:
         data, binary = f.as_dict(obj.get("data")), f.as_dict(obj.get("binaryData"))
         causes: list[Cause] = []
@@ -46,27 +39,6 @@ def frozen(obj: Obj, old: Obj, keys: tuple[str, ...]) -> list[Cause]:
     return causes + [f.forbidden(key, IMMUTABLE) for key in keys if (obj.get(key) or None) != (old.get(key) or None)]
 
 
-def tidy_maps(obj: Obj, *keys: str) -> None:
-    """Empty maps are absent, null values empty strings (what Go's map of strings makes of them)."""
-    for key in keys:
-        if key not in obj:
-            continue
-        if not obj[key]:
-            del obj[key]
-        elif None in obj[key].values():
-            obj[key] = {name: "" if value is None else value for name, value in obj[key].items()}
-
-
 def decoded_size(values: Iterable[str]) -> int:
     """Bytes behind base64 texts of the right alphabet and padding."""
     return sum(len(value) // 4 * 3 - value[-2:].count("=") for value in values)
-
-
-def decode_base64(kind: str, value: str) -> bytes:
-    """Raises the 400 that Kubernetes' decoder gives for what is not base64."""
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        at = next((i for i, c in enumerate(value) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(value))
-        text = f'{kind} in version "v1" cannot be handled as a {kind}: illegal base64 data at input byte {at}'
-        raise bad_request(text) from None

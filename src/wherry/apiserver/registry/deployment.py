@@ -21,6 +21,7 @@ _PERCENT = re.compile(r"[0-9]+%\Z")
 
 class DeploymentStrategy(Workload):
     empty_status = {}  # noqa: RUF012 - a constant
+    condition_times = ("lastUpdateTime", "lastTransitionTime")
 
     def default(self, obj: Obj) -> None:
         super().default(obj)

@@ -128,15 +128,14 @@ def _validate_owner_references(references: list[Obj]) -> list[Cause]:
     causes: list[Cause] = []
     path = "metadata.ownerReferences"
     controllers: list[Obj] = []
-    for index, reference in enumerate(references):
-        at = f"{path}[{index}]"
-        if not reference.get("apiVersion"):
-            causes.append(field.invalid(f"{at}.apiVersion", reference.get("apiVersion", ""), "version must not be empty"))
-        for key in ("kind", "name", "uid"):
-            if not reference.get(key):
-                causes.append(field.invalid(f"{at}.{key}", reference.get(key, ""), f"{key} must not be empty"))
+    for reference in references:
+        causes += [
+            field.invalid(f"{path}.{key}", reference.get(key, ""), "must not be empty")
+            for key in ("apiVersion", "kind", "name", "uid")
+            if not reference.get(key)
+        ]
         if reference.get("apiVersion") == "v1" and reference.get("kind") == "Event":
-            causes.append(field.invalid(at, reference, "/v1, Kind=Event is disallowed from being an owner"))
+            causes.append(field.invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner"))
         if reference.get("controller"):
             controllers.append(reference)
     if len(controllers) > 1:
@@ -156,7 +155,7 @@ def _validate_finalizers(finalizers: list[str]) -> list[Cause]:
     causes: list[Cause] = []
     path = "metadata.finalizers"
     for index, finalizer in enumerate(finalizers):
-        causes += field.each_invalid(f"{path}[{index}]", finalizer, names.qualified_name(finalizer))
+        causes += field.each_invalid(path, finalizer, names.qualified_name(finalizer))
         if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
             causes.append(
                 field.invalid(

@@ -39,6 +39,7 @@ class PodStrategy(BuiltIn):
         pod_defaults.default_pod(obj["spec"])
         if obj.get("status"):
             pod_status.sync_addresses(obj["status"])
+            pod_status.fill(obj["status"])
 
     def prepare_create(self, obj: Obj, ctx: Context) -> None:
         super().prepare_create(obj, ctx)

@@ -107,6 +107,9 @@ def _container(container: Obj, host_network: bool) -> None:
         if container.get(key) is not None:
             _probe(container[key])
     lifecycle = container.get("lifecycle") or {}
+    # A field of a feature that is off in 1.36: dropped from what is new, as the API server does.
+    if lifecycle.pop("stopSignal", None) is not None and not lifecycle:
+        del container["lifecycle"]
     for key in ("postStart", "preStop"):
         if lifecycle.get(key) and lifecycle[key].get("httpGet") is not None:
             _http_get(lifecycle[key]["httpGet"])

@@ -22,6 +22,29 @@ def sync_addresses(status: Obj) -> None:
             status[one] = listed[0].get("ip")
 
 
+def fill(status: Obj) -> None:
+    """What Go writes although nobody said it: moments that are not known, a last state that never was."""
+    for condition in status.get("conditions") or []:
+        condition.setdefault("lastProbeTime", None)
+        condition.setdefault("lastTransitionTime", None)
+    for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for entry in status.get(key) or []:
+            for state in ("state", "lastState"):
+                _fill_state(entry.setdefault(state, {}))
+            for name, zero in (("ready", False), ("restartCount", 0), ("image", ""), ("imageID", "")):
+                entry.setdefault(name, zero)
+
+
+def _fill_state(state: Obj) -> None:
+    if state.get("running") is not None:
+        state["running"].setdefault("startedAt", None)
+    ended = state.get("terminated")
+    if ended is not None:
+        ended.setdefault("exitCode", 0)
+        ended.setdefault("startedAt", None)
+        ended.setdefault("finishedAt", None)
+
+
 def validate(obj: Obj, old: Obj) -> list[Cause]:
     status, before = f.as_dict(obj.get("status")), f.as_dict(old.get("status"))
     causes = _addresses(f.as_list(status.get("podIPs")), "status.podIPs")

@@ -11,7 +11,7 @@ from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill, text
-from wherry.apiserver.registry.config_map import BYTES_MAX, decode_base64, decoded_size, frozen, tidy_maps
+from wherry.apiserver.registry.config_map import BYTES_MAX, decoded_size, frozen
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field as f
 
@@ -30,9 +30,6 @@ _DOCKER: Mapping[str, str] = {
 
 class SecretStrategy(Strategy):
     def default(self, obj: Obj) -> None:
-        tidy_maps(obj, "data", "stringData")
-        for value in f.as_dict(obj.get("data")).values():
-            decode_base64("Secret", value)
         written = obj.pop("stringData", None)
         if written:
             encoded = {key: base64.b64encode(value.encode()).decode() for key, value in written.items()}
