@@ -16,7 +16,9 @@ from wherry.api.scheme import Resource, Scheme
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import versions
 from wherry.apiserver.admission.chain import Admission, AdmissionRequest
+from wherry.apiserver.auth.authenticator import Authenticator
 from wherry.apiserver.auth.rbac import Authorizer
+from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.bodies import Bodies, Frames
 from wherry.apiserver.filters.request_info import RequestInfo
@@ -99,6 +101,9 @@ class Core:
         strategies: Mapping[GVR, Strategy],
         admission: Admission,
         authorizer: Authorizer,
+        tokens: ServiceAccountTokens,
+        static_tokens: Mapping[str, User],
+        kubelet_socket: Callable[[str], str],
         clock: Clock,
         rng: random.Random,
         allocators: Mapping[str, Any],
@@ -107,6 +112,8 @@ class Core:
         self.storage = storage
         self.admission = admission
         self.authorizer = authorizer
+        self.tokens = tokens
+        self.kubelet_socket = kubelet_socket
         self.clock = clock
         self.rng = rng
         self.allocators = allocators
@@ -115,6 +122,7 @@ class Core:
         self.bodies = Bodies(storage)
         self.frames = Frames()
         self.reader = StorageReader(self.served, storage)
+        self.authenticator = Authenticator(static_tokens, tokens, self.reader, clock)
 
     def _serve(self, strategies: Mapping[GVR, Strategy]) -> None:
         registries: dict[GVR, Registry] = {}

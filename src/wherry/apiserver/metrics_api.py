@@ -1,0 +1,145 @@
+"""metrics.k8s.io/v1beta1: what nodes and pods use now, for `kubectl top` and the HorizontalPodAutoscaler.
+
+Read from the kubelets' Summary API (`/stats/summary`) when somebody asks, at most once a second per node. A node that
+does not answer is left out, as metrics-server leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wherry.aio.clock import Clock, rfc3339
+from wherry.api import fields, labels
+from wherry.api.errors import StatusError, bad_request, not_found
+from wherry.api.resources import NODES, PODS
+from wherry.api.scheme import Resource
+from wherry.api.types import GVR, Obj
+from wherry.apiserver.filters.request_info import RequestInfo
+from wherry.apiserver.http import Answer, Request, Response
+from wherry.apiserver.kubelet_client import KubeletClient
+from wherry.apiserver.negotiation import negotiate
+from wherry.apiserver.registry.strategy import Reader
+from wherry.apiserver.respond import write
+
+GROUP, VERSION = "metrics.k8s.io", "v1beta1"
+FRESH_SECONDS = 1.0
+WINDOW = "10s"
+"""The span CPU usage is averaged over, as the kubelet measures it."""
+RESOURCES = {
+    GVR(GROUP, VERSION, "nodes"): Resource(GROUP, VERSION, "nodes", "", "NodeMetrics", False, ("get", "list")),
+    GVR(GROUP, VERSION, "pods"): Resource(GROUP, VERSION, "pods", "", "PodMetrics", True, ("get", "list")),
+}
+
+
+@dataclass(slots=True)
+class _Summary:
+    """One node's answer and when it came (monotonic seconds)."""
+
+    taken: float
+    summary: Obj
+
+
+class MetricsAPI:
+    """The resources `nodes` and `pods` of metrics.k8s.io."""
+
+    def __init__(self, reader: Reader, socket_of: Callable[[str], str], clock: Clock) -> None:
+        self._reader = reader
+        self._kubelets = KubeletClient(socket_of)
+        self._clock = clock
+        self._summaries: dict[str, _Summary] = {}
+
+    async def handle(self, request: Request, info: RequestInfo, resource: Resource) -> Answer:
+        """GET of one or of many. Raises 400, 404."""
+        items = await (self._nodes() if resource.resource == "nodes" else self._pods(info.namespace))
+        if info.name:
+            found = next((each for each in items if each["metadata"]["name"] == info.name), None)
+            if found is None:
+                raise not_found(resource.resource, info.name, GROUP)
+            answer = {"kind": resource.kind, "apiVersion": resource.api_version, **found}
+        else:
+            answer = {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": {},
+                "items": _select(request, items),
+            }
+        if request.in_process:
+            return Response(200, answer)
+        return write(answer, negotiate(request.headers, request.query))
+
+    async def _nodes(self) -> list[Obj]:
+        found: list[Obj] = []
+        for node in self._reader.list(NODES):
+            summary = await self._summary(node["metadata"]["name"])
+            usage = _usage((summary or {}).get("node") or {})
+            if usage is not None:
+                found.append(self._metrics(node, {"usage": usage}))
+        return found
+
+    async def _pods(self, namespace: str) -> list[Obj]:
+        found: list[Obj] = []
+        for node in self._reader.list(NODES):
+            summary = await self._summary(node["metadata"]["name"])
+            for stats in (summary or {}).get("pods") or []:
+                reference = stats.get("podRef") or {}
+                if namespace and reference.get("namespace") != namespace:
+                    continue
+                pod = self._reader.get(PODS, reference.get("name", ""), reference.get("namespace"))
+                containers = _containers(stats)
+                if pod is not None and containers and pod["metadata"].get("uid") == reference.get("uid"):
+                    found.append(self._metrics(pod, {"containers": containers}))
+        return found
+
+    def _metrics(self, obj: Obj, usage: Obj) -> Obj:
+        kept = ("name", "namespace", "labels")
+        metadata = {key: obj["metadata"][key] for key in kept if key in obj["metadata"]}
+        now = rfc3339(self._clock.time())
+        return {"metadata": {**metadata, "creationTimestamp": now}, "timestamp": now, "window": WINDOW, **usage}
+
+    async def _summary(self, node: str) -> Obj | None:
+        known = self._summaries.get(node)
+        now = self._clock.monotonic()
+        if known is not None and now - known.taken < FRESH_SECONDS:
+            return known.summary
+        try:
+            summary: Obj = await self._kubelets.document(node, "/stats/summary")
+        except StatusError:
+            self._summaries.pop(node, None)
+            return None
+        self._summaries[node] = _Summary(now, summary)
+        return summary
+
+
+def _containers(stats: Obj) -> list[Obj]:
+    found: list[Obj] = []
+    for container in stats.get("containers") or []:
+        usage = _usage(container)
+        if usage is not None:
+            found.append({"name": container["name"], "usage": usage})
+    return found
+
+
+def _usage(stats: Obj) -> Obj | None:
+    """A ResourceList as metrics-server writes it: nanocores and Ki; None until both are known."""
+    cpu = (stats.get("cpu") or {}).get("usageNanoCores")
+    memory = (stats.get("memory") or {}).get("workingSetBytes")
+    if cpu is None or memory is None:
+        return None
+    return {"cpu": f"{int(cpu)}n" if cpu else "0", "memory": f"{int(memory) // 1024}Ki" if memory else "0"}
+
+
+def _select(request: Request, items: list[Obj]) -> list[Obj]:
+    try:
+        selector = labels.Selector.parse(request.query.get("labelSelector", ""))
+        wanted = fields.Selector.parse(request.query.get("fieldSelector", ""))
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+
+    def matches(item: Any) -> bool:
+        metadata = item["metadata"]
+        names = {"metadata.name": metadata["name"], "metadata.namespace": metadata.get("namespace", "")}
+        return selector.matches(metadata.get("labels")) and wanted.matches(names)
+
+    return [item for item in items if matches(item)]
