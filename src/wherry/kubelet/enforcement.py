@@ -1,0 +1,52 @@
+"""What a pod asks for that this node does not enforce, said by name. Pure.
+
+The rule of the house: nothing is ignored silently. The answer becomes one event for the pod (`NotEnforced`) and a
+condition; with `strict` the pod is refused instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wherry.api.types import Obj
+from wherry.kubelet import pod_spec
+from wherry.kubelet.security import effective
+
+CONDITION = "wherry.dev/Enforced"
+
+
+def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
+    """One text for each thing that is not enforced; `runtime` is `RuntimeService.status()`."""
+    found: list[str] = []
+    for container in pod_spec.all_containers(pod):
+        found += _of_container(pod, container, runtime)
+    for volume in pod["spec"].get("volumes") or ():
+        if "emptyDir" in volume and (volume["emptyDir"] or {}).get("sizeLimit"):
+            found.append(f"volumes[{volume['name']}].emptyDir.sizeLimit: the size is not limited")
+    return list(dict.fromkeys(found))
+
+
+def _of_container(pod: Obj, container: Obj, runtime: Mapping[str, str]) -> list[str]:
+    found: list[str] = []
+    name = container["name"]
+    limits = (container.get("resources") or {}).get("limits") or {}
+    reason = runtime.get("limits", "")
+    if reason and {"cpu", "memory"} & limits.keys():
+        found.append(f"containers[{name}].resources.limits: {reason}")
+    if "ephemeral-storage" in limits:
+        found.append(f"containers[{name}].resources.limits.ephemeral-storage: disk use is not limited")
+    context = effective(pod, container)
+    reason = runtime.get("users", "")
+    if reason and (context.get("runAsUser") or context.get("runAsGroup")):
+        found.append(f"containers[{name}].securityContext.runAsUser: {reason}")
+    profile = (context.get("seccompProfile") or {}).get("type")
+    if profile not in (None, "Unconfined"):
+        found.append(f"containers[{name}].securityContext.seccompProfile: no seccomp profile is loaded")
+    profile = (context.get("appArmorProfile") or {}).get("type")
+    if profile not in (None, "Unconfined"):
+        found.append(f"containers[{name}].securityContext.appArmorProfile: no AppArmor profile is loaded")
+    if context.get("seLinuxOptions"):
+        found.append(f"containers[{name}].securityContext.seLinuxOptions: SELinux labels are not set")
+    if context.get("procMount") == "Unmasked":
+        found.append(f"containers[{name}].securityContext.procMount: /proc stays as it is")
+    return found

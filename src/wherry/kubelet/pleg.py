@@ -1,0 +1,162 @@
+"""Pod lifecycle event generator: what the runtime holds, kept current by its events, and a word to whoever it concerns.
+
+Level-based: an event only says which container to look at again. When the runtime goes away and comes back everything is
+listed anew, and every pod whose picture differs is reported. Never polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+from wherry.aio.clock import Clock
+from wherry.cri.interface import ContainerEvent, ContainerState, ContainerStatus, RuntimeService, SandboxStatus
+from wherry.kubelet.observation import PodSeen
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RECONNECT_SECONDS_FIRST = 0.05
+RECONNECT_SECONDS_MAX = 2.0
+
+
+class Pleg:
+    """`on_change(uid)` is called after the picture of that pod has changed; it must return at once."""
+
+    def __init__(
+        self, runtime: RuntimeService, clock: Clock, rng: random.Random, on_change: Callable[[str], None]
+    ) -> None:
+        self._runtime = runtime
+        self._clock = clock
+        self._rng = rng
+        self._on_change = on_change
+        self._sandboxes: dict[str, SandboxStatus] = {}
+        self._containers: dict[str, ContainerStatus] = {}
+        self._synced = asyncio.Event()
+        self._relisted = 0
+
+    async def run(self) -> None:
+        """Listen and list, for ever; reconnects by itself."""
+        delay = RECONNECT_SECONDS_FIRST
+        while True:
+            try:
+                await self._listen()
+            except (ConnectionError, OSError) as error:
+                self._synced.clear()
+                log.warning("runtime went away: %s; listing again in %.2f s", error, delay)
+                await self._clock.sleep(delay * (0.5 + self._rng.random()))
+                delay = min(delay * 2, RECONNECT_SECONDS_MAX) if not self._synced.is_set() else RECONNECT_SECONDS_FIRST
+
+    async def wait_synced(self) -> None:
+        """Return once what the runtime holds is known (again)."""
+        await self._synced.wait()
+
+    def is_synced(self) -> bool:
+        return self._synced.is_set()
+
+    def pod(self, uid: str) -> PodSeen:
+        """The pod as last seen; empty when the runtime has nothing of it."""
+        sandboxes = [each for each in self._sandboxes.values() if each.config.uid == uid]
+        ids = {each.id for each in sandboxes}
+        return PodSeen.of(sandboxes, (each for each in self._containers.values() if each.sandbox_id in ids))
+
+    def uids(self) -> set[str]:
+        """Every pod the runtime has a sandbox of."""
+        return {each.config.uid for each in self._sandboxes.values()}
+
+    def container(self, container_id: str) -> ContainerStatus | None:
+        return self._containers.get(container_id)
+
+    def sandboxes(self) -> list[SandboxStatus]:
+        return list(self._sandboxes.values())
+
+    def containers(self) -> list[ContainerStatus]:
+        return list(self._containers.values())
+
+    async def refresh_container(self, container_id: str) -> None:
+        """Look at one container again; its pod hears of a change."""
+        status = await self._runtime.container_status(container_id)
+        before = self._containers.get(container_id)
+        if before is not None and status is not None and _is_step_back(before, status):
+            return  # an answer that was overtaken by a newer one
+        if status is None:
+            self._containers.pop(container_id, None)
+        else:
+            self._containers[container_id] = status
+        if status != before:
+            self._tell(status or before)
+
+    async def refresh_sandboxes(self) -> None:
+        """Look at all sandboxes again (the runtime has no question for one)."""
+        listed = {each.id: each for each in await self._runtime.list_pod_sandboxes()}
+        before, self._sandboxes = self._sandboxes, listed
+        for changed in _differences(before, listed):
+            self._on_change((listed.get(changed) or before[changed]).config.uid)
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            "sandboxes": len(self._sandboxes),
+            "containers": len(self._containers),
+            "relisted": self._relisted,
+        }
+
+    async def _listen(self) -> None:
+        pump = asyncio.create_task(self._pump(), name="pleg events")
+        try:
+            await asyncio.sleep(0)  # let the subscription begin before the listing, so that no change falls between
+            await self._relist()
+            await pump
+        finally:
+            pump.cancel()
+            await asyncio.wait([pump])
+
+    async def _pump(self) -> None:
+        async for event in self._runtime.events():
+            await self._handle(event)
+        raise ConnectionError("the runtime ended the event stream")
+
+    async def _handle(self, event: ContainerEvent) -> None:
+        if not event.container_id:
+            await self.refresh_sandboxes()
+            return
+        if event.sandbox_id not in self._sandboxes:
+            await self.refresh_sandboxes()
+        await self.refresh_container(event.container_id)
+
+    async def _relist(self) -> None:
+        sandboxes = {each.id: each for each in await self._runtime.list_pod_sandboxes()}
+        containers = {each.id: each for each in await self._runtime.list_containers()}
+        old_sandboxes, old_containers = self._sandboxes, self._containers
+        self._sandboxes, self._containers = sandboxes, containers
+        self._relisted += 1
+        self._synced.set()
+        changed = {
+            (sandboxes.get(key) or old_sandboxes[key]).config.uid for key in _differences(old_sandboxes, sandboxes)
+        }
+        for key in _differences(old_containers, containers):
+            status = containers.get(key) or old_containers[key]
+            owner = sandboxes.get(status.sandbox_id) or old_sandboxes.get(status.sandbox_id)
+            if owner is not None:
+                changed.add(owner.config.uid)
+        for uid in sorted(changed):
+            self._on_change(uid)
+
+    def _tell(self, status: ContainerStatus | None) -> None:
+        owner = self._sandboxes.get(status.sandbox_id) if status is not None else None
+        if owner is not None:
+            self._on_change(owner.config.uid)
+
+
+_ORDER = {ContainerState.CREATED: 0, ContainerState.RUNNING: 1, ContainerState.UNKNOWN: 1, ContainerState.EXITED: 2}
+
+
+def _is_step_back(before: ContainerStatus, after: ContainerStatus) -> bool:
+    return _ORDER[after.state] < _ORDER[before.state]
+
+
+def _differences(before: dict[str, T], after: dict[str, T]) -> set[str]:
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}

@@ -1,0 +1,67 @@
+"""The whole `status` of a pod, assembled. Pure: container statuses, phase and conditions come from the files of their name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wherry.aio.clock import rfc3339
+from wherry.api.types import Obj
+from wherry.kubelet import pod_spec
+from wherry.kubelet.container_status import Known, container_statuses
+from wherry.kubelet.observation import PodSeen
+from wherry.kubelet.pod_phase import conditions, phase
+from wherry.kubelet.quality import qos_class
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A pod ended by the kubelet itself (deadline, refused): phase Failed with this reason and text."""
+
+    reason: str
+    message: str
+
+
+def pod_status(
+    pod: Obj,
+    seen: PodSeen,
+    known: Known,
+    *,
+    node_address: str,
+    pod_address: str,
+    ending: bool,
+    verdict: Verdict | None,
+    now: float,
+) -> Obj:
+    """What the kubelet would write; `ending`: nothing will be started again."""
+    init, main, ephemeral = container_statuses(pod, seen, known)
+    recorded: Obj = pod.get("status") or {}
+    reached = phase(pod, init, main, ending=ending)
+    over = not any("running" in each["state"] for each in (*init, *main))
+    if pod_spec.is_terminal(pod):
+        reached = recorded["phase"]  # a final phase is final
+    elif verdict is not None:
+        reached = "Failed"
+    elif ending and reached in ("Succeeded", "Failed") and not (over and seen.is_gone):
+        reached = recorded.get("phase") or "Pending"  # not final before everything, sidecars too, has ended
+    ready = seen.ready_sandbox is not None and not (reached in ("Succeeded", "Failed") and seen.is_gone)
+    status: Obj = {"phase": reached}
+    generation = pod["metadata"].get("generation")
+    if generation:
+        status["observedGeneration"] = generation
+    status["conditions"] = conditions(pod, reached, init, main, sandbox_ready=ready, now=now)
+    if verdict is not None:
+        status |= {"reason": verdict.reason, "message": verdict.message}
+    elif reached == "Failed" and recorded.get("reason"):
+        status |= {key: recorded[key] for key in ("reason", "message") if recorded.get(key)}
+    status |= {"hostIP": node_address, "hostIPs": [{"ip": node_address}]}
+    address = pod_address or recorded.get("podIP", "")
+    if address:
+        status |= {"podIP": address, "podIPs": [{"ip": address}]}
+    status["startTime"] = recorded.get("startTime") or rfc3339(now)
+    if init:
+        status["initContainerStatuses"] = init
+    status["containerStatuses"] = main
+    if ephemeral:
+        status["ephemeralContainerStatuses"] = ephemeral
+    status["qosClass"] = recorded.get("qosClass") or qos_class(pod)
+    return status

@@ -1,0 +1,430 @@
+"""One pod, one worker: observes, asks `pod_lifecycle.plan`, performs, and begins again, one thing at a time and in order.
+
+Not here: what to do (pod_lifecycle), how a container is started (container_start) or ended (pod_stop), what a status says
+(pod_status). Always true: only the worker of a pod changes anything of that pod in the runtime. A wish to end the pod
+interrupts whatever its worker is doing; every step may be repeated, so being interrupted loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from wherry.api.types import Obj
+from wherry.cri.interface import RuntimeFailure, SandboxConfig
+from wherry.kubelet import pod_spec
+from wherry.kubelet.backoff import Backoff
+from wherry.kubelet.container_status import Known
+from wherry.kubelet.etc_files import sandbox_hostname
+from wherry.kubelet.failures import HookFailure, StartFailure, VolumeFailure
+from wherry.kubelet.observation import Hold, PodSeen
+from wherry.kubelet.parts import Parts
+from wherry.kubelet.pod_lifecycle import (
+    DEADLINE_MESSAGE,
+    DEADLINE_REASON,
+    Kill,
+    Plan,
+    Situation,
+    crash_holds,
+    deadline,
+    plan,
+)
+from wherry.kubelet.pod_status import Verdict, pod_status
+from wherry.kubelet.pod_stop import effective_grace, stop_containers
+from wherry.kubelet.quality import pod_resources
+from wherry.kubelet.termination_message import termination_message
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0  # kubelet's own pause after a pod sync that failed
+VOLUME_RETRY_SECONDS_FIRST, VOLUME_RETRY_SECONDS_MAX = 0.5, 122.0  # kubelet's volume operations: 500 ms to 2 min 2 s
+SANDBOX_RETRY_SECONDS_FIRST, SANDBOX_RETRY_SECONDS_MAX = 1.0, 60.0
+
+
+class PodWorker:
+    """`update`, `remove` and `wake` return at once; `run` ends when nothing of the pod is left here or in the API."""
+
+    def __init__(self, pod: Obj, parts: Parts) -> None:
+        self.uid = pod_spec.uid_of(pod)
+        self.pod = pod
+        self._parts = parts
+        self._woken = asyncio.Event()
+        self._scope: asyncio.Timeout | None = None
+        self._removed = False
+        self._over = False
+        """Nothing will be started again, though the pod may not be deleted."""
+        self._verdict: Verdict | None = None
+        self._cleaned = False
+        self._volumes_ready = False
+        self._report_pending = False
+        self._holds: dict[str, Hold] = {}
+        self._announced: dict[str, float] = {}
+        self._messages: dict[str, str] = {}
+        self._in_hook: set[str] = set()
+        self._retries = Backoff(VOLUME_RETRY_SECONDS_FIRST, VOLUME_RETRY_SECONDS_MAX)
+        self._sandbox_retries = Backoff(SANDBOX_RETRY_SECONDS_FIRST, SANDBOX_RETRY_SECONDS_MAX)
+        self._wait_until: float | None = None
+
+    # --- what others tell it -------------------------------------------------------------------------------------
+
+    def update(self, pod: Obj) -> None:
+        """The API has a newer version."""
+        before, self.pod = self.pod, pod
+        if pod_spec.is_deleted(pod) and (not pod_spec.is_deleted(before) or _grace(pod) < _grace(before)):
+            self._interrupt()
+        elif pod["metadata"].get("generation") != before["metadata"].get("generation") or _gates(pod) != _gates(before):
+            self._wait_until = None
+        else:
+            return  # our own status coming back, or labels: nothing here depends on them but downward API volumes
+        self._woken.set()
+
+    def remove(self) -> None:
+        """The API no longer has the pod: whatever runs of it is ended."""
+        self._removed = True
+        if not (pod_spec.is_deleted(self.pod) and self._scope is not None):
+            self._interrupt()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Something the pod depends on has changed: look again."""
+        self._woken.set()
+        if self._scope is not None and not self._report_pending:
+            # A long step is under way (a pull, a grace period): its end may be far, the news is not.
+            self._report_pending = True
+            asyncio.get_running_loop().call_soon(self._report_meanwhile)
+
+    def retry_now(self) -> None:
+        """An object this pod may be waiting for has appeared or changed."""
+        if not self._holds and self._wait_until is None:
+            return
+        self._holds = {name: hold for name, hold in self._holds.items() if "Image" in hold.reason}
+        self._wait_until = None
+        self.wake()
+
+    @property
+    def is_ending(self) -> bool:
+        return self._removed or self._over or pod_spec.is_deleted(self.pod) or pod_spec.is_terminal(self.pod)
+
+    # --- its life ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        while not (self._removed and self._cleaned):
+            self._woken.clear()
+            wake_at: float | None = None
+            try:
+                async with asyncio.timeout(None) as scope:
+                    self._scope = scope
+                    wake_at = await self._step()
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                continue  # interrupted: the wish that did it is acted upon now
+            except ConnectionError as error:
+                log.warning("pod %s: the runtime is away: %s", self.uid, error)
+                await self._parts.pleg.wait_synced()
+                wake_at = self._parts.clock.time() + 0.2
+            except RuntimeFailure as error:
+                log.warning("pod %s: %s", self.uid, error)
+                self._parts.events.warning(self.pod, "FailedSync", f"error determining status: {error}")
+                wake_at = self._parts.clock.time() + RETRY_SECONDS
+            finally:
+                self._scope = None
+            if not (self._removed and self._cleaned):
+                await self._wait(wake_at)
+
+    async def _wait(self, wake_at: float | None) -> None:
+        if wake_at is None:
+            await self._woken.wait()
+            return
+        try:
+            async with asyncio.timeout(max(wake_at - self._parts.clock.time(), 0.001)):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    def _interrupt(self) -> None:
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def _step(self) -> float | None:
+        await self._parts.pleg.wait_synced()
+        if self.is_ending:
+            return await self._end()
+        return await self._sync()
+
+    async def _sync(self) -> float | None:
+        """Perform plans until one has no actions; the time at which to look again, if time matters."""
+        while True:
+            now = self._parts.clock.time()
+            pod, seen = self._parts.status.recorded(self.pod), self._seen()
+            ends_at = deadline(pod)
+            if ends_at is not None and ends_at <= now:
+                self._verdict, self._over = Verdict(DEADLINE_REASON, DEADLINE_MESSAGE), True
+                self._parts.events.normal(pod, DEADLINE_REASON, DEADLINE_MESSAGE)
+                return await self._end()
+            situation = self._situation(pod, seen, now)
+            decided = plan(situation)
+            if decided.finished:
+                self._over = True
+                return await self._end()
+            self._announce_back_off(pod, situation)
+            self._report()
+            if self._wait_until is not None and self._wait_until > now:
+                if not decided.kills:
+                    return _earliest(self._wait_until, decided.wake_at, ends_at)
+                await self._kill(pod, decided.kills)
+                continue
+            self._wait_until = None
+            if not decided.has_actions:
+                for sandbox in seen.sandboxes[1:]:
+                    await self._parts.garbage.remove_sandbox(self.uid, sandbox.id)
+                if not self._volumes_ready:
+                    await self._set_up_volumes(pod)  # a restarted kubelet: keep their contents fresh again
+                return _earliest(decided.wake_at, ends_at, self._wait_until)
+            await self._perform(decided, pod, seen)
+
+    def _situation(self, pod: Obj, seen: PodSeen, now: float) -> Situation:
+        health = self._parts.prober.health(pod, seen, frozenset(self._in_hook))
+        return Situation(pod, seen, health, self._holds, self._parts.crash_backoff, now)
+
+    def _seen(self) -> PodSeen:
+        seen = self._parts.pleg.pod(self.uid)
+        for container in seen.every():
+            if container.finished_at and container.id not in self._messages:
+                spec = pod_spec.find_container(self.pod, container.config.name)
+                self._messages[container.id] = termination_message(self._parts.config, self.pod, spec or {}, container)
+        return seen
+
+    # --- what it reports -----------------------------------------------------------------------------------------
+
+    def _report_meanwhile(self) -> None:
+        self._report_pending = False
+        if self._scope is not None and self._parts.pleg.is_synced():
+            self._report()
+
+    def _report(self) -> None:
+        """Tell the status manager and the prober how the pod is."""
+        if self._removed:
+            return
+        pod, seen, now = self._parts.status.recorded(self.pod), self._seen(), self._parts.clock.time()
+        situation = self._situation(pod, seen, now)
+        holds = self._shown_holds(situation)
+        status = pod_status(
+            pod,
+            seen,
+            Known(situation.health, holds, self._messages),
+            node_address=self._parts.config.address,
+            pod_address=self._address(seen),
+            ending=self.is_ending,
+            verdict=self._verdict,
+            now=now,
+        )
+        self._parts.status.set(self.pod, status, lazy=not seen.every() and not holds and not self.is_ending)
+        if not self._over:
+            self._parts.prober.sync(pod, seen, frozenset(self._in_hook), ending=self.is_ending)
+
+    def _shown_holds(self, situation: Situation) -> dict[str, Hold]:
+        if self.is_ending:
+            return {}
+        crashed = crash_holds(situation)
+        running = {name for name, found in situation.seen.containers.items() if found[0] in situation.seen.alive()}
+        return {**crashed, **{name: hold for name, hold in self._holds.items() if name not in running}}
+
+    def _address(self, seen: PodSeen) -> str:
+        if pod_spec.host_network(self.pod):
+            return self._parts.config.address
+        return seen.sandbox.config.ip if seen.sandbox is not None else ""
+
+    def _announce_back_off(self, pod: Obj, situation: Situation) -> None:
+        """One BackOff event for each wait."""
+        for name, hold in crash_holds(situation).items():
+            if self._announced.get(name) != hold.until:
+                self._announced[name] = hold.until
+                text = f"Back-off restarting failed container {name} in pod {pod_spec.full_name(pod)}"
+                self._parts.events.warning(pod, "BackOff", text, name)
+
+    # --- what it performs ----------------------------------------------------------------------------------------
+
+    async def _perform(self, decided: Plan, pod: Obj, seen: PodSeen) -> None:
+        if decided.kills:
+            await self._kill(pod, decided.kills)
+        for sandbox_id in decided.stale_sandboxes:
+            await self._parts.runtime.stop_pod_sandbox(sandbox_id)
+        if decided.stale_sandboxes:
+            await self._parts.pleg.refresh_sandboxes()
+        if decided.new_sandbox is not None:
+            await self._new_sandbox(pod, seen, decided)
+            return
+        if decided.starts:
+            await self._set_up_volumes(pod)
+            if self._volumes_ready:
+                self._prefetch(pod, decided.starts)
+                for name in decided.starts:
+                    await self._start(pod, name)
+
+    async def _kill(self, pod: Obj, kills: tuple[Kill, ...]) -> None:
+        for kill in kills:
+            self._parts.events.normal(pod, "Killing", kill.message, kill.name)
+            self._parts.prober.drop(kill.container_id)
+        reasons = {kill.container_id: kill.reason for kill in kills}
+        await stop_containers(self._parts, pod, self._seen(), only=reasons)
+
+    async def _new_sandbox(self, pod: Obj, seen: PodSeen, decided: Plan) -> None:
+        """Sandbox, volumes and images are independent of one another, so they are made side by side."""
+        assert decided.new_sandbox is not None
+        if seen.sandboxes:
+            self._parts.events.normal(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        self._prefetch(pod, decided.soon)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._set_up_volumes(pod))
+                tasks.create_task(self._run_sandbox(pod, decided.new_sandbox))
+        except* RuntimeFailure as group:
+            failure = group.exceptions[0]
+            self._parts.events.warning(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}")
+            self._hold_all(self._sandbox_retries, "sandbox")
+
+    async def _run_sandbox(self, pod: Obj, attempt: int) -> None:
+        try:
+            address = "" if pod_spec.host_network(pod) else self._parts.addresses.allocate(self.uid)
+        except Exception as error:
+            raise RuntimeFailure("FailedCreatePodSandBox", str(error)) from error
+        await self._parts.runtime.run_pod_sandbox(self._sandbox_config(pod, attempt, address))
+        await self._parts.pleg.refresh_sandboxes()
+
+    def _sandbox_config(self, pod: Obj, attempt: int, address: str) -> SandboxConfig:
+        config, name, namespace = self._parts.config, pod_spec.name_of(pod), pod_spec.namespace_of(pod)
+        logs = config.log_directory(namespace, name, self.uid)
+        directory = config.pod_directory(self.uid) / "sandboxes" / str(attempt)
+        logs.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        sysctls = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
+        return SandboxConfig(
+            uid=self.uid,
+            name=name,
+            namespace=namespace,
+            hostname=sandbox_hostname(pod, config),
+            ip=address,
+            log_directory=logs,
+            directory=directory,
+            attempt=attempt,
+            host_network=pod_spec.host_network(pod),
+            share_process_namespace=bool(pod["spec"].get("shareProcessNamespace")),
+            sysctls={each["name"]: str(each["value"]) for each in sysctls},
+            resources=pod_resources(pod),
+            labels={
+                "io.kubernetes.pod.name": name,
+                "io.kubernetes.pod.namespace": namespace,
+                "io.kubernetes.pod.uid": self.uid,
+            },
+        )
+
+    def _prefetch(self, pod: Obj, names: tuple[str, ...]) -> None:
+        for name in names:
+            container = pod_spec.find_container(pod, name)
+            if container is not None:
+                self._parts.images.begin(pod, container)
+
+    async def _set_up_volumes(self, pod: Obj) -> None:
+        if self._volumes_ready:
+            return
+        try:
+            await self._parts.volumes.set_up(pod)
+        except VolumeFailure as failure:
+            self._parts.events.warning(pod, "FailedMount", str(failure))
+            self._hold_all(self._retries, "volumes")
+        else:
+            self._volumes_ready = True
+            self._retries.forget("volumes")
+
+    def _hold_all(self, backoff: Backoff, key: str) -> None:
+        now = self._parts.clock.time()
+        backoff.next(key, now)
+        held = backoff.hold_since_update(key, now)
+        self._wait_until = held[0] if held is not None else now
+
+    async def _start(self, pod: Obj, name: str) -> None:
+        container = pod_spec.find_container(pod, name)
+        sandbox = self._seen().ready_sandbox
+        if container is None or sandbox is None:
+            return
+        try:
+            image = await self._parts.images.ensure(pod, container)
+            latest = self._seen().current(name)
+            if latest is not None and latest.finished_at:
+                self._parts.crash_backoff.next((self.uid, name), self._parts.clock.time())
+            container_id = await self._parts.starter.start(pod, container, image, self._seen(), self._in_hook)
+        except StartFailure as failure:
+            now = self._parts.clock.time()
+            retry_at = failure.retry_at if failure.retry_at is not None else now + RETRY_SECONDS
+            self._holds[name] = Hold(failure.reason, str(failure), retry_at)
+            self._parts.events.warning(pod, "Failed", f"Error: {_error_text(failure)}", name)
+            self._report()
+            return
+        self._holds.pop(name, None)
+        self._report()
+        if container_id in self._in_hook:
+            await self._post_start(pod, container, container_id)
+
+    async def _post_start(self, pod: Obj, container: Obj, container_id: str) -> None:
+        try:
+            await self._parts.hooks.post_start(pod, container, container_id, self._seen())
+        except HookFailure as failure:
+            self._parts.events.warning(pod, "FailedPostStartHook", str(failure), container["name"])
+            self._parts.events.normal(pod, "Killing", "FailedPostStartHook", container["name"])
+            await stop_containers(self._parts, pod, self._seen(), only={container_id: "postStart"})
+        finally:
+            self._in_hook.discard(container_id)
+        self._report()
+
+    # --- its end -------------------------------------------------------------------------------------------------
+
+    async def _end(self) -> float | None:
+        """Stop what runs, report how it ended, and leave nothing behind once the pod is deleted."""
+        pod = self._parts.status.recorded(self.pod)
+        if self._cleaned:
+            return None
+        self._report()
+        if not self._seen().is_gone:
+            self._parts.prober.end(self.uid, keep_readiness=True)
+            await stop_containers(self._parts, pod, self._seen(), grace=effective_grace(pod, self._removed))
+            for sandbox in self._seen().sandboxes:
+                await self._parts.runtime.stop_pod_sandbox(sandbox.id)
+            await self._parts.pleg.refresh_sandboxes()
+        self._parts.prober.end(self.uid)
+        self._report()
+        self._over = True
+        await self._parts.volumes.tear_down(self.uid)
+        self._parts.addresses.release(self.uid)
+        if not (self._removed or pod_spec.is_deleted(self.pod)):
+            return None  # finished, but its logs and statuses are kept until somebody deletes it
+        await self._parts.garbage.remove_pod(pod)
+        self._cleaned = True
+        for container in pod_spec.all_containers(pod):
+            self._parts.crash_backoff.forget((self.uid, container["name"]))
+        self._parts.images.forget(self.uid)
+        if not self._removed:
+            self._parts.status.finish(self.pod)
+        return None
+
+
+def _error_text(failure: StartFailure) -> str:
+    """Image failures are shown by reason, the others by their text, as kubelet's `Error: ` events do."""
+    return failure.reason if "Image" in failure.reason else str(failure)
+
+
+def _grace(pod: Obj) -> int:
+    return int(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+
+
+def _gates(pod: Obj) -> list[Obj]:
+    """Conditions of others that readiness gates look at."""
+    wanted = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()}
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return [
+        {"type": each["type"], "status": each["status"]} for each in conditions if wanted and each["type"] in wanted
+    ]
+
+
+def _earliest(*moments: float | None) -> float | None:
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -1,0 +1,83 @@
+"""The kubelet's HTTP server on a unix socket: the paths of the real one that the API server proxies to.
+
+Whoever can open the socket is trusted (mode 0600, the API server has authorized already). Plain answers here; what upgrades
+the connection or streams lies in `streaming`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+from aiohttp import web
+
+from wherry.kubelet.parts import Parts
+from wherry.kubelet.pod_workers import PodWorkers
+from wherry.kubelet.stats import Stats
+from wherry.kubelet.streaming.handlers import StreamingHandlers
+from wherry.launcher.protocol import unix_address
+
+STOP_SECONDS = 0.2  # streams end with the agent; kubectl sees the connection close
+BACKLOG = 128
+
+
+class KubeletServer:
+    def __init__(self, parts: Parts, workers: PodWorkers, stats: Stats) -> None:
+        self._parts = parts
+        self._workers = workers
+        self._stats = stats
+        self._streaming = StreamingHandlers(parts, workers)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=STOP_SECONDS, handle_signals=False)
+        await runner.setup()
+        listener = _listen(self._parts.config.socket)
+        try:
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+            listener.close()
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/pods", self._pods)
+        app.router.add_get("/stats/summary", self._summary)
+        self._streaming.add_routes(app)
+        return app
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _pods(self, request: web.Request) -> web.Response:
+        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._workers.pods()})
+
+    async def _summary(self, request: web.Request) -> web.Response:
+        try:
+            return _json(await self._stats.summary())
+        except ConnectionError as error:
+            return web.Response(status=503, text=f"container runtime is away: {error}")
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(text=json.dumps(value), content_type="application/json")
+
+
+def _listen(path: Path) -> socket.socket:
+    """A fresh socket at `path`, only for its owner; what a killed predecessor left there is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(unix_address(path))
+        path.chmod(0o600)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

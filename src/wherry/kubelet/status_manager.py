@@ -1,0 +1,203 @@
+"""The only writer of pod status.
+
+Keeps the newest status of every pod and makes the API agree with it: one writer per pod, only differences, only when there
+are any. While a write is under way newer statuses replace each other, so a pod never has more than one waiting.
+Always true: what `recorded` returns already contains everything this kubelet has decided, written or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError
+from wherry.api.resources import PODS
+from wherry.api.types import Obj
+from wherry.client.rest import Client
+from wherry.kubelet import pod_spec
+from wherry.kubelet.pod_phase import OWN_CONDITIONS
+
+LAZY_SECONDS = 0.05
+"""How long a status that only says "being created" may wait for a better one: most pods run sooner than this, and are
+then written once instead of twice."""
+RETRY_SECONDS_FIRST = 0.1
+RETRY_SECONDS_MAX = 5.0
+WRITES_MAX = 32  # at once; more would only queue in the API server's connections
+OWN_FIELDS = (
+    "phase",
+    "observedGeneration",
+    "reason",
+    "message",
+    "hostIP",
+    "hostIPs",
+    "podIP",
+    "startTime",
+    "initContainerStatuses",
+    "containerStatuses",
+    "ephemeralContainerStatuses",
+    "qosClass",
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    pod: Obj
+    wanted: Obj
+    written: Obj
+    """What the API is known to hold of our fields."""
+    lazy: bool = False
+    finish: bool = False
+    """Nothing of the pod is left on the node: delete it once its last status is written."""
+    busy: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class StatusManager:
+    """`set` and `finish` return at once; `run` writes."""
+
+    def __init__(self, client: Client, clock: Clock, rng: random.Random) -> None:
+        self._client = client
+        self._clock = clock
+        self._rng = rng
+        self._entries: dict[str, _Entry] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._slots = asyncio.Semaphore(WRITES_MAX)
+        self.writes = 0
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for uid in self._entries:
+                self._start(uid)
+            await asyncio.Event().wait()
+
+    def recorded(self, pod: Obj) -> Obj:
+        """The pod with the newest status this kubelet knows; conditions of others come from `pod` itself."""
+        entry = self._entries.get(pod_spec.uid_of(pod))
+        if entry is None:
+            return pod
+        status: Obj = {**(pod.get("status") or {}), **entry.wanted}
+        for key in ("reason", "message"):
+            if key not in entry.wanted:
+                status.pop(key, None)
+        ours = entry.wanted.get("conditions") or []
+        theirs = (pod.get("status") or {}).get("conditions") or []
+        own_types = {each["type"] for each in ours}
+        status["conditions"] = [*ours, *(each for each in theirs if each.get("type") not in own_types)]
+        return {**pod, "status": status}
+
+    def set(self, pod: Obj, status: Obj, *, lazy: bool = False) -> None:
+        """`status` is now true for `pod`. `lazy`: it may wait a moment for a better one."""
+        uid = pod_spec.uid_of(pod)
+        entry = self._entries.get(uid)
+        if entry is None:
+            entry = self._entries[uid] = _Entry(pod, status, dict(pod.get("status") or {}), lazy=lazy)
+        elif entry.wanted == status:
+            entry.pod = pod
+            if entry.lazy and not lazy:
+                entry.lazy = False
+                entry.changed.set()
+            return
+        else:
+            entry.pod, entry.wanted, entry.lazy = pod, status, lazy
+            entry.changed.set()
+        self._start(uid)
+
+    def finish(self, pod: Obj) -> None:
+        """Delete the pod object for good (grace 0), after its last status."""
+        entry = self._entries.setdefault(
+            pod_spec.uid_of(pod), _Entry(pod, dict(pod.get("status") or {}), dict(pod.get("status") or {}))
+        )
+        entry.finish, entry.lazy = True, False
+        entry.changed.set()
+        self._start(pod_spec.uid_of(pod))
+
+    def forget(self, uid: str) -> None:
+        """The pod object is gone from the API."""
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            entry.changed.set()
+
+    def statistics(self) -> dict[str, int]:
+        return {"pods": len(self._entries), "writes": self.writes}
+
+    def _start(self, uid: str) -> None:
+        entry = self._entries[uid]
+        if self._tasks is not None and not entry.busy:
+            entry.busy = True
+            self._tasks.create_task(self._write_until_equal(uid, entry), name=f"status {uid}")
+
+    async def _write_until_equal(self, uid: str, entry: _Entry) -> None:
+        retry = RETRY_SECONDS_FIRST
+        try:
+            while self._entries.get(uid) is entry:
+                entry.changed.clear()
+                if entry.lazy:
+                    await self._linger(entry)
+                    continue
+                patch = difference(entry.written, entry.wanted)
+                if not patch and not entry.finish:
+                    return
+                try:
+                    async with self._slots:
+                        await self._write(uid, entry, patch)
+                except StatusError as error:
+                    if error.code in (404, 409):  # gone, or another pod of that name: nothing of ours to report
+                        self._entries.pop(uid, None)
+                        return
+                    if error.code == 422:
+                        entry.written = entry.wanted  # refused as it is; the next change is tried again
+                        continue
+                    await self._pause(retry)
+                    retry = min(retry * 2, RETRY_SECONDS_MAX)
+                except (ConnectionError, TimeoutError):
+                    await self._pause(retry)
+                    retry = min(retry * 2, RETRY_SECONDS_MAX)
+                else:
+                    retry = RETRY_SECONDS_FIRST
+        finally:
+            entry.busy = False
+
+    async def _linger(self, entry: _Entry) -> None:
+        try:
+            async with asyncio.timeout(LAZY_SECONDS):
+                await entry.changed.wait()
+        except TimeoutError:
+            entry.lazy = False
+
+    async def _write(self, uid: str, entry: _Entry, patch: Obj) -> None:
+        name, namespace, wanted = pod_spec.name_of(entry.pod), pod_spec.namespace_of(entry.pod), entry.wanted
+        if patch:
+            body = {"metadata": {"uid": uid}, "status": patch}
+            await self._client.patch(PODS, name, body, namespace, type="strategic", subresource="status")
+            entry.written = wanted
+            self.writes += 1
+        if entry.finish and entry.wanted is wanted:
+            await self._client.delete(PODS, name, namespace, grace_seconds=0, uid=uid)
+            self._entries.pop(uid, None)
+
+    async def _pause(self, seconds: float) -> None:
+        await self._clock.sleep(seconds * (0.5 + self._rng.random()))
+
+
+def difference(written: Obj, wanted: Obj) -> Obj:
+    """A strategic merge patch of `status` that makes our fields of `written` equal to `wanted`; empty when they are."""
+    patch: Obj = {}
+    for key in OWN_FIELDS:
+        if wanted.get(key) != written.get(key):
+            patch[key] = wanted.get(key)
+    before = {each.get("type"): each for each in written.get("conditions") or ()}
+    changed = [
+        each
+        for each in wanted.get("conditions") or ()
+        if each["type"] in OWN_CONDITIONS and before.get(each["type"]) != each
+    ]
+    if changed:
+        patch["conditions"] = changed
+    if wanted.get("podIPs") != written.get("podIPs"):
+        now = wanted.get("podIPs") or []
+        stale = [each["ip"] for each in written.get("podIPs") or () if each not in now]
+        patch["podIPs"] = [*now, *({"$patch": "delete", "ip": address} for address in stale)]
+    return patch
