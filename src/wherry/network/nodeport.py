@@ -155,7 +155,12 @@ class NodePorts:
             acceptor.stop()
         if self._session is not None:
             self._session[2].drop(_name(place))
-        self._listeners.pop(place).close()
+        listener = self._listeners.pop(place)
+        try:
+            listener.shutdown(socket.SHUT_RDWR)  # ends the duplicate's listening too, before it is dropped
+        except OSError:
+            pass
+        listener.close()
 
 
 def _name(place: tuple[str, int]) -> str:
