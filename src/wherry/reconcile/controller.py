@@ -82,6 +82,9 @@ class Controller:
             self._errors += 1
             self._retry(request, error)
         else:
+            if result is not None and result.retry:
+                self.queue.add_rate_limited(request)
+                return
             self.queue.forget(request)
             if result is not None and result.requeue_after is not None:
                 self.queue.add_after(request, result.requeue_after)

@@ -31,9 +31,11 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`requeue_after`: look again in that many seconds even if nothing changes (a deadline, a window)."""
+    """`requeue_after`: look again in that many seconds even if nothing changes (a deadline, a window).
+    `retry`: nothing failed, but it is not done; look again after the key's back-off."""
 
     requeue_after: float | None = None
+    retry: bool = False
 
 
 class Reconciler(Protocol):

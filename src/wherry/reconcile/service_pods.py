@@ -21,17 +21,16 @@ def selects(service: Obj, pod: Obj) -> bool:
     if not selector:
         return False
     labels = pod["metadata"].get("labels") or {}
-    wanted: dict[str, str] = selector
-    return all(labels.get(key) == value for key, value in wanted.items())
+    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def has_endpoints(service: Obj) -> bool:
     """Whether controllers keep endpoints for it: it has a selector and is not just another DNS name."""
-    return bool(service["spec"].get("selector")) and service["spec"].get("type") != "ExternalName"
+    return bool(service["spec"].get("selector") and service["spec"].get("type") != "ExternalName")
 
 
 def is_headless(service: Obj) -> bool:
-    return service["spec"].get("clusterIP") == "None"
+    return bool(service["spec"].get("clusterIP") == "None")
 
 
 def has_address(pod: Obj, *, include_terminating: bool) -> bool:

@@ -1,0 +1,116 @@
+"""Removes pods nobody will ever finish: of nodes that are gone, terminating without ever having had a node, and finished
+ones beyond a number.
+
+A sweep, not a reaction: one key, looked at again every SWEEP_SECONDS and when a node goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Sequence
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError, is_not_found
+from wherry.api.resources import NODES, PODS
+from wherry.api.types import Obj
+from wherry.client.events import EventRecorder
+from wherry.client.informer import Informer, InformerFactory
+from wherry.client.rest import Client
+from wherry.reconcile.controller import Controller
+from wherry.reconcile.pods import created_at, is_finished, is_terminating
+from wherry.reconcile.reconciler import Request, Result
+from wherry.reconcile.workqueue import WorkQueue
+from wherry.reconcile.writes import delete_exactly
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 20.0
+QUARANTINE_SECONDS = 40.0
+"""How long a node must be missing before its pods count as lost: it may just be registering again."""
+TERMINATED_MAX = 12500
+"""kube-controller-manager's terminated-pod-gc-threshold."""
+
+SWEEP = Request("", "all")
+
+
+def build(
+    client: Client,
+    factory: InformerFactory,
+    recorder: EventRecorder,
+    clock: Clock,
+    rng: random.Random,
+    *,
+    terminated_max: int = TERMINATED_MAX,
+) -> Controller:
+    """The controller, with one key."""
+    queue: WorkQueue[Request] = WorkQueue("pod-gc", clock)
+    pods, nodes = factory.informer(PODS), factory.informer(NODES)
+    reconciler = PodSweeper(client, pods, nodes, clock, terminated_max)
+    queue.add(SWEEP)
+    return Controller("pod-gc", reconciler, queue, workers=1, sources=(pods, nodes))
+
+
+def beyond(pods: Iterable[Obj], limit: int) -> list[Obj]:
+    """The oldest finished pods over the limit."""
+    finished = sorted((pod for pod in pods if is_finished(pod)), key=created_at)
+    return finished[: max(len(finished) - limit, 0)]
+
+
+def never_scheduled(pods: Iterable[Obj]) -> list[Obj]:
+    """Being deleted, but no node has to stop them first."""
+    return [pod for pod in pods if is_terminating(pod) and not pod["spec"].get("nodeName")]
+
+
+class PodSweeper:
+    def __init__(self, client: Client, pods: Informer, nodes: Informer, clock: Clock, terminated_max: int) -> None:
+        self._client = client
+        self._pods = pods
+        self._nodes = nodes
+        self._clock = clock
+        self._terminated_max = terminated_max
+        self._missing_since: dict[str, float] = {}
+
+    async def reconcile(self, request: Request) -> Result | None:
+        pods = self._pods.list()
+        for pod in [*beyond(pods, self._terminated_max), *never_scheduled(pods)]:
+            await self._remove(pod)
+        for pod in await self._orphaned(pods):
+            await self._remove(await self._failed(pod))
+        return Result(requeue_after=SWEEP_SECONDS)
+
+    async def _orphaned(self, pods: Sequence[Obj]) -> list[Obj]:
+        now = self._clock.monotonic()
+        named = {pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName")}
+        missing = {name for name in named if self._nodes.get(name) is None}
+        self._missing_since = {name: self._missing_since.get(name, now) for name in missing}
+        lost = {name for name, since in self._missing_since.items() if now - since >= QUARANTINE_SECONDS}
+        lost = {name for name in sorted(lost) if await self._is_gone(name)}
+        return [pod for pod in pods if pod["spec"].get("nodeName") in lost]
+
+    async def _is_gone(self, node: str) -> bool:
+        try:
+            await self._client.get(NODES, node)
+        except StatusError as error:
+            return is_not_found(error)
+        return False
+
+    async def _failed(self, pod: Obj) -> Obj:
+        """Its controller must see it as failed, not just as vanished."""
+        if is_finished(pod):
+            return pod
+        status = {**pod.get("status", {}), "phase": "Failed"}
+        kept = [one for one in status.get("conditions") or () if one["type"] != "DisruptionTarget"]
+        disrupted = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists",
+        }
+        status["conditions"] = [*kept, disrupted]
+        return await self._client.update(PODS, {**pod, "status": status}, subresource="status")
+
+    async def _remove(self, pod: Obj) -> None:
+        metadata = pod["metadata"]
+        if await delete_exactly(self._client, PODS, pod, grace_seconds=0):
+            log.info("removed pod %s/%s, which nothing will finish", metadata["namespace"], metadata["name"])
