@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # A stream that ends sooner than this without any event is a failure too, else a server that closes at once is hammered.
 SHORT_WATCH_SECONDS = 1.0
+# The server may well know the revision, it is only not willing now.
+BUSY_CODES = frozenset({429, 500, 502, 503})
 
 
 class Sink(Protocol):
@@ -96,6 +98,7 @@ class Reflector:
 
     async def _watch(self) -> None:
         started = self._clock.monotonic()
+        failed = False
         events = 0
         try:
             async with self._client.watch(
@@ -108,20 +111,15 @@ class Reflector:
                 async for event in stream:
                     self._take(event)
                     events += 1
-                    self._backoff.reset()
-        except ConnectionError as error:
-            log.info("watch of %s lost: %s", self._gvr.qualified, error)
-            await self._pause()
-            return
-        except StatusError as error:
-            if error.code != 429 and error.code not in (500, 502, 503):
+        except (ConnectionError, StatusError) as error:
+            if isinstance(error, StatusError) and error.code not in BUSY_CODES:
                 raise _RelistError(str(error)) from error
-            log.warning("cannot watch %s: %s", self._gvr.qualified, error)
-            await self._pause()
-            return
-        if self._clock.monotonic() - started >= SHORT_WATCH_SECONDS:
+            log.info("watch of %s lost: %s", self._gvr.qualified, error)
+            failed = True
+        healthy = events > 0 or self._clock.monotonic() - started >= SHORT_WATCH_SECONDS
+        if healthy:
             self._backoff.reset()
-        elif not events:
+        if failed or not healthy:
             await self._pause()
 
     def _take(self, event: Obj) -> None:
