@@ -66,7 +66,7 @@ class Pod:
         _ip(
             node.inner,
             f"link add {name} type veth peer name eth0 netns {self.process.pid}",
-            f"addr add {GATEWAY}/32 dev {name}", f"link set {name} up", f"route add {ip}/32 dev {name}",
+            f"link set {name} up", f"route add {ip}/32 dev {name} src {GATEWAY}",
         )  # fmt: skip
         _ip(
             self.process.pid,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from wherry.launcher import protocol, rtnetlink
 from wherry.launcher.protocol import FDS_MAX, LauncherError
 from wherry.launcher.requests import Operation, Request
+from wherry.launcher.syscalls import SyscallError
 
 SOCKETS_MAX = 200  # per answer: below SCM_MAX_FD, and a pool larger than this is filled by asking again
 KEPT_MAX = 4096  # descriptors held for others; a launcher without a bound would be a leak with a name
@@ -24,6 +25,7 @@ class NodeOperations:
     def __init__(self) -> None:
         self._sockets: dict[str, socket.socket] = {}
         self._kept: dict[str, list[int]] = {}
+        self._netlink_sockets: dict[int, socket.socket] = {}
 
     def operations(self) -> Mapping[str, Operation]:
         return {
@@ -72,7 +74,15 @@ class NodeOperations:
     def _netlink(self, request: Request) -> None:
         """protocol (0 route, 12 netfilter), payload (base64) -> replies (base64)."""
         payload = base64.b64decode(request.text("payload"), validate=True)
-        replies = rtnetlink.transact_raw(request.number("protocol"), payload)
+        family = request.number("protocol")
+        sock = self._netlink_sockets.get(family)
+        if sock is None:
+            sock = self._netlink_sockets[family] = rtnetlink.raw_socket(family)
+        try:
+            replies = rtnetlink.transact_raw(sock, payload)
+        except SyscallError:
+            self._netlink_sockets.pop(family).close()
+            raise
         request.answer({"replies": base64.b64encode(replies).decode()})
 
     def _put(self, request: Request) -> None:

@@ -225,13 +225,9 @@ def dnat(address: int, port: int) -> bytes:
     return _expression("nat", number(1, 1), number(2, socket.AF_INET), number(3, address), number(5, port))
 
 
-def redirect(port: int) -> bytes:
-    """To a local port (register); the address becomes that of the interface the packet came in by."""
-    return _expression("redir", number(1, port))
-
-
-def masquerade() -> bytes:
-    return _expression("masq")
+def snat(address: int) -> bytes:
+    """Source NAT to the address in this register."""
+    return _expression("nat", number(1, 0), number(2, socket.AF_INET), number(3, address))
 
 
 def reject_reset() -> bytes:

@@ -108,7 +108,8 @@ def hooks(table: str, network: NodeNetwork) -> list[nf.Message]:
         # A pod that reaches itself through a service would drop a packet from its own address.
         nf.new_rule(
             table, "postrouting", nf.load_network(12, 4, r), nf.load_network(16, 4, nf.REG32[1]),
-            nf.lookup(HAIRPIN, _IDS[HAIRPIN], r), nf.masquerade(),
+            nf.lookup(HAIRPIN, _IDS[HAIRPIN], r),
+            nf.load_constant(socket.inet_aton(network.gateway), r), nf.snat(r),
         ),
         # The default route leads to lo, for the output hook's sake: what is forwarded there has nowhere to go.
         nf.new_rule(
@@ -172,7 +173,8 @@ def _nat_rules(table: str, network: NodeNetwork) -> list[nf.Message]:
         nf.new_rule(table, "egress", *_in_cidr(network.services), nf.verdict(nf.NF_ACCEPT)),
         nf.new_rule(
             table, "egress", nf.load_meta(nf.META_L4PROTO, r), nf.equal(r, b"\6"),
-            nf.load_constant(struct.pack(">H", network.egress_port), r), nf.redirect(r),
+            nf.load_constant(gateway, r), nf.load_constant(struct.pack(">H", network.egress_port), nf.REG32[1]),
+            nf.dnat(r, nf.REG32[1]),  # not `redirect`, which needs an address on the pod's own veth
         ),
     ]  # fmt: skip
 
