@@ -136,7 +136,7 @@ class ContainerStatus:
     finished_at: float = 0.0
     exit_code: int = 0
     reason: str = ""
-    """`Completed`, `Error`, `OOMKilled`, `ContainerCannotRun` (with the message why exec failed)."""
+    """`Completed`, `Error`, `OOMKilled`, `StartError` (exit code 128, with the message why it did not start)."""
     message: str = ""
     pid: int = 0
 
@@ -242,9 +242,10 @@ class RuntimeService(Protocol):
         builder makes a layer of it once the container has ended. Raises RuntimeFailure(ContainerNotFound)."""
         ...
 
-    async def archive_upper(self, container_id: str) -> int:
-        """The writable layer as an OCI layer tar (whiteouts as `.wh.` files, owners as the container sees them, sorted by
-        path): the reading end of a pipe, the caller's. Also reads what only the container's own users may read."""
+    async def archive_upper(self, container_id: str, output: int) -> None:
+        """Write the writable layer to the descriptor `output` (a file, or a pipe that is read meanwhile) as an uncompressed
+        OCI layer tar: whiteouts as `.wh.` files, owners as the container sees them, sorted by path. Also reads what only the
+        container's own users may read. Returns when it is complete; raises RuntimeFailure."""
         ...
 
     async def remove_tree(self, path: Path) -> None:

@@ -92,6 +92,18 @@ class Connection:
         else:
             self._on_message(self, *received)
 
+    def drain(self) -> None:
+        """The peer has ended: hear what it still said, then close."""
+        while not self.closed:
+            try:
+                received = protocol.receive(self._sock)
+            except OSError:
+                received = None
+            if received is None:
+                self.close()
+            else:
+                self._on_message(self, *received)
+
     def close(self) -> None:
         """Cut off. Idempotent."""
         if self.closed:

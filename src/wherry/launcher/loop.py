@@ -79,9 +79,10 @@ class Loop:
 
 
 def after_fork() -> None:
-    """In a fork: default signal handling, so that the parent's loop is not woken by our signals."""
+    """In a fork: default signal handling, so that the parent's loop is not woken by our signals, and what we exec inherits
+    nothing of Python's (which ignores SIGPIPE and SIGXFSZ)."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
 
 

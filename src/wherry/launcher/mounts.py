@@ -27,6 +27,10 @@ _AT_RECURSIVE = 0x8000
 _AT_FDCWD = -100
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_FSOPEN_CLOEXEC = 1
+_FSMOUNT_CLOEXEC = 1
+_FSCONFIG_SET_STRING = 1
+_FSCONFIG_CMD_CREATE = 6
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 _MOVE_MOUNT_T_SYMLINKS = 0x10
 
@@ -46,16 +50,25 @@ def make_slave(path: str) -> None:
         raise SyscallError(ctypes.get_errno(), "mount", f"rslave on {path}")
 
 
-def make_private(path: str) -> None:
-    """Changes neither come in nor go out."""
-    if _libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None) < 0:
-        raise SyscallError(ctypes.get_errno(), "mount", f"rprivate on {path}")
-
-
 def unmount(path: str) -> None:
     """Detach; what still uses it keeps it."""
     if _libc.umount2(os.fsencode(path), MNT_DETACH) < 0:
         raise SyscallError(ctypes.get_errno(), "umount2", path)
+
+
+def new_filesystem(fstype: str, attributes: int = 0, **options: str) -> int:
+    """A new file system, mounted nowhere yet (fsopen, fsconfig, fsmount). A descriptor of its root."""
+    what = f"{fstype} with {options}" if options else fstype
+    context = raw("fsopen", fstype.encode() + b"\0", _FSOPEN_CLOEXEC, target=what)
+    try:
+        for name, value in options.items():
+            raw(
+                "fsconfig", context, _FSCONFIG_SET_STRING, name.encode() + b"\0", value.encode() + b"\0", 0, target=what
+            )
+        raw("fsconfig", context, _FSCONFIG_CMD_CREATE, None, None, 0, target=what)
+        return raw("fsmount", context, _FSMOUNT_CLOEXEC, attributes, target=what)
+    finally:
+        os.close(context)
 
 
 def open_tree(path: str, *, recursive: bool = True) -> int:
@@ -70,6 +83,13 @@ def set_attributes(tree: int, attributes: int, *, recursive: bool = True, what: 
     buffer = ctypes.create_string_buffer(value, len(value))
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     raw("mount_setattr", tree, b"", flags, buffer, len(value), target=what)
+
+
+def make_private_tree(tree: int, what: str = "") -> None:
+    """Later mounts on the machine below a detached tree's source do not appear in it."""
+    value = struct.pack("=QQQQ", 0, 0, MS_PRIVATE, 0)
+    buffer = ctypes.create_string_buffer(value, len(value))
+    raw("mount_setattr", tree, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, buffer, len(value), target=what)
 
 
 def set_attributes_at(path: str, attributes: int) -> None:

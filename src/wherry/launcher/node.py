@@ -7,21 +7,28 @@ when the outer one goes.
 
 from __future__ import annotations
 
+import errno
+import gc
+import hashlib
 import os
 import signal
 import socket
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
-from wherry.launcher import protocol, rtnetlink, syscalls, usermap
+from wherry.launcher import cgroups, host_view, init, protocol, rtnetlink, syscalls, usermap
+from wherry.launcher.connection import Connection
+from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
-from wherry.launcher.loop import GONE, READ, Loop, after_fork, exit_code
+from wherry.launcher.loop import GONE, READ, Loop, after_fork, reap
 from wherry.launcher.mounts import make_slave, mount
 from wherry.launcher.options import NS_USER, Options
+from wherry.launcher.protocol import Message
 from wherry.launcher.syscalls import SyscallError
 
-Inner = Callable[[Loop, socket.socket, usermap.Maps], None]
+Inner = Callable[[Context, Loop, socket.socket], None]
 
 
 def listen(path: str) -> socket.socket:
@@ -44,48 +51,100 @@ def listen(path: str) -> socket.socket:
 def run(options: Options, inner: Inner) -> int:
     """Build the node, run `inner` in it, wait. The process's exit code. Raises SyscallError before the inner one exists."""
     syscalls.set_process_name("wherry-launcher")
+    options = replace(options, state=os.path.realpath(options.state))
     maps = usermap.Maps(uid_count=1, gid_count=1)
     if options.tier == NS_USER:
         maps = usermap.enter(usermap.find())
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+    context = _look(options, maps)
     ours, theirs = protocol.socketpair()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
             ours.close()
-            _become_inner(options, inner, theirs, maps)
+            _become_inner(context, inner, theirs)
             status = 0
         except SyscallError as error:
             print(f"launcher: {explain(error)}", file=sys.stderr, flush=True)
         except BaseException:  # noqa: BLE001 -- a fork must not run its parent's code
             traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(status)
     theirs.close()
-    return _wait(pid, ours)
+    return _wait(pid, ours, context)
 
 
-def _wait(pid: int, control: socket.socket) -> int:
-    def end(*_: object) -> None:
-        os.kill(pid, signal.SIGKILL)
+def _look(options: Options, maps: usermap.Maps) -> Context:
+    """What all forks will know, see context.py."""
+    view = host_view.build(options.state)
+    base = os.path.join(options.state, "launcher")
+    staging, shared_memory = os.path.join(base, "root"), os.path.join(base, "shm")
+    os.mkdir(staging)
+    os.mkdir(shared_memory)
+    groups = cgroups.Cgroups(reason="switched off")
+    if options.cgroups:
+        groups = cgroups.find("wherry-" + hashlib.sha256(options.state.encode()).hexdigest()[:12])
+    return Context(options, maps, view, groups, staging, shared_memory)
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    with control:
-        _, status = os.waitpid(pid, 0)
-    return exit_code(status)
+
+def _wait(pid: int, control: socket.socket, context: Context) -> int:
+    """Until the inner process ends; forks inits of pods in the host's network, which only this process is still in."""
+    loop = Loop()
+    codes: list[int] = []
+
+    def ended() -> None:
+        for child, code in reap():
+            if child == pid:
+                codes.append(code)
+                loop.stop()
+
+    def message(_: Connection, message: Message, fds: list[int]) -> None:
+        _fork_host_network(context, message, fds)
+
+    loop.on_child_exit(ended)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.kill(pid, signal.SIGKILL))
+    Connection(loop, control, message, lambda _: None)
+    gc.collect()
+    gc.freeze()
+    loop.run()
+    return codes[0]
 
 
-def _become_inner(options: Options, inner: Inner, control: socket.socket, maps: usermap.Maps) -> None:
+def _fork_host_network(context: Context, message: Message, fds: list[int]) -> None:
+    """A fork of ours is in the node's pid namespace already; one more makes the pod's, and the inner process inherits it."""
+    if os.fork() != 0:
+        protocol.close_fds(fds)
+        return
+    try:
+        after_fork()
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+        if os.fork() == 0:
+            sock = socket.socket(fileno=fds[0])
+            init.live(context, message["id"], message["spec"], sock, link=0)
+    except SyscallError as error:
+        print(f"launcher: {explain(error)}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(0)
+
+
+def _become_inner(context: Context, inner: Inner, control: socket.socket) -> None:
     after_fork()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     syscalls.set_process_name("wherry-node")
     os.setsid()
     make_slave("/")
-    mount("proc", "/proc", "proc")
+    try:
+        mount("proc", "/proc", "proc")
+    except SyscallError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES):
+            raise
+        # An outer container runtime hides parts of /proc: then the outer one stays in sight, with its process numbers.
+        print(f"launcher: {explain(error)}; going on with the outer /proc", file=sys.stderr, flush=True)
     syscalls.unshare(syscalls.CLONE_NEWNET)
-    _set_up_network(options)
+    _set_up_network(context.options)
     loop = Loop()
 
     def outer_gone(events: int) -> None:
@@ -93,7 +152,7 @@ def _become_inner(options: Options, inner: Inner, control: socket.socket, maps: 
             os._exit(1)
 
     loop.watch(control.fileno(), READ, outer_gone)
-    inner(loop, control, maps)
+    inner(context, loop, control)
 
 
 def _set_up_network(options: Options) -> None:

@@ -13,9 +13,10 @@ import struct
 
 from wherry.launcher import protocol
 from wherry.launcher.connection import Connection
-from wherry.launcher.loop import READ, Loop
+from wherry.launcher.context import Context
+from wherry.launcher.loop import READ, Loop, reap
 from wherry.launcher.node_ops import NodeOperations
-from wherry.launcher.options import Options
+from wherry.launcher.pods import Pods
 from wherry.launcher.protocol import Message
 from wherry.launcher.requests import Operation, Request, dispatch
 
@@ -25,21 +26,23 @@ CONNECTIONS_MAX = 256  # agent, control plane, netd, builders and doctors; each 
 class Server:
     """Accepts connections on `listener` and hands requests to the operations."""
 
-    def __init__(self, options: Options, listener: socket.socket, loop: Loop) -> None:
-        self._options = options
+    def __init__(self, context: Context, listener: socket.socket, loop: Loop, control: socket.socket) -> None:
         self._listener = listener
         self._loop = loop
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
         self._operations: dict[str, Operation] = {
-            "ping": lambda request: request.answer({"pid": os.getpid(), "tier": options.tier}),
+            "ping": self._ping,
             "events.subscribe": self._subscribe,
             **NodeOperations().operations(),
+            **Pods(context, loop, control, self.publish).operations(),
         }
+        self._context = context
 
     def serve(self) -> None:
         """Until the outer process ends us."""
         self._listener.setblocking(False)
+        self._loop.on_child_exit(_reap)
         self._loop.watch(self._listener.fileno(), READ, self._accept)
         gc.collect()
         gc.freeze()  # forks then share what is there now instead of copying it when the collector touches it
@@ -70,9 +73,26 @@ class Server:
         self._connections.discard(connection)
         self._subscribers.discard(connection)
 
+    def _ping(self, request: Request) -> None:
+        """What this launcher is and what it cannot enforce, with the reasons."""
+        context = self._context
+        request.answer(
+            {
+                "tier": context.options.tier,
+                "users": context.maps.reason if context.single_user else "",
+                "limits": context.cgroups.reason,
+                "cgroups": context.cgroups.version,
+            }
+        )
+
     def _subscribe(self, request: Request) -> None:
         self._subscribers.add(request.connection)
         request.answer()
+
+
+def _reap() -> None:
+    """Pod inits, jobs and, as pid 1, orphans: whoever cares about one of them watches its descriptor."""
+    reap()
 
 
 def _is_ours(sock: socket.socket) -> bool:

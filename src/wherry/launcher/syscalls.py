@@ -41,6 +41,9 @@ _OLD_NUMBERS = {
 _NEW_NUMBERS = {
     "open_tree": 428,
     "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
     "close_range": 436,
     "mount_setattr": 442,
 }

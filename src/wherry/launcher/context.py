@@ -1,0 +1,27 @@
+"""What every process of the launcher knows, computed once before the first fork and inherited ever after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wherry.launcher.cgroups import Cgroups
+from wherry.launcher.host_view import HostView
+from wherry.launcher.options import Options
+from wherry.launcher.usermap import Maps
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`staging` and `shared_memory` are empty directories to mount on, each process in its own mount namespace."""
+
+    options: Options
+    maps: Maps
+    view: HostView
+    cgroups: Cgroups
+    staging: str
+    shared_memory: str
+
+    @property
+    def single_user(self) -> bool:
+        """Only user 0 exists, see usermap.py."""
+        return not self.maps.many
