@@ -1,0 +1,1 @@
+"""The rows kubectl prints, one function per kind; apiserver.table puts them together."""
