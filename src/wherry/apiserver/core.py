@@ -26,6 +26,7 @@ from wherry.apiserver.http import Request
 from wherry.apiserver.negotiation import Representation
 from wherry.apiserver.registry.generic import Registry, Write
 from wherry.apiserver.registry.strategy import Context, Strategy
+from wherry.apiserver.table import Tables
 from wherry.storage.interface import Storage
 
 
@@ -119,6 +120,7 @@ class Core:
         self.allocators = allocators
         self.served: dict[GVR, Served] = {}
         self._serve(strategies)
+        self.tables = Tables(scheme)
         self.bodies = Bodies(storage)
         self.frames = Frames()
         self.reader = StorageReader(self.served, storage)

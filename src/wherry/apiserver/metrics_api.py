@@ -16,6 +16,7 @@ from wherry.api.errors import StatusError, bad_request, not_found
 from wherry.api.resources import NODES, PODS
 from wherry.api.scheme import Resource
 from wherry.api.types import GVR, Obj
+from wherry.apiserver.discovery import METRICS
 from wherry.apiserver.filters.request_info import RequestInfo
 from wherry.apiserver.http import Answer, Request, Response
 from wherry.apiserver.kubelet_client import KubeletClient
@@ -23,14 +24,11 @@ from wherry.apiserver.negotiation import negotiate
 from wherry.apiserver.registry.strategy import Reader
 from wherry.apiserver.respond import write
 
-GROUP, VERSION = "metrics.k8s.io", "v1beta1"
+GROUP = "metrics.k8s.io"
 FRESH_SECONDS = 1.0
 WINDOW = "10s"
 """The span CPU usage is averaged over, as the kubelet measures it."""
-RESOURCES = {
-    GVR(GROUP, VERSION, "nodes"): Resource(GROUP, VERSION, "nodes", "", "NodeMetrics", False, ("get", "list")),
-    GVR(GROUP, VERSION, "pods"): Resource(GROUP, VERSION, "pods", "", "PodMetrics", True, ("get", "list")),
-}
+RESOURCES: dict[GVR, Resource] = {resource.gvr: resource for resource in METRICS}
 
 
 @dataclass(slots=True)

@@ -13,7 +13,6 @@ from wherry.apiserver import negotiation
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.http import Response
 from wherry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, TABLE, Representation
-from wherry.apiserver.table import Tables
 
 META = "meta.k8s.io"
 
@@ -79,7 +78,7 @@ def table(core: Core, call: Call, values: Sequence[Obj], metadata: Obj, columns:
     if include not in ("", "Metadata", "Object", "None"):
         detail = f'includeObject: Invalid value: "{include}": must be \'Metadata\', \'Object\', \'None\', or empty'
         raise bad_request(f"Unable to convert to Table as requested: {detail}")
-    return Tables(core.scheme).table(call.resource, values, metadata, include or "Metadata", core.clock.time(), columns)
+    return core.tables.table(call.resource, values, metadata, include or "Metadata", core.clock.time(), columns)
 
 
 def is_table(wanted: Representation) -> bool:

@@ -164,9 +164,8 @@ class Authorizer:
         return tuple(role.get("rules") or ())
 
     def _aggregated(self, role: Obj) -> list[Obj]:
-        """The rules of every ClusterRole an aggregationRule selects, and of those these aggregate (`admin` <- `edit`)."""
-        if role.get("rules"):
-            return list(role["rules"])  # the aggregation controller has written them down
+        """The rules of every ClusterRole an aggregationRule selects, and of those these aggregate (`admin` <- `edit`): as the
+        labels are now, whatever the role itself says."""
         wanted = [each.get("matchLabels") or {} for each in role["aggregationRule"].get("clusterRoleSelectors") or []]
         rules: list[Obj] = []
         for entry in self._storage.list(_CLUSTER_ROLES):

@@ -319,7 +319,10 @@ def arranged(obj: Obj) -> Obj:
     metadata.setdefault("resourceVersion", "")
     ordered = {key: metadata.pop(key) for key in _METADATA_ORDER if key in metadata}
     ordered.update(metadata)
-    return {"kind": obj["kind"], "apiVersion": obj["apiVersion"], **{**obj, "metadata": ordered}}
+    result = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": ordered}
+    result.update(obj)
+    result["metadata"] = ordered
+    return result
 
 
 def _without_version(metadata: Obj) -> Obj:

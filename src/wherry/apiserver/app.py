@@ -1,0 +1,174 @@
+"""The API server's core: one request in, one answer out, no sockets.
+
+    request info -> authentication -> impersonation -> authorization -> route -> verb handler (admission inside) -> answer
+
+`handle` is for the edge: every failure becomes a Status. `serve` is for callers in the same process: failures are raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError, internal_error
+from wherry.api.scheme import Scheme
+from wherry.api.types import GVR
+from wherry.apiserver import negotiation
+from wherry.apiserver.admission.chain import Admission
+from wherry.apiserver.auth.rbac import Authorizer
+from wherry.apiserver.auth.tokens import ServiceAccountTokens
+from wherry.apiserver.auth.user import User
+from wherry.apiserver.core import Call, Core
+from wherry.apiserver.documents import Documents
+from wherry.apiserver.filters.authorization import authorize
+from wherry.apiserver.filters.impersonation import impersonate
+from wherry.apiserver.filters.request_info import RequestInfo, parse
+from wherry.apiserver.handlers import reviews
+from wherry.apiserver.health import NOT_FOUND, Health
+from wherry.apiserver.http import Answer, Request, Response, Stream
+from wherry.apiserver.metrics import Metrics
+from wherry.apiserver.metrics_api import RESOURCES as METRICS_RESOURCES
+from wherry.apiserver.metrics_api import MetricsAPI
+from wherry.apiserver.registry.catalogue import strategies
+from wherry.apiserver.registry.strategy import Strategy
+from wherry.apiserver.routes import UnknownGroup, find_handler, find_resource
+from wherry.storage import errors as storage_errors
+from wherry.storage.interface import Storage
+
+log = logging.getLogger(__name__)
+BODY_BYTES_MAX = 3 << 20
+"""Of one request, as kube-apiserver limits it (etcd takes 1.5 MiB of it)."""
+
+
+def _no_kubelet(node: str) -> str:
+    return f"/nonexistent/kubelet-{node}.sock"
+
+
+@dataclass(slots=True)
+class Options:
+    """What the composition root decides. `tokens`: static bearer tokens and whom they stand for; `service_account_key`: PEM;
+    `kubelet_socket`: node name -> path; `allocators`: see `registry.strategy.Context`."""
+
+    service_account_key: bytes
+    tokens: Mapping[str, User] = field(default_factory=dict)
+    server_address: str = "127.0.0.1:6443"
+    kubelet_socket: Callable[[str], str] = _no_kubelet
+    allocators: Mapping[str, Any] = field(default_factory=dict)
+    admission: Admission | None = None
+    strategies: Mapping[GVR, Strategy] | None = None
+
+
+class App:
+    """One API server over one storage. `storage` is started by whoever made it."""
+
+    def __init__(self, scheme: Scheme, storage: Storage, clock: Clock, rng: random.Random, options: Options) -> None:
+        tokens = ServiceAccountTokens(options.service_account_key, clock, rng)
+        self.core = Core(
+            scheme,
+            storage,
+            options.strategies if options.strategies is not None else strategies(scheme),
+            options.admission or Admission(),
+            Authorizer(storage),
+            tokens,
+            options.tokens,
+            options.kubelet_socket,
+            clock,
+            rng,
+            options.allocators,
+        )
+        self.clock = clock
+        self.tokens = tokens
+        self.metrics = Metrics(storage)
+        self.health = Health(lambda: "")
+        self._documents = Documents(scheme, self.health, self.metrics, tokens, options.server_address)
+        self._metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
+
+    async def handle(self, request: Request) -> Answer:
+        """Never raises but for cancellation: a failure is a Status, a bug of ours a 500 and a log entry."""
+        started = self.clock.monotonic()
+        info = parse(request.method, request.path, request.query)
+        try:
+            answer = await self.serve(request, info)
+        except StatusError as error:
+            answer = failure(request, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.path)
+            answer = failure(request, internal_error(f"{type(error).__name__}: {error}"))
+        if not isinstance(answer, Stream):
+            code = answer.status if isinstance(answer, Response) else 101
+            known = info.is_resource and GVR(info.group, info.version, info.resource) in self.core.served
+            resource = info.resource if known else ""
+            self.metrics.count(
+                info.verb,
+                info.group if known else "",
+                info.version if known else "",
+                resource,
+                info.subresource if known and code != 404 else "",
+                code,
+                self.clock.monotonic() - started,
+            )
+        return answer
+
+    async def serve(self, request: Request, info: RequestInfo) -> Answer:
+        """The chain. Raises StatusError."""
+        core = self.core
+        user = request.user
+        if user is None:
+            user = core.authenticator.authenticate(request)
+            user = impersonate(request.headers, user, core.authorizer)
+            authorize(info, user, core.authorizer)
+        if not info.is_resource:
+            return self._documents.answer(request, info)
+        try:
+            resource = find_resource(core.scheme, METRICS_RESOURCES, info, request.method)
+        except UnknownGroup:
+            return NOT_FOUND
+        try:
+            if resource.gvr in METRICS_RESOURCES:
+                return await self._metrics_api.handle(request, info, resource)
+            if resource.resource in reviews.RESOURCES:
+                return await reviews.handle(core, request, info, resource, user)
+            return await self._resource(request, info, user)
+        except storage_errors.WriteFailed as error:
+            raise internal_error(f"storage: {error}") from error
+        except storage_errors.Closed:
+            raise StatusError(503, "ServiceUnavailable", "the server is shutting down") from None
+
+    async def _resource(self, request: Request, info: RequestInfo, user: User) -> Answer:
+        core = self.core
+        gvr = GVR(info.group, info.version, info.resource)
+        if info.resource == "bindings" and not info.group:
+            gvr, info = _as_pod_binding(info)
+        if request.in_process:
+            wanted = negotiation.PLAIN
+        else:
+            wanted = negotiation.negotiate(request.headers, request.query, info.verb == "watch")
+        check_name(info.name)
+        return await find_handler(info)(core, Call(request, info, core.served[gvr], user, wanted))
+
+
+def _as_pod_binding(info: RequestInfo) -> tuple[GVR, RequestInfo]:
+    """POST to `bindings` is the older spelling of POST to `pods/NAME/binding`; the name is in the body."""
+    return GVR("", "v1", "pods"), RequestInfo(
+        info.path, info.verb, True, "", "v1", info.namespace, "pods", "", "binding"
+    )
+
+
+def check_name(name: str) -> None:
+    """Names that are no path segment. Raises 400."""
+    if name in (".", ".."):
+        raise StatusError(400, "BadRequest", f'Name parameter invalid: "{name}": may not be \'{name}\'')
+
+
+def failure(request: Request, error: StatusError) -> Response:
+    """A StatusError as the caller reads it."""
+    status = error.to_status()
+    wanted = negotiation.for_error(request.headers, request.query)
+    return Response(error.code, status, negotiation.encode(status, wanted), wanted.media, dict(error.headers))

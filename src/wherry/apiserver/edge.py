@@ -1,0 +1,385 @@
+"""The server at the socket: TLS, connections, and the way from bytes to `App.handle` and back.
+
+Theory: one `Connection` per socket reads requests one after the other; a request is served by one task, which the
+connection owns and cancels when the client goes away. A GET whose head came before, from the same connection, and whose
+answer is stored bytes, is answered without a task (`fast.py`). Answers without an end (watch, logs) are sent item by
+item in chunks; an upgraded connection belongs to its handler until that returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Iterable
+from email.utils import formatdate
+from typing import Any
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError, too_large
+from wherry.apiserver import http1
+from wherry.apiserver.app import BODY_BYTES_MAX, App, failure
+from wherry.apiserver.auth.user import User
+from wherry.apiserver.fast import FastPath
+from wherry.apiserver.filters.request_info import parse_query
+from wherry.apiserver.http import Answer, Hijack, Request, Response, Stream
+
+log = logging.getLogger(__name__)
+IDLE_SECONDS = 180
+"""After which a connection without a request is closed; clients keep theirs for 90."""
+SWEEP_SECONDS = 30
+STOP_SECONDS = 2.0
+"""How long handlers may take to end once cancelled."""
+BACKLOG = 1024
+PIPELINED_BYTES_MAX = 256 << 10
+"""Of requests sent before the last was answered; reading pauses there."""
+HIJACKED_BYTES_MAX = 256 << 10
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Edge:
+    """Serves an App on any number of listening sockets."""
+
+    def __init__(self, app: App, clock: Clock) -> None:
+        self.app = app
+        self.clock = clock
+        self.fast = FastPath(app)
+        self.connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._date = (0, b"")
+
+    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Accept on a bound, listening socket from now on; without a context it is plain HTTP."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Connection(self), sock=sock, ssl=context, backlog=BACKLOG)
+        self._servers.append(server)
+
+    async def run(self) -> None:
+        """Close idle connections, until cancelled; then stop: nobody is waited for longer than `STOP_SECONDS`."""
+        try:
+            while True:
+                await self.clock.sleep(SWEEP_SECONDS)
+                limit = self.clock.monotonic() - IDLE_SECONDS
+                for connection in list(self.connections):
+                    connection.close_if_idle_since(limit)
+        finally:
+            await self.stop()
+
+    async def stop(self) -> None:
+        self.app.health.shutting_down = True
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        tasks = [task for task in (connection.abort() for connection in list(self.connections)) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+
+    def date(self) -> bytes:
+        """The value of the Date header, made once a second."""
+        now = int(self.clock.time())
+        if now != self._date[0]:
+            self._date = (now, formatdate(now, usegmt=True).encode())
+        return self._date[1]
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._app = edge.app
+        self._reader = http1.RequestReader(BODY_BYTES_MAX)
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else is called
+        self._user: User | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._hijacked: Hijacked | None = None
+        self._active = edge.clock.monotonic()
+        self._drained: asyncio.Future[None] | None = None
+        self._writable = True
+        self._paused = False
+        self._continued = False
+
+    # -- what the transport says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._edge.connections.add(self)
+        certificate = transport.get_extra_info("peercert")
+        self._user = certificate_user(certificate) if certificate else None
+
+    def data_received(self, data: bytes) -> None:
+        self._active = self._edge.clock.monotonic()
+        if self._hijacked is not None:
+            self._hijacked.feed(data)
+            return
+        if self._task is None and self._reader.is_idle:
+            head = self._reader.known(data)
+            if head is not None and head.memo is not None:
+                answer = self._edge.fast.answer(head.memo, self._edge.date())
+                if answer is not None:
+                    self._transport.write(answer)
+                    return
+        self._reader.feed(data)
+        if self._task is None:
+            self._next()
+        elif self._reader.buffered > PIPELINED_BYTES_MAX and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        if self._hijacked is not None:
+            self._hijacked.feed(b"")
+            return self._transport.get_extra_info("sslcontext") is None
+        if self._task is None and not self._reader.is_idle:
+            self._refuse(400, "unexpected EOF")
+        return self._task is not None and self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._edge.connections.discard(self)
+        if self._hijacked is not None:
+            self._hijacked.feed(b"")
+        if self._task is not None:
+            self._task.cancel()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # -- requests
+
+    def _next(self) -> None:
+        """Begin with the next whole request, if there is one."""
+        try:
+            incoming = self._reader.next()
+        except http1.ProtocolError as error:
+            self._refuse(error.status, str(error))
+            return
+        if incoming is not None:
+            self._continued = False
+            self._task = asyncio.get_running_loop().create_task(self._serve(incoming))
+            return
+        head = self._reader.waits_for_body
+        if head is not None and not self._continued and head.headers.get("expect", "").lower() == "100-continue":
+            self._continued = True
+            self._transport.write(http1.CONTINUE)
+
+    async def _serve(self, incoming: http1.Incoming) -> None:
+        head = incoming.head
+        keep_alive = head.keep_alive
+        try:
+            request = self._request(incoming)
+            if incoming.too_large:
+                answer: Answer = failure(request, too_large(BODY_BYTES_MAX))
+            else:
+                answer = await self._app.handle(request)
+            if isinstance(answer, Response):
+                self._edge.fast.learn(head, request, answer)
+                self._write_whole(request, answer, keep_alive)
+                await self._drain()
+            elif isinstance(answer, Stream):
+                await self._write_stream(request, answer)
+            else:
+                keep_alive = False
+                await self._hijack(answer)
+        except ConnectionError:
+            keep_alive = False
+        except asyncio.CancelledError:
+            self._transport.abort()
+            raise
+        except Exception:
+            log.exception("%s %s could not be answered", head.method, head.path)
+            keep_alive = False
+        finally:
+            self._task = None
+        if not keep_alive:
+            self._transport.close()
+        elif not self._transport.is_closing():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """The last request is answered: what came meanwhile is next."""
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        if not self._reader.is_idle:
+            self._next()
+
+    def _request(self, incoming: http1.Incoming) -> Request:
+        head = incoming.head
+        return Request(
+            head.method if head.method in _METHODS else head.method.upper(),
+            head.path,
+            parse_query(head.query_string) if head.query_string else {},
+            head.headers,
+            incoming.body,
+            head.query_string,
+            certificate_user=self._user,
+        )
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer something that is no request, and end."""
+        error = StatusError(status, "BadRequest" if status < 500 else "InternalError", message)
+        request = Request("GET", "/")
+        self._write_whole(request, failure(request, error), keep_alive=False)
+        self._transport.close()
+
+    # -- answers
+
+    def _write_whole(self, request: Request, answer: Response, keep_alive: bool) -> None:
+        data = answer.data
+        assert data is not None, "an answer on the wire is encoded"
+        headers = self._headers(request, answer.content_type, answer.headers)
+        if answer.status != 204:
+            headers.append(("Content-Length", str(len(data))))
+        if not keep_alive:
+            headers.append(("Connection", "close"))
+        head = http1.answer_head(answer.status, headers)
+        self._transport.write(head if request.method == "HEAD" or answer.status == 204 else head + data)
+
+    async def _write_stream(self, request: Request, answer: Stream) -> None:
+        headers = self._headers(request, answer.content_type, answer.headers)
+        headers.append(("Transfer-Encoding", "chunked"))
+        self._transport.write(http1.answer_head(answer.status, headers))
+        self._app.metrics.long_running += 1
+        try:
+            async for item in answer.items:
+                if item:
+                    self._transport.write(http1.chunk(item))
+                    if not self._writable:
+                        await self._drain()
+            self._transport.write(http1.LAST_CHUNK)
+        finally:
+            self._app.metrics.long_running -= 1
+            await answer.items.aclose()
+
+    async def _hijack(self, answer: Hijack) -> None:
+        connection = self._hijacked = Hijacked(self._transport, self._drain)
+        connection.feed(self._reader.rest() or None)
+        self._app.metrics.long_running += 1
+        try:
+            await answer.run(connection)
+        finally:
+            self._app.metrics.long_running -= 1
+
+    def _headers(self, request: Request, content_type: str, more: dict[str, str]) -> list[tuple[str, str]]:
+        headers = [("Cache-Control", "no-cache, private"), ("Date", self._edge.date().decode())]
+        if content_type:
+            headers.append(("Content-Type", content_type))
+        headers += [(name, value) for name, value in more.items() if name != "Cache-Control"]
+        headers += [("Warning", f'299 - "{_quoted(text)}"') for text in dict.fromkeys(request.warnings)]
+        return headers
+
+    async def _drain(self) -> None:
+        """Return when the client has taken enough of what was written. Raises ConnectionError when it is gone."""
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        if self._writable:
+            return
+        self._drained = asyncio.get_running_loop().create_future()
+        try:
+            await self._drained
+        finally:
+            self._drained = None
+
+    # -- ending
+
+    def close_if_idle_since(self, limit: float) -> None:
+        if self._task is None and self._active < limit:
+            self._transport.close()
+
+    def abort(self) -> asyncio.Task[None] | None:
+        """End now; the task is what is left to wait for."""
+        task = self._task
+        if task is not None:
+            task.cancel()
+        self._transport.abort()
+        return task
+
+
+class Hijacked:
+    """`kubelet_proxy.Connection` over a client's transport, with a bounded buffer of what it sent."""
+
+    def __init__(self, transport: asyncio.Transport, drain: Any) -> None:
+        self._transport = transport
+        self._drain = drain
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._paused = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def feed(self, data: bytes | None) -> None:
+        """More from the client; b"" is the end, None nothing."""
+        if data is None:
+            return
+        if data:
+            self._chunks.append(data)
+            self._size += len(data)
+            if self._size > HIJACKED_BYTES_MAX and not self._paused and not self._transport.is_closing():
+                self._paused = True
+                self._transport.pause_reading()
+        else:
+            self._ended = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def read(self) -> bytes:
+        while not self._chunks:
+            if self._ended:
+                return b""
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        self._transport.write(data)
+        await self._drain()
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def certificate_user(certificate: dict[str, Any]) -> User | None:
+    """CN is the name, every O a group; None without a CN."""
+    name, groups = "", []
+    for relative in certificate.get("subject", ()):
+        for key, value in relative:
+            if key == "commonName":
+                name = value
+            elif key == "organizationName":
+                groups.append(value)
+    return User(name, tuple(groups)) if name else None
+
+
+def _quoted(text: str) -> str:
+    """A warning text as RFC 9110 quotes it: one line of printable characters."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def bound_sockets(addresses: Iterable[tuple[str, int]]) -> list[socket.socket]:
+    """Listening TCP sockets on these addresses. Raises OSError."""
+    sockets: list[socket.socket] = []
+    for host, port in addresses:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sockets.append(sock)
+    return sockets

@@ -1,0 +1,99 @@
+"""GET again: a request whose bytes were served before, answered from stored bytes without a task.
+
+What a head means (which object, who asks) is remembered with the head, per connection. What may change is looked at each
+time: whether the credential still holds, whether RBAC changed, what is stored now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wherry.api.errors import StatusError
+from wherry.api.types import GVR
+from wherry.apiserver.app import App
+from wherry.apiserver.core import Served
+from wherry.apiserver.filters.request_info import parse
+from wherry.apiserver.http import Request, Response
+from wherry.apiserver.http1 import Head
+from wherry.apiserver.negotiation import negotiate
+
+_HARMLESS = frozenset({"limit", "pretty"})
+"""Query parameters that may be there with a value that changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """A head that asks for one object (`key`) or for all under a prefix."""
+
+    request: Request
+    rbac: tuple[int, ...]
+    key: str
+    prefix: str
+    head: bytes
+    """Of the list, up to its resourceVersion."""
+
+
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\nCache-Control: no-cache, private\r\nDate: %b\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+_LIST_END = b"]}\n"
+
+
+class FastPath:
+    """Knows nothing but what it finds with a head."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._core = app.core
+        self._storage = app.core.storage
+
+    def learn(self, head: Head, request: Request, answer: Response) -> None:
+        """Remember with `head` what it was answered with, if that can be said again."""
+        head.memo = None
+        if request.method != "GET" or answer.status != 200 or head.upgrade or not head.keep_alive or request.warnings:
+            return
+        if any(name.startswith("impersonate-") for name in head.headers) or request.query.keys() - _HARMLESS:
+            return
+        info = parse(request.method, request.path, request.query)
+        served = self._core.served.get(GVR(info.group, info.version, info.resource))
+        if served is None or info.subresource or served.outward is not None:
+            return
+        if not negotiate(request.headers, request.query).plain:
+            return
+        if info.verb == "get":
+            key = served.registry.key(info.namespace, info.name)
+            head.memo = Memo(request, self._rbac(), key, "", b"")
+        elif info.verb == "list" and "limit" not in request.query:
+            prefix = served.registry.prefix_of(info.namespace)
+            head.memo = Memo(request, self._rbac(), "", prefix, _list_head(served))
+
+    def answer(self, memo: Memo, date: bytes) -> bytes | None:
+        """The whole answer, None when it must be worked out."""
+        if memo.rbac != self._rbac():
+            return None
+        try:
+            self._core.authenticator.authenticate(memo.request)
+        except StatusError:
+            return None
+        if memo.key:
+            entry = self._storage.get(memo.key)
+            if entry is None:
+                return None
+            data = entry.data
+            return b"%b%b\n" % (_HEAD % (date, len(data) + 1), data)
+        items = self._core.bodies.known(memo.prefix)
+        if items is None:
+            return None
+        start = b'%b"%d"},"items":[' % (memo.head, self._storage.revision)
+        size = len(start) + len(items) + len(_LIST_END)
+        return b"".join((_HEAD % (date, size), start, items, _LIST_END))
+
+    def _rbac(self) -> tuple[int, ...]:
+        return self._core.authorizer.version()
+
+
+def _list_head(served: Served) -> bytes:
+    resource = served.resource
+    return f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{"resourceVersion":'.encode()
+
