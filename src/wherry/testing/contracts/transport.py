@@ -22,7 +22,7 @@ from wherry.client.transport import Transport
 
 
 def config_map(name: str, **labels: str) -> Obj:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"é": "\n"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"text": "é\n"}}
 
 
 async def take(events: AsyncIterator[Obj], count: int) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ class TransportContract:
         sent = config_map("a", app="cart")
         created = await client.create(CONFIG_MAPS, sent, "default")
         assert sent == config_map("a", app="cart"), "the caller's object is its own"
-        assert created["data"] == {"é": "\n"}
+        assert created["data"] == {"text": "é\n"}
         assert (created["kind"], created["metadata"]["namespace"]) == ("ConfigMap", "default")
         assert await client.get(CONFIG_MAPS, "a", "default") == created
         updated = await client.update(CONFIG_MAPS, {**created, "data": {"x": "1"}})
