@@ -21,7 +21,7 @@ LOST_MESSAGE = "The container could not be located when the pod was deleted.  Th
 class Known:
     """Everything beside the pod and the runtime that a status is made of."""
 
-    health: Health = Health()
+    health: Health = field(default_factory=Health)
     holds: Mapping[str, Hold] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)
     """Termination messages by container id."""

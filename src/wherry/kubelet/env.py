@@ -171,9 +171,9 @@ def service_variables(services: Iterable[Obj], namespace: str, *, links: bool) -
         metadata = service["metadata"]
         own = links and metadata["namespace"] == namespace
         master = metadata["namespace"] == "default" and metadata["name"] == "kubernetes"
-        if (own or master) and service["spec"].get("clusterIP") not in (None, "", "None"):
-            if own or metadata["name"] not in chosen:
-                chosen[metadata["name"]] = service
+        has_address = service["spec"].get("clusterIP") not in (None, "", "None")
+        if has_address and (own or (master and metadata["name"] not in chosen)):
+            chosen[metadata["name"]] = service
     variables: dict[str, str] = {}
     for name, service in sorted(chosen.items()):
         ports = service["spec"].get("ports") or []

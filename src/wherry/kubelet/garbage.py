@@ -5,10 +5,7 @@ One dead container of each name is kept while its pod exists, for `kubectl logs 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-import shutil
 from pathlib import Path
 
 from wherry.api.types import Obj
@@ -17,6 +14,7 @@ from wherry.kubelet import pod_spec
 from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.observation import PodSeen
 from wherry.kubelet.pleg import Pleg
+from wherry.kubelet.remove import remove_trees
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ class Garbage:
         uid = pod_spec.uid_of(pod)
         await self.remove_runtime(uid)
         logs = self._config.log_directory(pod_spec.namespace_of(pod), pod_spec.name_of(pod), uid)
-        await asyncio.to_thread(_remove_trees, [self._config.pod_directory(uid), logs])
+        await remove_trees([self._config.pod_directory(uid), logs])
 
     async def remove_runtime(self, uid: str) -> None:
         seen = self._pleg.pod(uid)
@@ -76,7 +74,7 @@ class Garbage:
         stale = [path for path in _children(self._config.pods_directory) if path.name not in kept]
         stale += [path for path in _children(self._config.logs_directory) if path.name.rpartition("_")[2] not in kept]
         if stale:
-            await asyncio.to_thread(_remove_trees, stale)
+            await remove_trees(stale)
 
 
 def _children(directory: Path) -> list[Path]:
@@ -84,23 +82,3 @@ def _children(directory: Path) -> list[Path]:
         return [path for path in directory.iterdir() if path.is_dir()]
     except FileNotFoundError:
         return []
-
-
-def _remove_trees(paths: list[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path, onerror=_make_removable)
-
-
-def _make_removable(function: object, name: str, info: object) -> None:
-    """overlayfs leaves work directories of mode 000; and a container may have taken our rights on its own files away."""
-    path = Path(name)
-    try:
-        path.parent.chmod(0o700)
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
-    except OSError as error:
-        log.warning("cannot remove %s: %s", path, error)

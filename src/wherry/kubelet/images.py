@@ -117,7 +117,11 @@ class Images:
             try:
                 secret = await self._objects.get(SECRETS, namespace, reference.get("name", ""))
             except MissingObject:
-                text = f"Unable to retrieve some image pull secrets ({reference.get('name', '')}); attempting to pull the image may not succeed."
+                missing = reference.get("name", "")
+                text = (
+                    f"Unable to retrieve some image pull secrets ({missing}); "
+                    "attempting to pull the image may not succeed."
+                )
                 self._events.warning(pod, "FailedToRetrieveImagePullSecret", text)
                 continue
             auths.update(registry_auths(secret))

@@ -80,7 +80,7 @@ def plan(at: Situation) -> Plan:
     sandbox = at.seen.sandbox
     if sandbox is None or sandbox.state is not SandboxState.READY:
         return _plan_new_sandbox(at)
-    stale = tuple(each.id for each in at.seen.sandboxes[1:])
+    stale = tuple(each.id for each in at.seen.sandboxes[1:] if each.state is SandboxState.READY)
     begun = _has_begun(at)
     kills: list[Kill] = []
     starts: list[str] = []

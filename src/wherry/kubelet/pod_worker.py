@@ -11,7 +11,7 @@ import asyncio
 import logging
 
 from wherry.api.types import Obj
-from wherry.cri.interface import RuntimeFailure, SandboxConfig
+from wherry.cri.interface import ContainerState, RuntimeFailure, SandboxConfig
 from wherry.kubelet import pod_spec
 from wherry.kubelet.backoff import Backoff
 from wherry.kubelet.container_status import Known
@@ -219,7 +219,8 @@ class PodWorker:
             verdict=self._verdict,
             now=now,
         )
-        self._parts.status.set(self.pod, status, lazy=not seen.every() and not holds and not self.is_ending)
+        idle = all(each.state is ContainerState.CREATED for each in seen.every())
+        self._parts.status.set(self.pod, status, lazy=idle and not holds and not self.is_ending)
         if not self._over:
             self._parts.prober.sync(pod, seen, frozenset(self._in_hook), ending=self.is_ending)
 

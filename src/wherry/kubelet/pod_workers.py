@@ -26,7 +26,10 @@ class PodWorkers:
             self._tasks = tasks
             for worker in self._workers.values():
                 tasks.create_task(self._work(worker), name=f"pod {worker.uid}")
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
 
     def pod_changed(self, pod: Obj) -> None:
         """The API has this pod, new or changed."""

@@ -29,8 +29,8 @@ class UnknownUser(Exception):
 def find_user(rootfs: RootFS, text: str) -> User:
     """The user an image's `User` names: `name`, `uid`, `name:group`, `uid:gid`. Empty is root."""
     name, _, group = text.partition(":")
-    accounts = _accounts(rootfs)
-    found = _find_account(accounts, name or "0")
+    name = name or "0"
+    found = _find_account(_accounts(rootfs), name)
     if found is None:
         if not name.isdigit():
             raise UnknownUser(f"unable to find user {name}: no matching entries in passwd file")

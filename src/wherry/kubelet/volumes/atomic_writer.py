@@ -34,7 +34,7 @@ class BadPath(Exception):
 def check_path(path: str) -> None:
     """Relative, no `..`, not beginning with `..`. Raises BadPath."""
     parts = PurePosixPath(path).parts
-    if not path or path.startswith("/") or ".." in parts or path.startswith(".."):
+    if not path or path.startswith(("/", "..")) or ".." in parts:
         raise BadPath(f"invalid path: {path}")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.downward import NodeFacts
 from wherry.kubelet.failures import MissingObject, VolumeFailure
 from wherry.kubelet.objects import Objects
+from wherry.kubelet.remove import remove_trees
 from wherry.kubelet.volumes import atomic_writer, claims, host_path, ownership, payload
 from wherry.kubelet.volumes.mounts import Mountable, container_mounts
 from wherry.kubelet.volumes.tokens import Tokens
@@ -120,7 +120,7 @@ class VolumeManager:
         memory = SHARED_MEMORY / f"wherry-{uid}"
         directory = self._config.pod_directory(uid) / "volumes"
         if directory.exists() or memory.exists():
-            await asyncio.to_thread(_remove, [directory, memory])
+            await remove_trees([directory, memory])
 
     def statistics(self) -> dict[str, int]:
         return {"pods": len(self._pods), "live": sum(len(each.live) for each in self._pods.values())}
@@ -263,8 +263,3 @@ def _claim_name(pod: Obj, volume: Obj) -> str:
     if "persistentVolumeClaim" in volume:
         return str(volume["persistentVolumeClaim"]["claimName"])
     return f"{pod_spec.name_of(pod)}-{volume['name']}" if "ephemeral" in volume else ""
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        shutil.rmtree(path, ignore_errors=True)
