@@ -5,10 +5,10 @@ Always true: a paused listener costs nothing; it goes on when the relays say tha
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 
+from wherry.network.poller import READ
 from wherry.network.relays import ACCEPTS_MAX, Relays, accept
 
 
@@ -26,7 +26,6 @@ class Acceptor:
         self._relays = relays
         self._ready = ready
         self._on_client = on_client
-        self._loop = asyncio.get_running_loop()
         self._watching = False
         self._stopped = True
 
@@ -37,9 +36,9 @@ class Acceptor:
     def _resume(self) -> None:
         if not self._stopped and not self._watching:
             self._watching = True
-            self._loop.add_reader(self.listener, self._readable)
+            self._relays.poller.watch(self.listener.fileno(), READ, self._readable)
 
-    def _readable(self) -> None:
+    def _readable(self, _: int) -> None:
         for _ in range(ACCEPTS_MAX):
             if not self._relays.has_room or not self._ready():
                 self._pause()
@@ -51,7 +50,7 @@ class Acceptor:
 
     def _pause(self) -> None:
         self._watching = False
-        self._loop.remove_reader(self.listener)
+        self._relays.poller.forget(self.listener.fileno())
         self._relays.when_room(self._resume)
 
     def stop(self) -> None:
@@ -59,4 +58,4 @@ class Acceptor:
         self._stopped = True
         if self._watching:
             self._watching = False
-            self._loop.remove_reader(self.listener)
+            self._relays.poller.forget(self.listener.fileno())

@@ -11,6 +11,8 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
+from wherry.network.poller import WRITE, Poller
+
 CONNECT_SECONDS = 5.0
 """Long enough for two lost SYNs, short enough that the next place still helps the client."""
 TRIES_MAX = 4
@@ -23,13 +25,18 @@ MakeSocket = Callable[[Address], socket.socket | None]
 class Dial:
     """One attempt at `addresses`, from the first on. A constructor starts nothing: `start` does."""
 
-    __slots__ = ("_addresses", "_loop", "_make", "_on_end", "_sock", "_timer", "_tried")
+    __slots__ = ("_addresses", "_loop", "_make", "_on_end", "_poller", "_sock", "_timer", "_tried")
 
     def __init__(
-        self, addresses: Sequence[Address], make: MakeSocket, on_end: Callable[[socket.socket | None], None]
+        self,
+        addresses: Sequence[Address],
+        make: MakeSocket,
+        poller: Poller,
+        on_end: Callable[[socket.socket | None], None],
     ) -> None:
         self._addresses = addresses[:TRIES_MAX]
         self._make = make
+        self._poller = poller
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._tried = 0
@@ -50,13 +57,13 @@ class Dial:
                 return
             if code == errno.EINPROGRESS:
                 self._sock = sock
-                self._loop.add_writer(sock, self._writable)
+                self._poller.watch(sock.fileno(), WRITE, self._writable)
                 self._timer = self._loop.call_later(CONNECT_SECONDS, self._give_up)
                 return
             sock.close()
         self._on_end(None)
 
-    def _writable(self) -> None:
+    def _writable(self, _: int) -> None:
         sock = self._forget()
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
             self._on_end(sock)
@@ -78,5 +85,5 @@ class Dial:
         assert self._timer is not None
         sock, self._sock = self._sock, None
         self._timer.cancel()
-        self._loop.remove_writer(sock)
+        self._poller.forget(sock.fileno())
         return sock

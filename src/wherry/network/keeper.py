@@ -31,6 +31,7 @@ class Keeper:
 
     def put(self, name: str, fds: Sequence[int]) -> None:
         """Have `fds` held as `name`; the caller keeps them open until it calls `drop`."""
+        self._drops.pop(name, None)  # what was held under the name before is replaced
         self._puts[name] = fds
         self._wake.set()
 

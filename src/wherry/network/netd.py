@@ -28,6 +28,7 @@ from wherry.network.netd_control import Answer, ControlServer, Request
 from wherry.network.netd_state import NetdState
 from wherry.network.nftables import NodeNetwork
 from wherry.network.nodeport import NodePorts
+from wherry.network.poller import Poller
 from wherry.network.relays import Relays
 from wherry.network.socket_pool import SocketPool
 
@@ -207,7 +208,10 @@ class Netd:
         tcp = await listen("tcp", options.dns_address, 53, "dns-tcp")
         out = await listen("tcp", "0.0.0.0", options.network.egress_port, "egress")
         keeper, pool = Keeper(launcher), SocketPool(launcher)
-        joined = Relays(keeper, self._limit)
+        poller = Poller()
+        stack.callback(poller.close)
+        poller.start()
+        joined = Relays(keeper, poller, self._limit)
         stack.callback(joined.close)
         pool.on_filled = joined.wake
         joined.restore(await keeper.take_all(relays.PREFIX))

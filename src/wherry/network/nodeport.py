@@ -113,10 +113,12 @@ class NodePorts:
         place = (address, int(port))
         socks = [socket.socket(fileno=fd) for fd in fds]
         if place in self._listeners or int(port) not in self._targets or address not in self._addresses:
-            for sock in socks:
-                sock.close()
             if place not in self._listeners:
                 self._session[2].drop(name)
+                for sock in socks:
+                    _end(sock)
+            for sock in socks:
+                sock.close()
             return
         self._listeners[place] = socks[0]
 
@@ -156,11 +158,16 @@ class NodePorts:
         if self._session is not None:
             self._session[2].drop(_name(place))
         listener = self._listeners.pop(place)
-        try:
-            listener.shutdown(socket.SHUT_RDWR)  # ends the duplicate's listening too, before it is dropped
-        except OSError:
-            pass
+        _end(listener)
         listener.close()
+
+
+def _end(listener: socket.socket) -> None:
+    """End the listening of the launcher's duplicate too, at once: the port is free before it is dropped."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 
 
 def _name(place: tuple[str, int]) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from wherry.network.dial import Address, Dial, MakeSocket
 from wherry.network.keeper import Keeper
+from wherry.network.poller import Poller
 from wherry.network.relay import RESET, Relay
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ def raise_file_limit() -> int:
 class Relays:
     """The relays of one session with the launcher."""
 
-    def __init__(self, keeper: Keeper, limit: int) -> None:
+    def __init__(self, keeper: Keeper, poller: Poller, limit: int) -> None:
+        self.poller = poller
         self._keeper = keeper
         self._limit = limit
         self._relays: dict[str, Relay] = {}
@@ -79,7 +81,7 @@ class Relays:
                 self._keeper.drop(name)
                 continue
             try:
-                relay = Relay.restore(name, fds, self._closed)
+                relay = Relay.restore(name, fds, self.poller, self._closed)
             except OSError as error:
                 log.warning("a connection could not be taken over: %s", error)
                 continue
@@ -97,14 +99,14 @@ class Relays:
             else:
                 self._join(client, backend)
 
-        dial = Dial(addresses, make, dialled)
+        dial = Dial(addresses, make, self.poller, dialled)
         self._dials[dial] = client
         dial.start()
 
     def _join(self, client: socket.socket, backend: socket.socket) -> None:
         name = next(name for n in self._numbers if (name := f"{PREFIX}{os.getpid()}-{n}") not in self._relays)
         try:
-            relay = Relay.between(name, client, backend, self._closed)
+            relay = Relay.between(name, client, backend, self.poller, self._closed)
         except OSError as error:
             log.warning("a connection was refused: %s", error)
             refuse(client)
