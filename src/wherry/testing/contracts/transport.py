@@ -22,7 +22,12 @@ from wherry.client.transport import Transport
 
 
 def config_map(name: str, **labels: str) -> Obj:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"text": "é\n"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": labels},
+        "data": {"text": "é\n"},
+    }
 
 
 async def take(events: AsyncIterator[Obj], count: int) -> list[tuple[str, str]]:
