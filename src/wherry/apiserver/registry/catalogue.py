@@ -1,6 +1,6 @@
 """Which strategy belongs to which resource; kinds not named here get the generic one.
 
-The table holds the stored version of a kind; other served versions of the same kind share its rules.
+Strategies are made for the stored version of a kind; other served versions are converted to it before.
 """
 
 from __future__ import annotations
@@ -10,25 +10,73 @@ from collections.abc import Mapping
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
 from wherry.apiserver.registry.config_map import ConfigMapStrategy
+from wherry.apiserver.registry.cron_job import CronJobStrategy
+from wherry.apiserver.registry.daemon_set import DaemonSetStrategy
 from wherry.apiserver.registry.deployment import DeploymentStrategy
+from wherry.apiserver.registry.endpoints import EndpointSliceStrategy, EndpointsStrategy
+from wherry.apiserver.registry.event import EventStrategy
+from wherry.apiserver.registry.horizontal_pod_autoscaler import HorizontalPodAutoscalerStrategy
+from wherry.apiserver.registry.ingress import IngressClassStrategy, IngressStrategy
+from wherry.apiserver.registry.job import JobStrategy
+from wherry.apiserver.registry.lease import LeaseStrategy
+from wherry.apiserver.registry.limit_range import LimitRangeStrategy
 from wherry.apiserver.registry.namespace import NamespaceStrategy
+from wherry.apiserver.registry.network_policy import NetworkPolicyStrategy
+from wherry.apiserver.registry.node import NodeStrategy
+from wherry.apiserver.registry.persistent_volume import PersistentVolumeStrategy
+from wherry.apiserver.registry.persistent_volume_claim import PersistentVolumeClaimStrategy
 from wherry.apiserver.registry.pod import PodStrategy
+from wherry.apiserver.registry.pod_disruption_budget import PodDisruptionBudgetStrategy
+from wherry.apiserver.registry.pod_template import ControllerRevisionStrategy, PodTemplateStrategy, RuntimeClassStrategy
+from wherry.apiserver.registry.priority_class import PriorityClassStrategy
+from wherry.apiserver.registry.rbac import BindingStrategy, RoleStrategy
 from wherry.apiserver.registry.replica_set import ReplicaSetStrategy, ReplicationControllerStrategy
+from wherry.apiserver.registry.resource_quota import ResourceQuotaStrategy
 from wherry.apiserver.registry.secret import SecretStrategy
 from wherry.apiserver.registry.service import ServiceStrategy
 from wherry.apiserver.registry.service_account import ServiceAccountStrategy
+from wherry.apiserver.registry.stateful_set import StatefulSetStrategy
+from wherry.apiserver.registry.storage_class import CSIDriverStrategy, StorageClassStrategy
 from wherry.apiserver.registry.strategy import Strategy
 
 STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "configmaps"): ConfigMapStrategy,
+    ("", "endpoints"): EndpointsStrategy,
+    ("", "events"): EventStrategy,
+    ("", "limitranges"): LimitRangeStrategy,
     ("", "namespaces"): NamespaceStrategy,
+    ("", "nodes"): NodeStrategy,
+    ("", "persistentvolumeclaims"): PersistentVolumeClaimStrategy,
+    ("", "persistentvolumes"): PersistentVolumeStrategy,
     ("", "pods"): PodStrategy,
+    ("", "podtemplates"): PodTemplateStrategy,
     ("", "replicationcontrollers"): ReplicationControllerStrategy,
+    ("", "resourcequotas"): ResourceQuotaStrategy,
     ("", "secrets"): SecretStrategy,
     ("", "serviceaccounts"): ServiceAccountStrategy,
     ("", "services"): ServiceStrategy,
+    ("apps", "controllerrevisions"): ControllerRevisionStrategy,
+    ("apps", "daemonsets"): DaemonSetStrategy,
     ("apps", "deployments"): DeploymentStrategy,
     ("apps", "replicasets"): ReplicaSetStrategy,
+    ("apps", "statefulsets"): StatefulSetStrategy,
+    ("autoscaling", "horizontalpodautoscalers"): HorizontalPodAutoscalerStrategy,
+    ("batch", "cronjobs"): CronJobStrategy,
+    ("batch", "jobs"): JobStrategy,
+    ("coordination.k8s.io", "leases"): LeaseStrategy,
+    ("discovery.k8s.io", "endpointslices"): EndpointSliceStrategy,
+    ("networking.k8s.io", "ingressclasses"): IngressClassStrategy,
+    ("networking.k8s.io", "ingresses"): IngressStrategy,
+    ("networking.k8s.io", "networkpolicies"): NetworkPolicyStrategy,
+    ("node.k8s.io", "runtimeclasses"): RuntimeClassStrategy,
+    ("policy", "poddisruptionbudgets"): PodDisruptionBudgetStrategy,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): BindingStrategy,
+    ("rbac.authorization.k8s.io", "clusterroles"): RoleStrategy,
+    ("rbac.authorization.k8s.io", "rolebindings"): BindingStrategy,
+    ("rbac.authorization.k8s.io", "roles"): RoleStrategy,
+    ("scheduling.k8s.io", "priorityclasses"): PriorityClassStrategy,
+    ("storage.k8s.io", "csidrivers"): CSIDriverStrategy,
+    ("storage.k8s.io", "storageclasses"): StorageClassStrategy,
 }
 """(group, plural) -> strategy."""
 

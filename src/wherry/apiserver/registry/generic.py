@@ -208,9 +208,7 @@ class Registry:
             if version != str(entry.revision):
                 raise self._modified(name)
         elif not self.strategy.allow_unconditional_update:
-            raise self.invalid(
-                name, [rules.invalid("metadata.resourceVersion", 0, "must be specified for an update")]
-            )
+            raise self.invalid(name, [rules.invalid("metadata.resourceVersion", 0, "must be specified for an update")])
 
     # -- delete
 

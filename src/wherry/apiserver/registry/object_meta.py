@@ -144,7 +144,7 @@ def _validate_owner_references(references: list[Obj]) -> list[Cause]:
             field.invalid(
                 path,
                 references,
-                "Only one reference can have Controller set to true. Found \"true\" in references for "
+                'Only one reference can have Controller set to true. Found "true" in references for '
                 + " and ".join(named[:2]),
             )
         )
@@ -163,9 +163,7 @@ def _validate_finalizers(finalizers: list[str]) -> list[Cause]:
                 )
             )
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
-        causes.append(
-            field.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
-        )
+        causes.append(field.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set"))
     return causes
 
 

@@ -1,0 +1,132 @@
+"""Jobs: a selector nobody else has, numbers, and policies for failure and success."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wherry.api import names
+from wherry.api.errors import Cause
+from wherry.api.types import Obj
+from wherry.apiserver.registry import pod_defaults
+from wherry.apiserver.registry.built_in import BuiltIn, fill, quantity_text, section
+from wherry.apiserver.registry.strategy import Context
+from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation import job as rules
+from wherry.apiserver.registry.validation import selectors
+from wherry.apiserver.registry.workload import counts, selector_matches
+
+CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+_OLD_CONTROLLER_UID, _OLD_JOB_NAME = "controller-uid", "job-name"
+_UNLIMITED = 2**31 - 1
+_SUSPENDED_MAY_CHANGE = ("nodeSelector", "tolerations", "schedulingGates", "affinity")
+
+
+class JobStrategy(BuiltIn):
+    empty_status = {}  # noqa: RUF012 - a constant
+    default_orphan = True
+    condition_times = ("lastProbeTime", "lastTransitionTime")
+
+    def default(self, obj: Obj) -> None:
+        super().default(obj)
+        default_spec(obj["spec"])
+        labels = section(section(obj["spec"], "template"), "metadata").get("labels")
+        if labels and not obj["metadata"].get("labels"):
+            obj["metadata"]["labels"] = dict(labels)
+
+    def prepare_create(self, obj: Obj, ctx: Context) -> None:
+        super().prepare_create(obj, ctx)
+        if obj["spec"].get("manualSelector"):
+            return
+        uid, name, spec = obj["metadata"]["uid"], obj["metadata"]["name"], obj["spec"]
+        metadata = section(spec["template"], "metadata")
+        mine = {CONTROLLER_UID: uid, JOB_NAME: name, _OLD_CONTROLLER_UID: uid, _OLD_JOB_NAME: name}
+        metadata["labels"] = {**mine, **(metadata.get("labels") or {})}
+        section(section(spec, "selector"), "matchLabels").setdefault(CONTROLLER_UID, uid)
+        if not obj["metadata"].get("labels") and not names.label_value(name):
+            obj["metadata"]["labels"] = dict(metadata["labels"])
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        spec = obj["spec"]
+        causes: list[Cause] = []
+        uid = obj["metadata"].get("uid")
+        if not spec.get("manualSelector") and spec.get("selector") != {"matchLabels": {CONTROLLER_UID: uid}}:
+            causes.append(f.invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated"))
+        labels = f.as_dict(f.as_dict(spec.get("template")).get("metadata")).get("labels")
+        if spec.get("selector") is None:
+            causes.append(f.required("spec.selector"))
+        elif not selectors.label_selector(spec["selector"], "") and not selector_matches(spec["selector"], labels):
+            causes.append(f.invalid("spec.template.metadata.labels", labels, selectors.MISMATCH))
+        causes += selectors.label_selector(spec.get("selector"), "spec.selector")
+        return causes + rules.spec(spec, "spec") + _pod_name(obj["metadata"].get("name") or "", spec)
+
+    def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
+        new, stored = obj["spec"], old["spec"]
+        causes = _completions(new, stored)
+        for key in (
+            "selector",
+            "completionMode",
+            "podFailurePolicy",
+            "backoffLimitPerIndex",
+            "managedBy",
+            "successPolicy",
+        ):
+            causes += f.unchanged(new.get(key), stored.get(key), f"spec.{key}")
+        return causes + _template(new, stored, bool(stored.get("suspend")))
+
+    def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
+        return counts(f.as_dict(obj.get("status")), "active", "succeeded", "failed", "ready", "terminating")
+
+    def fields(self, obj: Obj) -> Mapping[str, str]:
+        return {"status.successful": quantity_text(obj, "status", "succeeded")}
+
+
+def default_spec(spec: Obj) -> None:
+    """A Job's own spec."""
+    if spec.get("completions") is None and spec.get("parallelism") is None:
+        spec["completions"] = spec["parallelism"] = 1
+    fill(spec, parallelism=1, completionMode="NonIndexed", suspend=False, manualSelector=False)
+    fill(spec, backoffLimit=6 if spec.get("backoffLimitPerIndex") is None else _UNLIMITED)
+    failed = spec.get("podFailurePolicy") is not None
+    fill(spec, podReplacementPolicy="Failed" if failed else "TerminatingOrFailed")
+    for rule in f.as_list(f.as_dict(spec.get("podFailurePolicy")).get("rules")):
+        for pattern in f.as_list(rule.get("onPodConditions")):
+            fill(pattern, status="True")
+    pod_defaults.default_template(section(spec, "template"))
+
+
+def _pod_name(name: str, spec: Obj) -> list[Cause]:
+    """An indexed Job's pods carry its name and their index as host names."""
+    completions = spec.get("completions") or 0
+    if spec.get("completionMode") != "Indexed" or completions <= 0:
+        return []
+    last = f"{name}-{completions - 1}"
+    if not names.dns1123_label(last):
+        return []
+    return [f.invalid("metadata.name", name, f"will not able to create pod with invalid DNS label: {last}")]
+
+
+def _completions(new: Obj, old: Obj) -> list[Cause]:
+    """Fixed, except that an indexed Job may be made longer or shorter together with its parallelism."""
+    same = new.get("completions") == old.get("completions")
+    indexed = new.get("completionMode") == old.get("completionMode") == "Indexed"
+    if same or (indexed and new.get("completions") == new.get("parallelism")):
+        return []
+    return [f.invalid("spec.completions", new.get("completions"), f.IMMUTABLE)]
+
+
+def _template(new: Obj, old: Obj, suspended: bool) -> list[Cause]:
+    """A suspended Job may still be told where its pods shall run and how they are labelled."""
+
+    def fixed(spec: Obj) -> dict[str, Any]:
+        template = f.as_dict(spec.get("template"))
+        if not suspended:
+            return template
+        pod = f.as_dict(template.get("spec"))
+        return {"spec": {key: value for key, value in pod.items() if key not in _SUSPENDED_MAY_CHANGE}}
+
+    if fixed(new) == fixed(old):
+        return []
+    wanted = f.as_dict(new.get("template"))
+    path, value = ("spec.template.spec", wanted.get("spec")) if suspended else ("spec.template", wanted)
+    return [f.invalid(path, value, f.IMMUTABLE)]
