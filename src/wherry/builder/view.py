@@ -1,0 +1,111 @@
+"""What a path is in an image that is being built: its layers on top of each other, below them perhaps the machine.
+
+Read-only. Symbolic links are followed inside the image: an absolute link starts again at the image's root.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from wherry.images.layers import OPAQUE_ATTRIBUTE, is_whiteout
+from wherry.images.rootfs import RootFS
+
+LINKS_MAX = 40  # as the kernel: more is a loop
+
+
+class View:
+    """`PurePosixPath`s are absolute paths in the image, `Path`s are where they lie on the machine."""
+
+    def __init__(self, rootfs: RootFS) -> None:
+        self._trees = [*rootfs.layers, *([Path("/")] if rootfs.host else [])]
+
+    def find(self, path: PurePosixPath) -> Path | None:
+        """Where `path` itself lies (a link is not followed); None when it is not there."""
+        for tree in self._trees:
+            real = tree / path.relative_to("/")
+            try:
+                status = real.lstat()
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                if _covers(tree, path):
+                    return None
+                continue
+            return None if is_whiteout(status) else real
+        return None
+
+    def resolve(self, path: PurePosixPath) -> PurePosixPath:
+        """`path` with every link in it followed; parts that are not there stay as they are."""
+        done, rest, links = PurePosixPath("/"), list(path.parts[1:]), 0
+        while rest:
+            part = rest.pop(0)
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done = done.parent
+                continue
+            real = self.find(done / part)
+            if real is not None and real.is_symlink() and links < LINKS_MAX:
+                links += 1
+                target = PurePosixPath(os.readlink(real))
+                done = PurePosixPath("/") if target.is_absolute() else done
+                rest = [item for item in target.parts if item != "/"] + rest
+            else:
+                done = done / part
+        return done
+
+    def is_directory(self, path: PurePosixPath) -> bool:
+        real = self.find(self.resolve(path))
+        return real is not None and real.is_dir()
+
+    def children(self, path: PurePosixPath) -> list[str]:
+        """Names in a directory, all layers together, sorted."""
+        names: set[str] = set()
+        hidden: set[str] = set()
+        for tree in self._trees:
+            folder = tree / path.relative_to("/")
+            if folder.is_dir() and not folder.is_symlink():
+                for entry in os.scandir(folder):
+                    if is_whiteout(entry.stat(follow_symlinks=False)):
+                        hidden.add(entry.name)
+                    elif entry.name not in hidden:
+                        names.add(entry.name)
+            if _covers(tree, path / "x"):
+                break
+        return sorted(names)
+
+    def walk(self, path: PurePosixPath) -> Iterator[tuple[PurePosixPath, Path]]:
+        """Everything below a directory, parents first; links are not followed."""
+        for name in self.children(path):
+            child = path / name
+            real = self.find(child)
+            if real is None:
+                continue
+            yield child, real
+            if stat.S_ISDIR(real.lstat().st_mode):
+                yield from self.walk(child)
+
+    def read_text(self, path: str) -> str:
+        """A small file; empty when it is not there."""
+        real = self.find(self.resolve(PurePosixPath(path)))
+        return real.read_text() if real is not None and real.is_file() else ""
+
+
+def _covers(tree: Path, path: PurePosixPath) -> bool:
+    """Whether this layer hides everything at `path` in the layers below: a parent is opaque, deleted or not a directory."""
+    place = tree
+    for part in path.parts[1:-1]:
+        place = place / part
+        try:
+            status = place.lstat()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            return True
+        try:
+            if os.getxattr(place, OPAQUE_ATTRIBUTE) == b"y":
+                return True
+        except OSError:
+            continue
+    return False

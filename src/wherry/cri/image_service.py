@@ -1,0 +1,54 @@
+"""CRI's ImageService over the local store. The pull policy is the kubelet's business; here an image is there, comes, or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from wherry.cri.interface import RegistryAuth, RuntimeFailure
+from wherry.images.layers import LayerError
+from wherry.images.pull import PullFailure, pull
+from wherry.images.reference import InvalidReference, Reference
+from wherry.images.rootfs import Image
+from wherry.images.store import ImageStore, StoreError
+
+
+class StoreImageService:
+    """`cri.interface.ImageService`."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+        self._pulls: dict[str, asyncio.Task[Image]] = {}
+
+    async def image_status(self, reference: str) -> Image | None:
+        try:
+            return self._store.image(reference)
+        except InvalidReference as error:
+            raise RuntimeFailure("InvalidImageName", f"Failed to apply default image tag {error}") from None
+        except (StoreError, LayerError) as error:
+            raise RuntimeFailure("ImageInspectError", str(error)) from None
+
+    async def pull_image(self, reference: str, auths: Mapping[str, RegistryAuth]) -> Image:
+        """Pods that want the same image at once share one pull."""
+        task = self._pulls.get(reference)
+        if task is None:
+            task = self._pulls[reference] = asyncio.ensure_future(self._pull(reference, auths))
+            task.add_done_callback(lambda _: self._pulls.pop(reference, None))
+        return await asyncio.shield(task)
+
+    async def _pull(self, reference: str, auths: Mapping[str, RegistryAuth]) -> Image:
+        try:
+            parsed = Reference.parse(reference)
+            credentials = {host: (auth.username, auth.password) for host, auth in auths.items()}
+            digest = await pull(self._store, parsed, credentials)
+            return await asyncio.to_thread(self._store.image_of, digest)
+        except InvalidReference as error:
+            raise RuntimeFailure("InvalidImageName", str(error)) from None
+        except (PullFailure, StoreError, LayerError) as error:
+            raise RuntimeFailure("ErrImagePull", str(error)) from None
+
+    async def list_images(self) -> Sequence[Image]:
+        return self._store.images()
+
+    async def remove_image(self, reference: str) -> None:
+        self._store.untag(reference)
