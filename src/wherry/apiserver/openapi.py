@@ -1,0 +1,246 @@
+"""OpenAPI documents: version 3, one per group and version with an index, and version 2, one for all.
+
+Built when first asked for, kept encoded. kubectl and Helm look in them for field types and descriptions (explain, apply,
+diff) and for which parameters an operation takes. Version 2 is also spoken as protobuf, the only form old kubectl reads.
+The hashes in the index change with everything the documents are made of, because clients keep documents by them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from wherry.api import json
+from wherry.api.scheme import Resource, Scheme
+from wherry.api.types import Obj
+from wherry.apiserver.http import Response
+from wherry.apiserver.openapi_paths import PARAMETERS, PATCH_TYPES, Operation, operations, path_parameters
+from wherry.apiserver.openapi_protobuf import document as protobuf
+from wherry.apiserver.openapi_schemas import V2, V3, Schemas
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_PROTOBUF_NAMES: Final = (PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+_INDEX_TYPE: Final = "text/plain; charset=utf-8"  # what Kubernetes says of its index, which is JSON all the same
+_MEDIA: Final = (JSON, YAML)
+_HEADERS: Final = {"Cache-Control": "no-cache, private", "Vary": "Accept"}
+_SECURITY: Final = {
+    "BearerToken": {"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer token"}
+}
+
+
+class OpenAPI:
+    """The documents of one scheme."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        self._scheme = scheme
+        self._kept: dict[str, bytes] = {}
+
+    def document(self, path: str, accept: str) -> Response | None:
+        """The answer at /openapi/v2, /openapi/v3 and below it; None where there is nothing."""
+        path = path.rstrip("/")
+        if path == "/openapi/v2":
+            if any(name in accept for name in _PROTOBUF_NAMES):
+                return Response(200, None, self._keep("v2+protobuf"), PROTOBUF, _HEADERS)
+            return Response(200, None, self._keep("v2"), JSON, _HEADERS)
+        if path == "/openapi/v3":
+            return Response(200, None, self._keep("v3"), _INDEX_TYPE, _HEADERS)
+        (root, _, name) = path.partition("/openapi/v3/")
+        if root or name not in self.names:
+            return None
+        return Response(200, None, self._keep(name), JSON, {**_HEADERS, "ETag": f'"{self._hash(name)}"'})
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The documents under /openapi/v3."""
+        found = [".well-known/openid-configuration", "api", "api/v1", "apis", "openid/v1/jwks", "version"]
+        for group in self._scheme.groups():
+            if group.name:
+                found += [f"apis/{group.name}", *(f"apis/{group.name}/{version}" for version in group.versions)]
+        return sorted(found)
+
+    def _keep(self, name: str) -> bytes:
+        data = self._kept.get(name)
+        if data is None:
+            data = self._kept[name] = self._encode(name)
+        return data
+
+    def _encode(self, name: str) -> bytes:
+        match name:
+            case "v2":
+                return json.encode(self.version_2())
+            case "v2+protobuf":
+                return protobuf(self.version_2())
+            case "v3":
+                return json.encode(self._index())
+            case _:
+                return json.encode(self.version_3(name))
+
+    def _index(self) -> Obj:
+        urls = {name: f"/openapi/v3/{name}?hash={self._hash(name)}" for name in self.names}
+        return {"paths": {name: {"serverRelativeURL": url} for name, url in urls.items()}}
+
+    def _hash(self, name: str) -> str:
+        return hashlib.sha512(self._ingredients + name.encode()).hexdigest().upper()
+
+    @cached_property
+    def _ingredients(self) -> bytes:
+        """A digest of this code and of the facts: what a document depends on."""
+        here = Path(__file__)
+        sources = [*sorted(here.parent.glob("openapi*.py")), here.parent.parent / "api" / "catalogue.xz"]
+        digest = hashlib.sha256(self._scheme.version.encode())
+        for source in sources:
+            digest.update(source.read_bytes())
+        return digest.digest()
+
+    def _info(self) -> Obj:
+        return {"title": "Kubernetes", "version": self._scheme.version}
+
+    def version_3(self, name: str) -> Obj:
+        """One document, such as "apis/apps/v1"; `name` is one of `names`."""
+        found = [resource for resource in self._scheme.resources.values() if _document_name(resource) == name]
+        schemas = Schemas(self._scheme, V3)
+        (paths, used) = _paths_3(found, schemas)
+        if not found:
+            paths = {f"/{name}": {"get": {"description": f"get /{name}", "responses": _unauthorized(_text("string"))}}}
+        components: Obj = {"securitySchemes": _SECURITY}
+        components["schemas"] = {each: schemas.schema(each) for each in schemas.reachable(used)}
+        return {"openapi": "3.0.0", "info": self._info(), "paths": paths, "components": components}
+
+    def version_2(self) -> Obj:
+        """The document of everything."""
+        schemas = Schemas(self._scheme, V2)
+        return {
+            "swagger": "2.0",
+            "info": self._info(),
+            "paths": _paths_2(self._scheme.resources.values(), schemas),
+            "definitions": {name: schemas.schema(name) for name in schemas.reachable(self._scheme.definitions.names())},
+            "securityDefinitions": _SECURITY,
+            "security": [{"BearerToken": []}],
+        }
+
+
+def _document_name(resource: Resource) -> str:
+    return f"apis/{resource.api_version}" if resource.group else f"api/{resource.version}"
+
+
+def _common(operation: Operation) -> Obj:
+    (group, version, kind) = operation.gvk
+    return {
+        "description": f"{operation.action} {kind}",
+        "tags": [operation.tag],
+        "operationId": operation.id,
+        "x-kubernetes-action": operation.action,
+        "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
+    }
+
+
+def _unauthorized(ok: Obj) -> Obj:
+    return {"200": {"description": "OK", **ok}, "401": {"description": "Unauthorized"}}
+
+
+def _text(type: str) -> Obj:
+    return {"content": {JSON: {"schema": {"type": type}}}}
+
+
+def _paths_3(resources: Iterable[Resource], schemas: Schemas) -> tuple[Obj, set[str]]:
+    """(paths, names of definitions they refer to)"""
+    paths: Obj = {}
+    used: set[str] = set()
+    for resource in resources:
+        used.add(resource.definition)
+        for operation in operations(resource):
+            used |= {operation.body, operation.response}
+            place = paths.setdefault(operation.path, {})
+            place[operation.method] = _operation_3(operation, schemas)
+            if "parameters" not in place:
+                place["parameters"] = [
+                    *({"in": "path", "required": True, "schema": _unique("string"), **each}
+                      for each in path_parameters(operation.path)),
+                    _query_3("pretty"),
+                ]  # fmt: skip
+    return paths, used - {""}
+
+
+def _query_3(name: str) -> Obj:
+    (type, text) = PARAMETERS[name]
+    return {"name": name, "in": "query", "description": text, "schema": _unique(type)}
+
+
+def _unique(type: str) -> Obj:
+    return {"type": type, "uniqueItems": True}
+
+
+def _operation_3(operation: Operation, schemas: Schemas) -> Obj:
+    result = _common(operation)
+    if operation.query:
+        result["parameters"] = [_query_3(name) for name in operation.query]
+    if operation.body:
+        if operation.method == "patch":
+            body: Obj = {media: {"schema": {"type": "object"}} for media in PATCH_TYPES}
+        else:
+            body = {"*/*": {"schema": schemas.reference(operation.body)}}
+        result["requestBody"] = {"content": body} | ({"required": True} if operation.creates else {})
+    schema = schemas.reference(operation.response) if operation.response else {"type": "string"}
+    media = (*_MEDIA, "application/json;stream=watch") if operation.is_list else _MEDIA
+    ok = {"content": {each: {"schema": schema} for each in media if operation.response or each == JSON}}
+    result["responses"] = _unauthorized(ok)
+    for code in _more_codes(operation):
+        result["responses"][code] = {"description": _CODES[code], **ok}
+    return result
+
+
+_CODES: Final = {"201": "Created", "202": "Accepted"}
+
+
+def _more_codes(operation: Operation) -> tuple[str, ...]:
+    if operation.action == "delete":
+        return ("202",)
+    if not operation.creates:
+        return ()
+    return ("201", "202") if operation.method == "post" else ("201",)
+
+
+def _paths_2(resources: Iterable[Resource], schemas: Schemas) -> Obj:
+    paths: Obj = {}
+    for resource in resources:
+        for operation in operations(resource):
+            place = paths.setdefault(operation.path, {})
+            place[operation.method] = _operation_2(operation, schemas)
+            if "parameters" not in place:
+                place["parameters"] = [
+                    *(
+                        {"in": "path", "required": True, "type": "string", **each}
+                        for each in path_parameters(operation.path)
+                    ),
+                    _query_2("pretty"),
+                ]
+    return paths
+
+
+def _query_2(name: str) -> Obj:
+    (type, text) = PARAMETERS[name]
+    return {"name": name, "in": "query", "description": text, "type": type, "uniqueItems": True}
+
+
+def _operation_2(operation: Operation, schemas: Schemas) -> Obj:
+    result = _common(operation)
+    result["schemes"] = ["https"]
+    result["consumes"] = list(PATCH_TYPES) if operation.method == "patch" and operation.body else ["*/*"]
+    result["produces"] = list(_MEDIA) if operation.response else ["*/*"]
+    parameters = [_query_2(name) for name in operation.query]
+    if operation.body:
+        schema = {"type": "object"} if operation.method == "patch" else schemas.reference(operation.body)
+        body: Obj = {"name": "body", "in": "body", "schema": schema}
+        parameters.insert(0, body | ({"required": True} if operation.creates else {}))
+    if parameters:
+        result["parameters"] = parameters
+    ok: Obj = {"schema": schemas.reference(operation.response) if operation.response else {"type": "string"}}
+    result["responses"] = _unauthorized(ok)
+    for code in _more_codes(operation):
+        result["responses"][code] = {"description": _CODES[code], **ok}
+    return result

@@ -1,0 +1,98 @@
+"""The catalogue's definitions as OpenAPI schemas, version 2 and version 3 style.
+
+Version 3 puts a reference with a description beside it into `allOf` and says defaults; version 2 has neither. Descriptions
+make `kubectl explain` work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from wherry.api.scheme import Scheme
+from wherry.api.types import Obj
+
+V2: Final = "#/definitions/"
+V3: Final = "#/components/schemas/"
+_INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+_QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_TOLD: Final = {
+    _INT_OR_STRING: "A number, or a string that may be a percentage or a name.",
+    _QUANTITY: "An amount of a resource: a number with an optional decimal or binary suffix, such as 500m or 1Gi.",
+}
+
+
+class Schemas:
+    """Schemas of one scheme in one style."""
+
+    def __init__(self, scheme: Scheme, prefix: str) -> None:
+        self._nodes = scheme.definitions.names()
+        self._descriptions = scheme.prose.descriptions
+        self._defaults = scheme.prose.defaults if prefix == V3 else {}
+        self._prefix = prefix
+
+    def reachable(self, names: Iterable[str]) -> list[str]:
+        """The definitions that these, and what they are made of, refer to; sorted."""
+        found: set[str] = set()
+        todo = [name for name in names if name in self._nodes]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += _references(self._nodes[name])
+        return sorted(found)
+
+    def reference(self, name: str) -> Obj:
+        return {"$ref": self._prefix + name}
+
+    def schema(self, name: str) -> Obj:
+        """One definition."""
+        (text, fields) = self._descriptions.get(name, ("", {}))
+        if name in _TOLD:
+            return {"description": _TOLD[name], **self._special(name)}
+        node = self._nodes[name]
+        result: Obj = {"description": text} if text else {}
+        for key, value in node.items():
+            if key == "properties":
+                defaults = self._defaults.get(name, {})
+                result[key] = {
+                    field: self._field(child, fields.get(field, ""), defaults, field) for field, child in value.items()
+                }
+            else:
+                result[key] = value
+        return result
+
+    def _special(self, name: str) -> Obj:
+        """Values that are of two types: version 2 cannot say so."""
+        if name == _QUANTITY:
+            return {"oneOf": [{"type": "string"}, {"type": "number"}]} if self._prefix == V3 else {"type": "string"}
+        if self._prefix == V3:
+            return {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
+        return {"format": "int-or-string", "type": "string"}
+
+    def _field(self, node: Obj, text: str, defaults: Obj, field: str) -> Obj:
+        result: Obj = {"description": text} if text else {}
+        if field in defaults:
+            result["default"] = defaults[field]
+        for key, value in node.items():
+            if key == "ref":
+                continue
+            if key in ("items", "additionalProperties") and isinstance(value, dict):
+                result[key] = self._field(value, "", defaults, f"{field}[]")
+            else:
+                result[key] = value
+        if "ref" not in node:
+            return result
+        reference = self.reference(node["ref"])
+        if self._prefix == V2 or not result:
+            return {**result, **reference}
+        return {**result, "allOf": [reference]}
+
+
+def _references(node: Any) -> Iterable[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("ref"), str):
+            yield node["ref"]
+        for child in node.values():
+            if isinstance(child, dict):
+                yield from _references(child)
