@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
-from wherry.apiserver.registry import pod_defaults
+from wherry.apiserver.registry import pod_defaults, pod_warnings
 from wherry.apiserver.registry.built_in import BuiltIn, fill, section
 from wherry.apiserver.registry.validation import cron
 from wherry.apiserver.registry.validation import field as f
@@ -45,6 +45,10 @@ class CronJobStrategy(BuiltIn):
         if len(name) > _MAX_NAME:
             causes.append(f.invalid("metadata.name", name, f"must be no more than {_MAX_NAME} characters"))
         return causes
+
+    def warnings(self, obj: Obj, old: Obj | None) -> list[str]:
+        job = obj["spec"]["jobTemplate"]["spec"]
+        return [] if old is not None else pod_warnings.template(job["template"], "spec.jobTemplate.spec.template")
 
 
 def _schedule(spec: Obj) -> list[Cause]:

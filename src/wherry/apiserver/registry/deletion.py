@@ -42,14 +42,15 @@ def plan(obj: Obj, options: Obj, grace_seconds: int | None, now: float, held: bo
     if first:
         seconds = grace_seconds or 0
         metadata["deletionTimestamp"] = rfc3339(now + seconds)
-        metadata["deletionGracePeriodSeconds"] = seconds
+        if not held:
+            metadata["deletionGracePeriodSeconds"] = seconds
         if metadata.get("generation"):
             metadata["generation"] += 1
     elif _shortens(old, options, grace_seconds):
         seconds = grace_seconds or 0
         metadata["deletionTimestamp"] = rfc3339(now + seconds)
         metadata["deletionGracePeriodSeconds"] = seconds
-    still_waiting = bool(metadata["deletionGracePeriodSeconds"]) if grace_seconds is not None else graceful
+    still_waiting = bool(metadata.get("deletionGracePeriodSeconds")) if grace_seconds is not None else graceful
     if not finalizers and not held and not still_waiting:
         return Deletion("remove", metadata, first)
     if metadata == old:

@@ -8,7 +8,7 @@ from typing import Any
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
-from wherry.apiserver.registry import pod_defaults
+from wherry.apiserver.registry import pod_defaults, pod_warnings
 from wherry.apiserver.registry.built_in import BuiltIn, fill, quantity_text, section
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
@@ -76,6 +76,9 @@ class JobStrategy(BuiltIn):
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         return counts(f.as_dict(obj.get("status")), "active", "succeeded", "failed", "ready", "terminating")
+
+    def warnings(self, obj: Obj, old: Obj | None) -> list[str]:
+        return [] if old is not None else pod_warnings.template(obj["spec"]["template"], "spec.template")
 
     def fields(self, obj: Obj) -> Mapping[str, str]:
         return {"status.successful": quantity_text(obj, "status", "succeeded")}

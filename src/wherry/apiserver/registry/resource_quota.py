@@ -90,10 +90,8 @@ def _scopes(scopes: list[str], hard: Obj, shown: object, path: str) -> list[Caus
             causes.append(f.invalid(path, shown, "unsupported scope"))
         elif any(not _scope_counts(scope, name) for name in hard):
             causes.append(f.invalid(path, shown, "unsupported scope applied to resource"))
-    for pair in _OPPOSITES:
-        if set(pair) <= set(scopes):
-            causes.append(f.invalid(path, shown, "conflicting scopes"))
-    return causes
+    conflicts = [pair for pair in _OPPOSITES if set(pair) <= set(scopes)]
+    return causes + [f.invalid(path, shown, "conflicting scopes") for _ in conflicts]
 
 
 def _scope_counts(scope: str, name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from wherry.api.errors import Cause
 from wherry.api.labels import Selector
 from wherry.api.types import Obj
-from wherry.apiserver.registry import pod_defaults
+from wherry.apiserver.registry import pod_defaults, pod_warnings
 from wherry.apiserver.registry.built_in import BuiltIn, section
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation import pod_spec, selectors
@@ -20,6 +20,12 @@ class Workload(BuiltIn):
     def default(self, obj: Obj) -> None:
         super().default(obj)
         pod_defaults.default_template(section(obj["spec"], "template"))
+
+    def warnings(self, obj: Obj, old: Obj | None) -> list[str]:
+        template = obj["spec"]["template"]
+        if old is not None and old["spec"].get("template") == template:
+            return []
+        return pod_warnings.template(template, "spec.template")
 
 
 def selector_matches(selector: Obj | None, labels: Obj | None) -> bool:

@@ -122,7 +122,7 @@ class World:
 
         def edit(stored: Obj) -> Obj:
             if step.method == "PUT":
-                return self.decode(registry.resource, step.body)
+                return self.decode(registry.resource, _in_namespace(step.body, stored))
             try:
                 if "json-patch" in step.content_type:
                     changed = json_patch(draft(stored), step.body)
@@ -167,9 +167,8 @@ class Step:
         known = gvr in world.registries and (found["sub"] or "") in SCOPES
         if not known or "apply-patch" in content_type or set(query.split("&")) - {"", "dryRun=All"}:
             return None
-        if method == "POST" and not found["name"]:
-            pass
-        elif method not in ("PUT", "PATCH", "DELETE") or not found["name"]:
+        writes = ("PUT", "PATCH", "DELETE") if found["name"] else ("POST",)
+        if method not in writes or (method == "DELETE" and (found["sub"] or "body" in raw)):
             return None
         return cls(
             method, gvr, found["namespace"] or "", found["name"] or "", found["sub"] or "", "dryRun" in query,
@@ -211,6 +210,12 @@ async def replay(name: str) -> list[Outcome]:
         outcome.problems = _compare(raw, expected, status, answer, warnings)
         outcomes.append(outcome)
     return outcomes
+
+
+def _in_namespace(body: Obj, stored: Obj) -> Obj:
+    """What the path says of the namespace, a body may leave out."""
+    namespace = stored["metadata"].get("namespace")
+    return {**body, "metadata": {"namespace": namespace, **body["metadata"]}} if namespace else body
 
 
 def _substitute(value: Any) -> Any:

@@ -119,10 +119,10 @@ def _target(target: Obj, path: str) -> list[Cause]:
     share = target.get("averageUtilization")
     if share is not None and share < 1:
         causes.append(f.invalid(f"{path}.averageUtilization", share, "must be greater than 0"))
-    for key in ("value", "averageValue"):
-        if target.get(key) is not None and not _positive(target[key]):
-            causes.append(f.invalid(f"{path}.{key}", str(target[key]), "must be positive"))
-    return causes
+    given = [key for key in ("value", "averageValue") if target.get(key) is not None]
+    return causes + [
+        f.invalid(f"{path}.{key}", str(target[key]), "must be positive") for key in given if not _positive(target[key])
+    ]
 
 
 def _behavior(rules: Obj, path: str) -> list[Cause]:
