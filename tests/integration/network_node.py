@@ -142,8 +142,9 @@ class Server:
 class Node:
     """The launcher with its network. `kill` and `start` make a new one at the same socket."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tier: str = "ns-root") -> None:
         self.run_directory = directory
+        self._tier = tier
         self.pods: list[Pod] = []
         self.servers: list[Server] = []
         self.start()
@@ -151,7 +152,7 @@ class Node:
     def start(self) -> None:
         self._process = subprocess.Popen([
             sys.executable, "-m", "wherry.launcher", "--socket", str(self.run_directory / "launcher.sock"),
-            "--tier", "ns-root", "--state", str(self.run_directory), "--no-cgroups",
+            "--tier", self._tier, "--state", str(self.run_directory), "--no-cgroups",
             "--local-address", "10.96.0.1", "--local-address", "10.96.0.10",
         ])  # fmt: skip
         self.inner = self._wait_up()

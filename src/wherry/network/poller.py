@@ -1,8 +1,9 @@
 """Readiness for many proxied sockets at the price of one callback: an epoll inside the event loop's own.
 
-Is: what `loop.add_reader` would be without a handle, a context and two look-ups per event (measured: a connection through
-a node port takes netd 450 us of CPU instead of 630). Is not: for anything that is awaited. Always true: level-triggered; a handler may watch and forget any
-descriptor, also the ones of this round; what is closed must be forgotten before.
+Is: what `loop.add_reader` would be without a handle, a context and two look-ups per event (measured: a connection
+through a node port takes netd 450 us of CPU instead of 630). Is not: for anything that is awaited.
+Always true: level-triggered; a handler may watch and forget any descriptor, also the ones of this round; what is closed
+must be forgotten before.
 """
 
 from __future__ import annotations
