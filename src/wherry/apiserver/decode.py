@@ -13,10 +13,11 @@ from wherry.api.errors import Cause, StatusError, bad_request, invalid
 from wherry.api.schema import Schema
 from wherry.api.structure import normalise, strict_error, strict_warnings
 from wherry.api.types import Obj
+from wherry.apiserver import protobuf
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.drafts import draft
 from wherry.apiserver.http import Request
-from wherry.apiserver.negotiation import JSON, YAML, content_media, refuse_media
+from wherry.apiserver.negotiation import JSON, PROTOBUF, YAML, content_media, refuse_media
 from wherry.apiserver.registry.validation import field
 from wherry.apiserver.strategic import go_format
 
@@ -34,7 +35,10 @@ def read_object(core: Core, call: Call, validation: str = "Warn") -> Obj:
 
 def read_kind(request: Request, kind: str, api_version: str, schema: Schema, validation: str = "Warn") -> Obj:
     """The body as a draft of any kind."""
-    value, duplicates = _parse(request, kind, validation)
+    if content_media(request.headers) == PROTOBUF and request.draft is None:
+        value, duplicates = _parse_protobuf(request, kind, api_version, schema), []
+    else:
+        value, duplicates = _parse(request, kind, validation)
     if not isinstance(value, dict):
         problem = f"json: cannot unmarshal {json_kind(value)} into Go value of type {_TYPE_META}"
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", request.body)
@@ -71,6 +75,7 @@ def settle_patched(
         if validation == "Strict":
             raise _unpatchable(patched, shown, strict_error(duplicates, findings))
         if validation == "Warn":
+            findings.unknown.sort()  # a patched document has its keys in order
             for text in strict_warnings(duplicates, findings):
                 if text not in call.request.warnings:
                     call.request.warnings.append(text)
@@ -79,13 +84,15 @@ def settle_patched(
     return obj
 
 
-def read_options(call: Call) -> Any:
+def read_options(core: Core, call: Call) -> Any:
     """The DeleteOptions body of a DELETE, None when there is none. Raises 400, 415."""
     request = call.request
     if request.draft is not None:
         return request.draft
     if not request.body:
         return None
+    if content_media(request.headers) == PROTOBUF:
+        return _parse_protobuf(request, "DeleteOptions", "v1", core.scheme.schema_of("v1", "DeleteOptions"))
     value, _ = _parse(request, "DeleteOptions", "Ignore")
     return value
 
@@ -118,6 +125,16 @@ def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str]
         except ValueError as error:
             raise _unrecognized(kind, f"error converting YAML to JSON: {error}", request.body) from None
     raise refuse_media(media)
+
+
+def _parse_protobuf(request: Request, kind: str, api_version: str, schema: Schema | None) -> Any:
+    def schema_of(said_version: str, said: str) -> Schema | None:
+        return schema if (said_version, said) == (api_version, kind) else None
+
+    try:
+        return protobuf.decode(request.body, schema_of, (api_version, kind))
+    except protobuf.ProtobufError as error:
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): {error}") from None
 
 
 def _unrecognized(kind: str, problem: str, body: bytes) -> StatusError:

@@ -19,8 +19,6 @@ from wherry.apiserver.openapi import OpenAPI
 from wherry.apiserver.respond import write
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
-_REVALIDATE = {"Cache-Control": "no-cache, private"}
-_VARY = {**_REVALIDATE, "Vary": "Accept"}
 _READING = ("GET", "HEAD")
 
 
@@ -76,15 +74,13 @@ class Documents:
             known = self._encoded.get(key)
             if known is None:
                 obj = self._discovery.document(path, aggregated, self._address)
-                known = Response(200, obj, encode(obj, PLAIN), aggregated_media_type(aggregated), _VARY)
+                known = Response(200, obj, encode(obj, PLAIN), aggregated_media_type(aggregated))
                 self._encoded[key] = known
             return known
         obj = self._discovery.document(path, None, self._address)
         if obj is None:
             return self._nothing(path)
-        answer = write(obj, negotiate(request.headers, request.query))
-        answer.headers = _VARY if path in ("/api", "/apis") else _REVALIDATE
-        return answer
+        return write(obj, negotiate(request.headers, request.query))
 
     def _nothing(self, path: str) -> Response:
         """An unknown version of a known group is a Status, an unknown group the text page."""

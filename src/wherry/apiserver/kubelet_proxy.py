@@ -181,6 +181,7 @@ async def _splice(connection: Connection, reader: asyncio.StreamReader, writer: 
 
 async def not_supported(core: Core, call: Call) -> Answer:
     """services/proxy, pods/proxy, nodes/proxy."""
+    call.registry.get(call.info.namespace, call.info.name)
     what = f"the {call.info.subresource} subresource of {call.info.resource}"
     raise StatusError(501, "NotImplemented", f"{what} is not supported yet")
 

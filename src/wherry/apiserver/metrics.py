@@ -52,7 +52,7 @@ class Metrics:
             sums = list(accumulate(counts))
             lines += [f'{name}_bucket{{{labels},le="{bound}"}} {sums[i]}' for i, bound in enumerate(BUCKETS)]
             lines.append(f'{name}_bucket{{{labels},le="+Inf"}} {sums[-1]}')
-            lines.append(f"{name}_sum{{{labels}}} {total:.6f}")
+            lines.append(f"{name}_sum{{{labels}}} {total[0]:.6f}")
             lines.append(f"{name}_count{{{labels}}} {sums[-1]}")
         lines += [
             "# HELP apiserver_longrunning_requests Watches, logs and upgrades under way.",

@@ -1,7 +1,6 @@
 """What the caller wants to read (Accept) and what it sent (Content-Type), and the encodings themselves.
 
-Protobuf is not spoken: a request body in it is refused with 415, and of an Accept list the first
-type we can write is taken.
+Protobuf is read (`protobuf.py`) but never written: of an Accept list the first type we can write is taken.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 TEXT = "text/plain; charset=utf-8"
 ACCEPTED = (JSON, YAML, PROTOBUF)
-"""As Kubernetes lists them in its 406 and 415; protobuf is in the list and not spoken yet."""
+"""As Kubernetes lists them in its 406 and 415; protobuf we only read."""
 STREAMS = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
 _TRANSFORMS = frozenset({TABLE, PARTIAL, PARTIAL_LIST})
@@ -145,10 +144,4 @@ def content_media(headers: Mapping[str, str]) -> str:
 
 def refuse_media(media: str) -> StatusError:
     """415 for a body we cannot read."""
-    if media == PROTOBUF:
-        return StatusError(
-            415,
-            "UnsupportedMediaType",
-            "request bodies in protobuf are not supported yet: send application/json or application/yaml",
-        )
     return unsupported_media_type(media, ACCEPTED)

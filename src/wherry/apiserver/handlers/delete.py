@@ -20,7 +20,7 @@ _JOB_WARNING = (
 
 async def handle(core: Core, call: Call) -> Answer:
     """A Status when it is gone, the object when it is not or when its kind answers so."""
-    options = delete_options(call.request, decode.read_options(call))
+    options = delete_options(call.request, decode.read_options(core, call))
     _warn(call, options)
     info, registry = call.info, call.registry
     result = await registry.delete(
@@ -33,7 +33,7 @@ async def handle(core: Core, call: Call) -> Answer:
 
 async def handle_collection(core: Core, call: Call) -> Answer:
     """Each object by itself; one that is gone by then does not count. Answers with the list as it was."""
-    options = delete_options(call.request, decode.read_options(call))
+    options = delete_options(call.request, decode.read_options(core, call))
     listed = list_options(call.request.query)
     selection = select(listed, call.registry.strategy)
     prefix = call.registry.prefix_of(call.info.namespace)

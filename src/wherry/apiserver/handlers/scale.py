@@ -19,8 +19,9 @@ from wherry.apiserver.respond import answer
 _KEPT_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
-def scale_of(obj: Obj) -> Obj:
-    """The Scale of a Deployment, ReplicaSet, StatefulSet or ReplicationController."""
+def scale_of(obj: Obj, explicit: bool = False) -> Obj:
+    """The Scale of a Deployment, ReplicaSet, StatefulSet or ReplicationController. No replicas are left out, as Go leaves
+    out zeros, unless `explicit` asks for them (a patch may replace them)."""
     selector = (obj.get("spec") or {}).get("selector")
     if selector is not None and not ("matchLabels" in selector or "matchExpressions" in selector):
         text = str(labels.Selector.from_labels(selector))  # ReplicationController: a plain map
@@ -34,7 +35,7 @@ def scale_of(obj: Obj) -> Obj:
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: obj["metadata"][key] for key in _KEPT_METADATA if key in obj["metadata"]},
-        "spec": {"replicas": replicas} if replicas else {},
+        "spec": {"replicas": replicas} if replicas or explicit else {},
         "status": status,
     }
 
@@ -69,7 +70,7 @@ async def _write(core: Core, call: Call, change: patching.Apply, dry_run: bool) 
     """Take the replicas of the Scale that `change` makes of the current one."""
 
     def resize(current: Obj) -> Obj:
-        scale = change(scale_of(current))
+        scale = change(scale_of(current, explicit=True))
         _check(call, scale, current)
         replicas = (scale.get("spec") or {}).get("replicas", 0)
         if replicas < 0:
