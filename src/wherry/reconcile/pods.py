@@ -111,9 +111,8 @@ def to_delete_first(pods: Sequence[Obj], related: Sequence[Obj], now: float) -> 
     def rank(pod: Obj) -> tuple[Any, ...]:
         ready = condition(pod, "Ready")
         is_up = ready is not None and ready["status"] == "True"
-        ready_since = (
-            parse_rfc3339(ready["lastTransitionTime"]) if is_up and ready and "lastTransitionTime" in ready else now
-        )
+        since = ready.get("lastTransitionTime") if is_up and ready is not None else None
+        ready_since = parse_rfc3339(since) if since else now
         return (
             bool(pod["spec"].get("nodeName")),
             {"Pending": 0, "Unknown": 1, "Running": 2}.get(phase(pod), 3),

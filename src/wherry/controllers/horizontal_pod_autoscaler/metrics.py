@@ -1,0 +1,140 @@
+"""Reads what pods use and works out, metric by metric, how many there should be; the largest number counts.
+
+Resource metrics come from metrics.k8s.io. Custom and external metrics have no API here: they fail, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError
+from wherry.api.quantity import Quantity
+from wherry.api.resources import POD_METRICS
+from wherry.api.types import Obj
+from wherry.client.rest import Client
+from wherry.controllers.horizontal_pod_autoscaler.usage import (
+    Count,
+    NoReplicaCount,
+    Tolerance,
+    amount,
+    average_replicas,
+    samples,
+    utilization_replicas,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """For whom: the pods a scale's selector means, and how many replicas it has now."""
+
+    namespace: str
+    selector: str
+    pods: list[Obj]
+    current: int
+    tolerance: Tolerance
+
+
+@dataclass(slots=True)
+class Measured:
+    """`name` of the metric that asks for most, "" if none could be read; `failure` (reason, message) of the first
+    that could not."""
+
+    replicas: int = 0
+    name: str = ""
+    statuses: list[Obj] = field(default_factory=list)
+    failure: tuple[str, str] | None = None
+
+
+class Metrics:
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def measure(self, specs: Iterable[Obj], asked: Asked) -> Measured:
+        """One list of pod metrics serves all the specs."""
+        result = Measured()
+        failures: list[tuple[str, str]] = []
+        specs = list(specs)
+        items: list[Obj] | None = None
+        problem = ""
+        if any(spec["type"] in ("Resource", "ContainerResource") for spec in specs):
+            try:
+                items = (await self._client.list(POD_METRICS, asked.namespace, labels=asked.selector))["items"]
+            except (StatusError, ConnectionError) as error:
+                problem = f"unable to fetch metrics from resource metrics API: {error}"
+        for spec in specs:
+            try:
+                count, name, status = self._one(spec, asked, items, problem)
+            except NoReplicaCount as error:
+                failures.append((_REASONS.get(spec["type"], "InvalidMetricSourceType"), str(error)))
+                continue
+            result.statuses.append(status)
+            if not result.name or count.replicas > result.replicas:
+                result.replicas, result.name = count.replicas, name
+        if failures:
+            reason, message = failures[0]
+            text = f"invalid metrics ({len(failures)} invalid out of {len(specs)}), first error is: {message}"
+            result.failure = (reason, text)
+        return result
+
+    def _one(self, spec: Obj, asked: Asked, items: list[Obj] | None, problem: str) -> tuple[Count, str, Obj]:
+        kind = spec["type"]
+        if kind not in ("Resource", "ContainerResource"):
+            source = spec.get(kind[0].lower() + kind[1:]) or {}
+            metric = (source.get("metric") or {}).get("name", "")
+            raise NoReplicaCount(f"unable to get metric {metric}: no metrics API serves {kind} metrics")
+        source = spec["resource" if kind == "Resource" else "containerResource"]
+        resource, container = source["name"], source.get("container", "")
+        target = source["target"]
+        prefix = f"failed to get {resource} {'container ' if container else ''}resource metric value: "
+        try:
+            count = self._count(asked, items, problem, resource, container, target)
+        except NoReplicaCount as error:
+            what = "utilization" if target.get("averageUtilization") is not None else "usage"
+            raise NoReplicaCount(f"{prefix}failed to get {resource} {what}: {error}") from None
+        name = f"{resource} {'container ' if container else ''}resource"
+        if target.get("averageUtilization") is not None:
+            name += " utilization (percentage of request)"
+        return count, name, _status(kind, resource, container, count)
+
+    def _count(
+        self, asked: Asked, items: list[Obj] | None, problem: str, resource: str, container: str, target: Obj
+    ) -> Count:
+        if items is None:
+            raise NoReplicaCount(f"unable to get metrics for resource {resource}: {problem}")
+        found = samples(items, resource, container)
+        if not found:
+            raise NoReplicaCount(
+                f"unable to get metrics for resource {resource}: no metrics returned from resource metrics API"
+            )
+        known = {pod["metadata"]["name"] for pod in asked.pods}
+        found = {name: sample for name, sample in found.items() if name in known}
+        now = self._clock.time()
+        percent = target.get("averageUtilization")
+        if percent is not None:
+            return utilization_replicas(
+                asked.pods, found, resource, int(percent), asked.current, asked.tolerance, now, container
+            )
+        wanted = amount(resource, str(target["averageValue"]))
+        return average_replicas(asked.pods, found, resource, wanted, asked.current, asked.tolerance, now)
+
+
+_REASONS = {
+    "Resource": "FailedGetResourceMetric",
+    "ContainerResource": "FailedGetContainerResourceMetric",
+    "Pods": "FailedGetPodsMetric",
+    "Object": "FailedGetObjectMetric",
+    "External": "FailedGetExternalMetric",
+}
+
+
+def _status(kind: str, resource: str, container: str, count: Count) -> Obj:
+    average = Quantity.from_milli(count.average) if resource == "cpu" else Quantity.from_value(count.average)
+    current: Obj = {"averageValue": str(average)}
+    if count.utilization is not None:
+        current["averageUtilization"] = count.utilization
+    if kind == "Resource":
+        return {"type": kind, "resource": {"name": resource, "current": current}}
+    return {"type": kind, "containerResource": {"name": resource, "container": container, "current": current}}
