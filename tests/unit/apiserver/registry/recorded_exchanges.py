@@ -79,8 +79,9 @@ class World:
     # -- writing
 
     async def prepare(self) -> None:
-        await self.create(NAMESPACES, {"metadata": {"name": NAMESPACE}}, "")
-        await self.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, NAMESPACE)
+        for namespace in (NAMESPACE, "default", "kube-system"):
+            await self.create(NAMESPACES, {"metadata": {"name": namespace}}, "")
+            await self.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, namespace)
 
     def write(self, resource: Resource, namespace: str, sub: str, name: str, dry_run: bool) -> Write:
         context = Context(self.clock, self.rng, self.user, self, self.allocators, dry_run)
@@ -266,10 +267,9 @@ def _compare_failure(body: Obj, answer: Obj) -> list[str]:
         else:
             left.remove(match)
     problems += [f"unexpected {cause}" for cause in left]
-    if not problems and {k: v for k, v in body["details"].items() if k != "causes"} != {
-        k: v for k, v in answer["details"].items() if k != "causes"
-    }:
-        problems.append(f"details {answer['details']}, recorded {body['details']}")
+    if not problems:
+        recorded_rest, rest = ({k: v for k, v in d["details"].items() if k != "causes"} for d in (body, answer))
+        problems += _difference(recorded_rest, rest, "details")
     return problems
 
 
