@@ -29,4 +29,4 @@ async def builder(state: State, options: Options) -> AsyncIterator[Builder]:
         yield Builder(ImageStore(state.images), runtime, rng)
     finally:
         for each in runtimes:
-            await each.close()
+            each.close()

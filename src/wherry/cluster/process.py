@@ -12,9 +12,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from wherry.aio.clock import Clock
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.network.nftables import NodeNetwork
+
+LOOK_SECONDS = 0.01
 
 
 def run(role: str, main: Coroutine[Any, Any, None]) -> None:
@@ -52,7 +55,7 @@ def node_network(options: Options) -> NodeNetwork:
     )
 
 
-async def until_exists(path: Path, seconds_between: float = 0.01) -> None:
+async def until_exists(path: Path, clock: Clock) -> None:
     """Return once another process has written `path` (certificates at the very first start)."""
-    while not path.exists():
-        await asyncio.sleep(seconds_between)
+    while not path.exists():  # noqa: ASYNC240 - a stat of a local file
+        await clock.sleep(LOOK_SECONDS)

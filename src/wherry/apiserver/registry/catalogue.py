@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
+from wherry.apiserver.registry.built_in import PathNamed
 from wherry.apiserver.registry.config_map import ConfigMapStrategy
 from wherry.apiserver.registry.cron_job import CronJobStrategy
 from wherry.apiserver.registry.daemon_set import DaemonSetStrategy
@@ -55,6 +56,7 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "secrets"): SecretStrategy,
     ("", "serviceaccounts"): ServiceAccountStrategy,
     ("", "services"): ServiceStrategy,
+    ("apiregistration.k8s.io", "apiservices"): PathNamed,  # `v1.` is the name of the core group's
     ("apps", "controllerrevisions"): ControllerRevisionStrategy,
     ("apps", "daemonsets"): DaemonSetStrategy,
     ("apps", "deployments"): DeploymentStrategy,
