@@ -36,6 +36,7 @@ class Pleg:
         self._on_change = on_change
         self._sandboxes: dict[str, SandboxStatus] = {}
         self._containers: dict[str, ContainerStatus] = {}
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._synced = asyncio.Event()
         self._relisted = 0
 
@@ -71,6 +72,18 @@ class Pleg:
     def container(self, container_id: str) -> ContainerStatus | None:
         return self._containers.get(container_id)
 
+    def on_container_change(self, container_id: str, poke: Callable[[], None]) -> Callable[[], None]:
+        """Call `poke()` whenever that container changes; what comes back ends it."""
+        watchers = self._watchers.setdefault(container_id, [])
+        watchers.append(poke)
+
+        def forget() -> None:
+            watchers.remove(poke)
+            if not watchers:
+                self._watchers.pop(container_id, None)
+
+        return forget
+
     def sandboxes(self) -> list[SandboxStatus]:
         return list(self._sandboxes.values())
 
@@ -89,6 +102,7 @@ class Pleg:
             self._containers[container_id] = status
         if status != before:
             self._tell(status or before)
+            self._poke(container_id)
 
     async def refresh_sandboxes(self) -> None:
         """Look at all sandboxes again (the runtime has no question for one)."""
@@ -138,12 +152,17 @@ class Pleg:
             (sandboxes.get(key) or old_sandboxes[key]).config.uid for key in _differences(old_sandboxes, sandboxes)
         }
         for key in _differences(old_containers, containers):
+            self._poke(key)
             status = containers.get(key) or old_containers[key]
             owner = sandboxes.get(status.sandbox_id) or old_sandboxes.get(status.sandbox_id)
             if owner is not None:
                 changed.add(owner.config.uid)
         for uid in sorted(changed):
             self._on_change(uid)
+
+    def _poke(self, container_id: str) -> None:
+        for poke in list(self._watchers.get(container_id, ())):
+            poke()
 
     def _tell(self, status: ContainerStatus | None) -> None:
         owner = self._sandboxes.get(status.sandbox_id) if status is not None else None

@@ -32,7 +32,13 @@ class KubeletServer:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=STOP_SECONDS, handle_signals=False)
+        runner = web.AppRunner(
+            self.application(),
+            access_log=None,
+            shutdown_timeout=STOP_SECONDS,
+            handle_signals=False,
+            handler_cancellation=True,  # a follower of a quiet log would never notice that its client is gone
+        )
         await runner.setup()
         listener = _listen(self._parts.config.socket)
         try:
