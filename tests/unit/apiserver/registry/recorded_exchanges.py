@@ -97,9 +97,7 @@ class World:
 
         return Write(context, admit)
 
-    async def create(
-        self, gvr: GVR, body: Obj, namespace: str, dry_run: bool = False
-    ) -> tuple[Obj, list[str]]:
+    async def create(self, gvr: GVR, body: Obj, namespace: str, dry_run: bool = False) -> tuple[Obj, list[str]]:
         registry = self.registries[gvr]
         obj = self.decode(registry.resource, body)
         if registry.resource.namespaced:
@@ -237,7 +235,7 @@ def _substitute(value: Any) -> Any:
 def _compare(raw: Obj, expected: Obj, status: int, answer: Obj, warnings: list[str]) -> list[str]:
     if status != expected["status"]:
         return [f"status {status}, recorded {expected['status']}: {json.dumps(answer)[:600]}"]
-    if status == 400 or raw["do"].startswith("DELETE") and status == 200:
+    if status == 400 or (raw["do"].startswith("DELETE") and status == 200):
         return []
     body = expected["body"]
     if status >= 400:
@@ -257,11 +255,17 @@ def _compare(raw: Obj, expected: Obj, status: int, answer: Obj, warnings: list[s
 def _compare_failure(body: Obj, answer: Obj) -> list[str]:
     recorded, ours = body.get("details", {}).get("causes"), (answer.get("details") or {}).get("causes")
     if not recorded:
-        return [] if answer["message"] == body["message"] else [f"message {answer['message']!r}, recorded {body['message']!r}"]
+        return (
+            []
+            if answer["message"] == body["message"]
+            else [f"message {answer['message']!r}, recorded {body['message']!r}"]
+        )
     left = [_cause(cause) for cause in ours or []]
     problems = []
     for cause in recorded:
-        match = next((each for each in left if each[:2] == _cause(cause)[:2] and _matches(_cause(cause)[2], each[2])), None)
+        match = next(
+            (each for each in left if each[:2] == _cause(cause)[:2] and _matches(_cause(cause)[2], each[2])), None
+        )
         if match is None:
             problems.append(f"missing {_cause(cause)}")
         else:

@@ -1,0 +1,222 @@
+"""What plugins make of pods and claims, beyond the recorded exchanges."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+
+from wherry.aio.clock import ManualClock
+from wherry.api.errors import StatusError
+from wherry.api.resources import (
+    NAMESPACES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    PRIORITY_CLASSES,
+    SERVICE_ACCOUNTS,
+    STORAGE_CLASSES,
+)
+from wherry.api.scheme import Scheme
+from wherry.api.types import GVR, Obj
+from wherry.apiserver.admission.chain import Admission, AdmissionRequest
+from wherry.apiserver.admission.default_storage_class import DefaultStorageClass
+from wherry.apiserver.admission.limit_ranger import LIMIT_RANGES, LimitRanger
+from wherry.apiserver.admission.priority import Priority
+from wherry.apiserver.admission.request import Plugin
+from wherry.apiserver.admission.resource_quota import RESOURCE_QUOTAS, ResourceQuota
+from wherry.apiserver.admission.service_account import MOUNT_PATH, ServiceAccount
+from wherry.apiserver.auth.user import User
+from wherry.apiserver.registry.strategy import Context
+
+SCHEME = Scheme.load("1.36")
+
+
+@dataclass
+class Objects:
+    """A `Reader` over plain dicts."""
+
+    stored: dict[tuple[GVR, str, str], Obj] = field(default_factory=dict)
+
+    def add(self, gvr: GVR, name: str, namespace: str = "", **more: object) -> None:
+        metadata = {"name": name, **more.pop("metadata", {})}  # type: ignore[dict-item]
+        self.stored[gvr, namespace, name] = {"metadata": metadata, **more}
+
+    def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj | None:
+        return self.stored.get((gvr, namespace or "", name))
+
+    def list(self, gvr: GVR, namespace: str | None = None) -> Iterable[Obj]:
+        return [
+            obj
+            for (kind, where, _), obj in self.stored.items()
+            if kind == gvr and (not namespace or where == namespace)
+        ]
+
+
+@pytest.fixture
+def objects() -> Objects:
+    made = Objects()
+    made.add(NAMESPACES, "shop")
+    made.add(SERVICE_ACCOUNTS, "default", "shop")
+    return made
+
+
+async def admit(
+    plugin: Plugin | Admission,
+    objects: Objects,
+    gvr: GVR,
+    obj: Obj,
+    old: Obj | None = None,
+    clock: ManualClock | None = None,
+) -> Obj:
+    resource = SCHEME.resource(gvr)
+    assert resource is not None
+    context = Context(clock or ManualClock(), random.Random(3), User("alice"), objects)
+    request = AdmissionRequest(
+        "UPDATE" if old else "CREATE", resource, "", "shop" if resource.namespaced else "",
+        obj["metadata"]["name"], obj, old, User("alice"), False, {}, context,
+    )  # fmt: skip
+    await plugin.admit(request)
+    return obj
+
+
+def pod(**spec: object) -> Obj:
+    return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x:1"}], **spec}}
+
+
+async def test_the_token_is_mounted_where_nothing_else_is(objects: Objects) -> None:
+    own = {"name": "own", "mountPath": MOUNT_PATH}
+    made = await admit(
+        ServiceAccount(),
+        objects,
+        PODS,
+        pod(containers=[{"name": "a"}, {"name": "b", "volumeMounts": [own]}], initContainers=[{"name": "i"}]),
+    )
+    spec = made["spec"]
+    volume = spec["volumes"][0]["name"]
+    assert volume.startswith("kube-api-access-")
+    assert [c["volumeMounts"][0]["name"] for c in (*spec["initContainers"], *spec["containers"])] == [
+        volume,
+        volume,
+        "own",
+    ]
+
+
+async def test_no_container_wants_it_no_volume(objects: Objects) -> None:
+    own = {"name": "own", "mountPath": MOUNT_PATH}
+    made = await admit(ServiceAccount(), objects, PODS, pod(containers=[{"name": "a", "volumeMounts": [own]}]))
+    assert "volumes" not in made["spec"]
+
+
+@pytest.mark.parametrize(
+    ("account", "of_pod", "mounted"),
+    [(None, None, True), (False, None, False), (False, True, True), (True, False, False)],
+)
+async def test_who_decides_about_the_token(
+    objects: Objects, account: bool | None, of_pod: bool | None, mounted: bool
+) -> None:
+    objects.add(SERVICE_ACCOUNTS, "default", "shop", automountServiceAccountToken=account)
+    spec = {} if of_pod is None else {"automountServiceAccountToken": of_pod}
+    made = await admit(ServiceAccount(), objects, PODS, pod(**spec))
+    assert ("volumes" in made["spec"]) is mounted
+
+
+async def test_pull_secrets_come_from_the_account_unless_the_pod_has_its_own(objects: Objects) -> None:
+    objects.add(SERVICE_ACCOUNTS, "default", "shop", imagePullSecrets=[{"name": "registry"}])
+    assert (await admit(ServiceAccount(), objects, PODS, pod()))["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    mine = [{"name": "mine"}]
+    made = await admit(ServiceAccount(), objects, PODS, pod(imagePullSecrets=mine))
+    assert made["spec"]["imagePullSecrets"] == mine
+
+
+async def test_the_default_account_of_a_new_namespace_is_waited_for() -> None:
+    late = Objects()
+    clock = ManualClock()
+
+    class Arriving(ManualClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds)
+            if self.now - clock.now > 0.25:
+                late.add(SERVICE_ACCOUNTS, "default", "shop")
+
+    made = await admit(ServiceAccount(), late, PODS, pod(), clock=Arriving())
+    assert made["spec"]["serviceAccountName"] == "default"
+
+
+async def test_the_default_class_gives_name_and_number(objects: Objects) -> None:
+    objects.add(PRIORITY_CLASSES, "normal", globalDefault=True, value=5, preemptionPolicy="Never")
+    objects.add(PRIORITY_CLASSES, "high", value=100)
+    spec = (await admit(Priority(), objects, PODS, pod()))["spec"]
+    assert (spec["priorityClassName"], spec["priority"], spec["preemptionPolicy"]) == ("normal", 5, "Never")
+    spec = (await admit(Priority(), objects, PODS, pod(priorityClassName="high")))["spec"]
+    assert (spec["priority"], spec["preemptionPolicy"]) == (100, "PreemptLowerPriority")
+
+
+async def test_an_update_keeps_the_priority(objects: Objects) -> None:
+    old = pod(priority=7, preemptionPolicy="Never")
+    spec = (await admit(Priority(), objects, PODS, pod(), old))["spec"]
+    assert (spec["priority"], spec["preemptionPolicy"]) == (7, "Never")
+
+
+async def test_one_default_class_only(objects: Objects) -> None:
+    objects.add(PRIORITY_CLASSES, "normal", globalDefault=True, value=5)
+    with pytest.raises(StatusError, match="PriorityClass normal is already marked as default"):
+        await admit(Priority(), objects, PRIORITY_CLASSES, {"metadata": {"name": "other"}, "globalDefault": True})
+
+
+async def test_claims_get_the_newest_default_class_unless_they_choose(objects: Objects) -> None:
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
+    for name, made in (("old", "2026-01-01T00:00:00Z"), ("new", "2026-02-01T00:00:00Z")):
+        objects.add(STORAGE_CLASSES, name, metadata={"annotations": annotations, "creationTimestamp": made})
+    claim: Obj = {"metadata": {"name": "c"}, "spec": {}}
+    admitted = await admit(DefaultStorageClass(), objects, PERSISTENT_VOLUME_CLAIMS, claim)
+    assert admitted["spec"]["storageClassName"] == "new"
+    chosen: Obj = {"metadata": {"name": "c"}, "spec": {"storageClassName": ""}}
+    admitted = await admit(DefaultStorageClass(), objects, PERSISTENT_VOLUME_CLAIMS, chosen)
+    assert admitted["spec"]["storageClassName"] == ""
+
+
+async def test_limit_range_defaults_and_says_so(objects: Objects) -> None:
+    item = {"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "100m"}}
+    objects.add(LIMIT_RANGES, "r", "shop", spec={"limits": [item]})
+    made = await admit(LimitRanger(), objects, PODS, pod())
+    assert made["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}
+    note = "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    assert made["metadata"]["annotations"] == {"kubernetes.io/limit-ranger": note}
+
+
+async def test_limit_range_refuses_with_every_reason(objects: Objects) -> None:
+    item = {"type": "Container", "max": {"cpu": "1"}, "min": {"memory": "64Mi"}}
+    objects.add(LIMIT_RANGES, "r", "shop", spec={"limits": [item]})
+    resources = {"requests": {"cpu": "500m", "memory": "32Mi"}, "limits": {"cpu": "2"}}
+    with pytest.raises(StatusError) as caught:
+        await admit(LimitRanger(), objects, PODS, pod(containers=[{"name": "c", "resources": resources}]))
+    assert caught.value.message == (
+        'pods "p" is forbidden: [minimum memory usage per Container is 64Mi, but request is 32Mi, '
+        "maximum cpu usage per Container is 1, but limit is 2]"
+    )
+
+
+async def test_quota_counts_what_is_there_and_forgets_what_ended(objects: Objects) -> None:
+    objects.add(RESOURCE_QUOTAS, "q", "shop", spec={"hard": {"pods": "1"}})
+    objects.add(PODS, "done", "shop", spec={}, status={"phase": "Succeeded"})
+    await admit(ResourceQuota(), objects, PODS, pod())
+    objects.add(PODS, "running", "shop", spec={}, status={"phase": "Running"})
+    with pytest.raises(StatusError, match="exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"):
+        await admit(ResourceQuota(), objects, PODS, pod())
+
+
+async def test_quota_scope(objects: Objects) -> None:
+    objects.add(RESOURCE_QUOTAS, "q", "shop", spec={"hard": {"pods": "0"}, "scopes": ["BestEffort"]})
+    busy = [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]
+    await admit(ResourceQuota(), objects, PODS, pod(containers=busy))
+    with pytest.raises(StatusError, match="exceeded quota"):
+        await admit(ResourceQuota(), objects, PODS, pod())
+
+
+async def test_the_whole_chain_on_a_plain_pod(objects: Objects) -> None:
+    spec = (await admit(Admission(), objects, PODS, pod()))["spec"]
+    assert spec["priority"] == 0
+    assert len(spec["tolerations"]) == 2
+    assert spec["serviceAccount"] == "default"
