@@ -232,7 +232,8 @@ async def fill(launcher: LauncherClient, way: Way, sandbox_id: str, count: int) 
             way.sockets.append(socket.socket(fileno=reply.fds[0]))
 
 
-async def measure(tier: str, seconds: float) -> list[Way]:
+async def measure(tier: str, seconds: float) -> tuple[list[Way], list[float]]:
+    """Every way, with the medians of its rounds to come, and the sorted seconds of rule updates."""
     async with stage(tier) as (launcher, directory, control):
         server = await sandbox(launcher, directory, "10.244.0.10")
         listener = socket.socket(fileno=(await launcher.call("sandbox.socket", id=server)).fds[0])
@@ -262,10 +263,7 @@ async def measure(tier: str, seconds: float) -> list[Way]:
                         way.sockets.pop().close()
             updates = await update_times(kernel)
         listener.close()
-        print(
-            f"update of a service, 200 times in turn: p50 {updates[100] * 1e3:.2f} ms, p90 {updates[180] * 1e3:.2f} ms"
-        )
-        return [way for way, _ in ways]
+        return [way for way, _ in ways], updates
 
 
 async def update_times(kernel: KernelSync) -> list[float]:
@@ -282,29 +280,31 @@ async def update_times(kernel: KernelSync) -> list[float]:
     return sorted(times)
 
 
-def report(ways: list[Way]) -> None:
-    """Medians of the rounds, and their ratios to the first path."""
-    columns: list[tuple[str, Callable[[Way], list[float]], str]] = [
-        ("round trip, us", lambda p: p.round_trips, "{:.0f}"),
-        (f"keep-alive x{DEPTH}, req/s", lambda p: p.keep_alive, "{:,.0f}"),
-        ("one connection each, req/s", lambda p: p.connects, "{:,.0f}"),
-        ("one stream, Gbit/s", lambda p: p.bulk, "{:.1f}"),
+def rows(tier: str = "", seconds: float = 1.0) -> Iterator[tuple[str, ...]]:
+    """(what, value, ratio to the direct way): medians of the rounds."""
+    measures: list[tuple[str, Callable[[Way], list[float]], str]] = [
+        ("round trip", lambda way: way.round_trips, "{:.0f} us"),
+        (f"requests, {DEPTH} kept connections", lambda way: way.keep_alive, "{:,.0f}/s"),
+        ("requests, one connection each", lambda way: way.connects, "{:,.0f}/s"),
+        ("one stream", lambda way: way.bulk, "{:.1f} Gbit/s"),
     ]
-    print(f"{'path':18}" + "".join(f"{name:>32}" for name, _, _ in columns))
-    for way in ways:
-        cells = []
-        for _, values, form in columns:
-            value, direct = statistics.median(values(way)), statistics.median(values(ways[0]))
-            cells.append(f"{form.format(value)} ({value / direct:.2f} of direct)")
-        print(f"{way.name:18}" + "".join(f"{cell:>32}" for cell in cells))
+    ways, updates = asyncio.run(measure(tier or ("ns-root" if os.geteuid() == 0 else "ns-user"), seconds))
+    for name, values, form in measures:
+        direct = statistics.median(values(ways[0]))
+        for way in ways:
+            value = statistics.median(values(way))
+            yield f"{name}, {way.name}", form.format(value), f"{value / direct:.2f} of direct"
+    p50, p90 = updates[len(updates) // 2] * 1e3, updates[len(updates) * 9 // 10] * 1e3
+    yield "service update in the kernel", f"p50 {p50:.2f} ms", f"p90 {p90:.2f} ms"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--tier", default="ns-root" if os.geteuid() == 0 else "ns-user")
+    parser.add_argument("--tier", default="", help="ns-root or ns-user; what we may have by default")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     options = parser.parse_args()
-    report(asyncio.run(measure(options.tier, options.seconds)))
+    for name, *values in rows(options.tier, options.seconds):
+        print(f"{name:<50}" + "".join(f"{value:>20}" for value in values))
 
 
 if __name__ == "__main__":
