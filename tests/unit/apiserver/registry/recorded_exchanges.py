@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class World:
         entry = self.registries[gvr].find(namespace or "", name)
         return entry.value if entry else None
 
-    def list(self, gvr: GVR, namespace: str | None = None) -> list[Obj]:
+    def list(self, gvr: GVR, namespace: str | None = None) -> Iterable[Obj]:
         return [each.value for each in self.storage.list(self.registries[gvr].prefix_of(namespace or ""))]
 
     # -- writing

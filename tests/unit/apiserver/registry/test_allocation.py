@@ -48,7 +48,7 @@ def test_node_ports_in_use_and_out_of_range() -> None:
 
 
 def test_rebuilt_from_what_is_stored() -> None:
-    stored = [
+    stored: list[Obj] = [
         {
             "spec": {
                 "clusterIPs": ["10.96.0.10"],
@@ -116,7 +116,8 @@ async def test_a_change_of_type_releases_and_takes(world: World) -> None:
         result = await registry.update(
             NAMESPACE, "s", lambda old: world.decode(registry.resource, {**old, "spec": {**old["spec"], **spec}}), write
         )
-        return result.value["spec"]
+        spec_now: Obj = result.value["spec"]
+        return spec_now
 
     spec = await become(type="ClusterIP")
     assert (spec["clusterIP"], spec["ports"][0].get("nodePort")) == (address, None)
