@@ -12,8 +12,6 @@ from wherry.api.types import Obj
 from wherry.kubelet import pod_spec
 from wherry.kubelet.security import effective
 
-CONDITION = "wherry.dev/Enforced"
-
 
 def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
     """One text for each thing that is not enforced; `runtime` is `RuntimeService.status()`."""

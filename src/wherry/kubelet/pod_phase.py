@@ -13,7 +13,9 @@ from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
 from wherry.kubelet import pod_spec
 
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+ENFORCED = "wherry.dev/Enforced"
+"""False, with what is not enforced, on pods that ask for more than this node can do; absent on all others."""
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", ENFORCED)
 """The conditions the kubelet writes, in the order it lists them; all others belong to somebody else."""
 
 
@@ -90,7 +92,14 @@ def _sidecar_pending(status: Obj) -> int:
 
 
 def conditions(
-    pod: Obj, pod_phase: str, init: list[Obj], main: list[Obj], *, sandbox_ready: bool, now: float
+    pod: Obj,
+    pod_phase: str,
+    init: list[Obj],
+    main: list[Obj],
+    *,
+    sandbox_ready: bool,
+    not_enforced: str,
+    now: float,
 ) -> list[Obj]:
     """The kubelet's own conditions; `lastTransitionTime` moves only when a condition's status changes."""
     sidecar_names = {each["name"] for each in pod_spec.sidecars(pod)}
@@ -103,7 +112,9 @@ def conditions(
         "ContainersReady": containers_ready,
         "PodScheduled": {"status": "True"},
     }
-    return [_condition(pod, kind, wanted[kind], now) for kind in OWN_CONDITIONS]
+    if not_enforced:
+        wanted[ENFORCED] = _not("NotEnforced", not_enforced)
+    return [_condition(pod, kind, wanted[kind], now) for kind in OWN_CONDITIONS if kind in wanted]
 
 
 def _containers_ready(pod_phase: str, served: list[Obj]) -> Obj:

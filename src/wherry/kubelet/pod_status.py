@@ -30,9 +30,10 @@ def pod_status(
     pod_address: str,
     ending: bool,
     verdict: Verdict | None,
+    not_enforced: str,
     now: float,
 ) -> Obj:
-    """What the kubelet would write; `ending`: nothing will be started again."""
+    """What the kubelet would write; `ending`: nothing will be started again; `not_enforced`: what is not, or empty."""
     init, main, ephemeral = container_statuses(pod, seen, known)
     recorded: Obj = pod.get("status") or {}
     reached = phase(pod, init, main, ending=ending)
@@ -48,7 +49,7 @@ def pod_status(
     generation = pod["metadata"].get("generation")
     if generation:
         status["observedGeneration"] = generation
-    status["conditions"] = conditions(pod, reached, init, main, sandbox_ready=ready, now=now)
+    status["conditions"] = conditions(pod, reached, init, main, sandbox_ready=ready, not_enforced=not_enforced, now=now)
     if verdict is not None:
         status |= {"reason": verdict.reason, "message": verdict.message}
     elif reached == "Failed" and recorded.get("reason"):

@@ -16,6 +16,7 @@ from wherry.kubelet import pod_spec
 from wherry.kubelet.backoff import Backoff
 from wherry.kubelet.container_status import Known
 from wherry.kubelet.etc_files import sandbox_hostname
+from wherry.kubelet.enforcement import not_enforced
 from wherry.kubelet.failures import HookFailure, StartFailure, VolumeFailure
 from wherry.kubelet.observation import Hold, PodSeen
 from wherry.kubelet.parts import Parts
@@ -29,6 +30,7 @@ from wherry.kubelet.pod_lifecycle import (
     deadline,
     plan,
 )
+from wherry.kubelet.pod_phase import ENFORCED
 from wherry.kubelet.pod_status import Verdict, pod_status
 from wherry.kubelet.pod_stop import effective_grace, stop_containers
 from wherry.kubelet.quality import pod_resources
@@ -56,6 +58,8 @@ class PodWorker:
         self._verdict: Verdict | None = None
         self._cleaned = False
         self._volumes_ready = False
+        self._not_enforced: str | None = None
+        """What this node does not enforce of the pod; None: not looked yet."""
         self._report_pending = False
         self._holds: dict[str, Hold] = {}
         self._announced: dict[str, float] = {}
@@ -154,6 +158,8 @@ class PodWorker:
 
     async def _sync(self) -> float | None:
         """Perform plans until one has no actions; the time at which to look again, if time matters."""
+        if self._not_enforced is None and await self._refuses():
+            return await self._end()
         while True:
             now = self._parts.clock.time()
             pod, seen = self._parts.status.recorded(self.pod), self._seen()
@@ -182,6 +188,18 @@ class PodWorker:
                     await self._set_up_volumes(pod)  # a restarted kubelet: keep their contents fresh again
                 return _earliest(decided.wake_at, ends_at, self._wait_until)
             await self._perform(decided, pod, seen)
+
+    async def _refuses(self) -> bool:
+        """Say, once for each pod, what of it is not enforced here; True when it is therefore not run at all."""
+        found = not_enforced(self.pod, await self._parts.runtime.status())
+        self._not_enforced = "; ".join(found)
+        if not found:
+            return False
+        if pod_spec.condition(self.pod, ENFORCED) is None:
+            self._parts.events.warning(self.pod, "NotEnforced", self._not_enforced)
+        if self._parts.config.strict:
+            self._verdict, self._over = Verdict("NotEnforced", self._not_enforced), True
+        return self._over
 
     def _situation(self, pod: Obj, seen: PodSeen, now: float) -> Situation:
         health = self._parts.prober.health(pod, seen, frozenset(self._in_hook))
@@ -217,6 +235,7 @@ class PodWorker:
             pod_address=self._address(seen),
             ending=self.is_ending,
             verdict=self._verdict,
+            not_enforced=self._not_enforced or "",
             now=now,
         )
         idle = all(each.state is ContainerState.CREATED for each in seen.every())

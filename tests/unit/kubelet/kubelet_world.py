@@ -148,6 +148,7 @@ class World:
             for task in tasks:
                 task.cancel()
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            self._tasks = []
             for outcome in outcomes:
                 if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
                     raise outcome
@@ -156,11 +157,12 @@ class World:
         """A pod bound to the node; `containers` default to one named `app`."""
         self._pods += 1
         given = [
-            {"image": "app:1", "imagePullPolicy": "IfNotPresent", **each} for each in containers or ({"name": "app"},)
+            {"image": "app:1", "imagePullPolicy": "IfNotPresent", "command": [each["name"]], **each}
+            for each in containers or ({"name": "app"},)
         ]
         for key in ("initContainers",):
             if key in spec:
-                spec[key] = [{"image": "app:1", **each} for each in spec[key]]
+                spec[key] = [{"image": "app:1", "command": [each["name"]], **each} for each in spec[key]]
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",

@@ -22,7 +22,11 @@ def play(tmp_path: Path) -> Callable[[Scenario], None]:
 
     def run(scenario: Scenario) -> None:
         async def main() -> None:
-            await scenario(World(tmp_path))
+            world = World(tmp_path)
+            try:
+                await scenario(world)
+            finally:
+                await world.runtime.close()
 
         run_virtual(main())
 
@@ -303,7 +307,7 @@ def test_after_the_launcher_has_died_pods_start_again(play: Callable[[Scenario],
             world.runtime.script["one"] = [Behaviour(runs_seconds=1)]
             await world.until(world.is_ready)
             address = world.status()["podIP"]
-            world.runtime.lose_everything(forget=forget)
+            await world.runtime.lose_everything(forget=forget)
             await world.until(lambda: world.container()["restartCount"] == 1 and world.is_ready())
             assert world.runtime.names_started() == ["one", "app", "one", "app"]
             assert world.status()["podIP"] == address
@@ -322,7 +326,7 @@ def test_a_finished_pod_stays_finished_when_the_launcher_dies(play: Callable[[Sc
         async with world.running():
             await world.create(restartPolicy="Never")
             await world.until(lambda: world.status().get("phase") == "Succeeded")
-            world.runtime.lose_everything(forget=True)
+            await world.runtime.lose_everything(forget=True)
             await world.wait(10)
             assert world.runtime.names_started() == ["app"]
             assert world.status()["phase"] == "Succeeded"
