@@ -57,7 +57,7 @@ def status(state: State, name: str) -> dict[str, Any]:
 def tier(state: State, options: Options) -> str:
     """The tier in use: the launcher's choice when it was not given."""
     try:
-        return (state.run / "tier").read_text().strip()
+        return state.tier.read_text().strip()
     except OSError:
         return options.tier
 

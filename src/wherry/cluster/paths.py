@@ -63,6 +63,11 @@ class State:
     def netd_socket(self) -> Path:
         return self.run / "netd.sock"
 
+    @property
+    def tier(self) -> Path:
+        """Which tier the running system uses."""
+        return self.run / "tier"
+
     def kubelet_socket(self, node: str) -> Path:
         return self.run / f"kubelet-{node}.sock"
 

@@ -64,6 +64,8 @@ def supervise(state: State) -> None:
 
 def roles(state: State, options: Options) -> list[Role]:
     """The processes of a system in the order they start; they end in the opposite order."""
+    tier = options.tier or ("ns-root" if os.geteuid() == 0 else "ns-user")
+    state.tier.write_text(tier)
 
     def role(name: str, *argv: str, listen: tuple[str, int] | None = None) -> Role:
         command = [sys.executable, *argv]
@@ -75,8 +77,7 @@ def roles(state: State, options: Options) -> list[Role]:
     launcher = role(
         "launcher",
         *("-m", "wherry.launcher", "--socket", str(state.launcher_socket), "--state", str(state.root)),
-        *("--tier", options.tier, "--pod-gateway", options.pod_gateway),
-        *("--pod-cidr", options.pod_cidr, "--service-cidr", options.service_cidr),
+        *("--tier", tier, "--pod-gateway", options.pod_gateway),
         *("--local-address", options.api_service_ip, "--local-address", options.dns_service_ip),
     )
     return [
