@@ -16,6 +16,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 _PREFIX: Final = "tag:yaml.org,2002:"
 _STRING: Final = _PREFIX + "str"
 _PLAIN: Final = _PREFIX + "plain"  # our own mark: what it is, the text decides
+_WIDTH: Final = 80  # where long plain texts are folded
 _MERGE: Final = "<<"
 # A document may grow by aliases, but not explode: the bound is far beyond any manifest and small enough to hold.
 _NODES_MAX: Final = 1_000_000
@@ -27,6 +28,8 @@ _WORDS.update(dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALS
 _NUMBERS_BEGIN: Final = frozenset("+-.0123456789")
 _INTEGER: Final = re.compile(r"[-+]?(0[bB][01]+|0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ][0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}.*)?")
+_SEXAGESIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _SPECIAL: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -57,7 +60,7 @@ def load(text: str | bytes, *, duplicates: list[str] | None = None) -> Any:
 def dump(value: Any) -> str:
     """Block style, keys sorted, as Kubernetes writes YAML."""
     text: str = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True, width=2**31 - 1
+        value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True, width=_WIDTH
     )
     return text
 
@@ -92,9 +95,16 @@ class _Dumper(yaml.CSafeDumper):
 
 
 def _represent_string(dumper: _Dumper, text: str) -> ScalarNode:
-    if text in _WORDS or text == _MERGE or (text[0] in _NUMBERS_BEGIN and _number(text) is not text):
+    if text in _WORDS or text == _MERGE or (text[0] in _NUMBERS_BEGIN and _looks_like_value(text)):
         return dumper.represent_scalar(_STRING, text, style='"')
     return dumper.represent_scalar(_STRING, text, style="|" if "\n" in text else None)
+
+
+def _looks_like_value(text: str) -> bool:
+    """A number, a time or a sexagesimal number to this or another reader of YAML 1.1."""
+    if _TIME.fullmatch(text) or _SEXAGESIMAL.fullmatch(text) or _SPECIAL.fullmatch(text):
+        return True
+    return _number(text) is not text
 
 
 _Dumper.add_representer(str, _represent_string)

@@ -27,7 +27,8 @@ PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _PROTOBUF_NAMES: Final = (PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
 _INDEX_TYPE: Final = "text/plain; charset=utf-8"  # what Kubernetes says of its index, which is JSON all the same
 _MEDIA: Final = (JSON, YAML)
-_HEADERS: Final = {"Cache-Control": "no-cache, private", "Vary": "Accept"}
+_INDEX_HEADERS: Final = {"Cache-Control": "no-cache, private"}
+_HEADERS: Final = {**_INDEX_HEADERS, "Vary": "Accept"}
 _SECURITY: Final = {
     "BearerToken": {"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer token"}
 }
@@ -48,7 +49,7 @@ class OpenAPI:
                 return Response(200, None, self._keep("v2+protobuf"), PROTOBUF, _HEADERS)
             return Response(200, None, self._keep("v2"), JSON, _HEADERS)
         if path == "/openapi/v3":
-            return Response(200, None, self._keep("v3"), _INDEX_TYPE, _HEADERS)
+            return Response(200, None, self._keep("v3"), _INDEX_TYPE, _INDEX_HEADERS)
         (root, _, name) = path.partition("/openapi/v3/")
         if root or name not in self.names:
             return None
@@ -106,7 +107,7 @@ class OpenAPI:
         schemas = Schemas(self._scheme, V3)
         (paths, used) = _paths_3(found, schemas)
         if not found:
-            paths = {f"/{name}": {"get": {"description": f"get /{name}", "responses": _unauthorized(_text("string"))}}}
+            paths = {f"/{name}": {"get": {"description": f"get /{name}", "responses": _answers(_text("string"))}}}
         components: Obj = {"securitySchemes": _SECURITY}
         components["schemas"] = {each: schemas.schema(each) for each in schemas.reachable(used)}
         return {"openapi": "3.0.0", "info": self._info(), "paths": paths, "components": components}
@@ -139,7 +140,7 @@ def _common(operation: Operation) -> Obj:
     }
 
 
-def _unauthorized(ok: Obj) -> Obj:
+def _answers(ok: Obj) -> Obj:
     return {"200": {"description": "OK", **ok}, "401": {"description": "Unauthorized"}}
 
 
@@ -188,7 +189,7 @@ def _operation_3(operation: Operation, schemas: Schemas) -> Obj:
     schema = schemas.reference(operation.response) if operation.response else {"type": "string"}
     media = (*_MEDIA, "application/json;stream=watch") if operation.is_list else _MEDIA
     ok = {"content": {each: {"schema": schema} for each in media if operation.response or each == JSON}}
-    result["responses"] = _unauthorized(ok)
+    result["responses"] = _answers(ok)
     for code in _more_codes(operation):
         result["responses"][code] = {"description": _CODES[code], **ok}
     return result
@@ -240,7 +241,7 @@ def _operation_2(operation: Operation, schemas: Schemas) -> Obj:
     if parameters:
         result["parameters"] = parameters
     ok: Obj = {"schema": schemas.reference(operation.response) if operation.response else {"type": "string"}}
-    result["responses"] = _unauthorized(ok)
+    result["responses"] = _answers(ok)
     for code in _more_codes(operation):
         result["responses"][code] = {"description": _CODES[code], **ok}
     return result

@@ -161,7 +161,7 @@ class _Operations:
     def _subresource(self, sub: Subresource) -> Iterable[Operation]:
         path = f"{self._collection}/{{name}}/{sub.name}"
         gvk = (sub.group, sub.version, sub.kind)
-        what = self._what + sub.name.title().replace("Ephemeralcontainers", "Ephemeralcontainers")
+        what = self._what + sub.name.title()
         if sub.name in _CONNECT:
             yield from self._connect(path, sub, gvk, what)
             return
@@ -192,7 +192,7 @@ class _Operations:
         query = (*_WRITE, "force") if method == "patch" else _WRITE
         name = f"{word}{self._where}{what or self._what}"
         return self._operation(
-            path, method, name, method, gvk, query=query, body=definition, response=definition, creates=method != "get"
+            path, method, name, method, gvk, query=query, body=definition, response=definition, creates=True
         )
 
     def _operation(

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
+from wherry.apiserver.openapi_enums import ENUMS
 
 V2: Final = "#/definitions/"
 V3: Final = "#/components/schemas/"
 _INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_WHOLE: Final = ("metadata", "spec", "status")  # never missing from an object as the server holds it
 _TOLD: Final = {
     _INT_OR_STRING: "A number, or a string that may be a percentage or a name.",
     _QUANTITY: "An amount of a resource: a number with an optional decimal or binary suffix, such as 500m or 1Gi.",
@@ -28,7 +30,7 @@ class Schemas:
     def __init__(self, scheme: Scheme, prefix: str) -> None:
         self._nodes = scheme.definitions.names()
         self._descriptions = scheme.prose.descriptions
-        self._defaults = scheme.prose.defaults if prefix == V3 else {}
+        self._defaults = scheme.prose.defaults
         self._prefix = prefix
 
     def reachable(self, names: Iterable[str]) -> list[str]:
@@ -54,9 +56,9 @@ class Schemas:
         result: Obj = {"description": text} if text else {}
         for key, value in node.items():
             if key == "properties":
-                defaults = self._defaults.get(name, {})
+                facts = self._facts(name, node)
                 result[key] = {
-                    field: self._field(child, fields.get(field, ""), defaults, field) for field, child in value.items()
+                    field: self._field(child, fields.get(field, ""), facts, field) for field, child in value.items()
                 }
             else:
                 result[key] = value
@@ -70,15 +72,27 @@ class Schemas:
             return {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
         return {"format": "int-or-string", "type": "string"}
 
-    def _field(self, node: Obj, text: str, defaults: Obj, field: str) -> Obj:
+    def _facts(self, name: str, node: Obj) -> dict[str, Obj]:
+        """What version 3 says of fields beyond the definition: defaults and the words they may be."""
+        if self._prefix == V2:
+            return {}
+        facts: dict[str, Obj] = {}
+        if "x-kubernetes-group-version-kind" in node:
+            facts = {field: {"default": {}} for field in _WHOLE if "ref" in node["properties"].get(field, {})}
+        for field, default in self._defaults.get(name, {}).items():
+            facts.setdefault(field, {})["default"] = default
+        for field, words in ENUMS.get(name, {}).items():
+            facts.setdefault(field, {})["enum"] = words
+        return facts
+
+    def _field(self, node: Obj, text: str, facts: dict[str, Obj], field: str) -> Obj:
         result: Obj = {"description": text} if text else {}
-        if field in defaults:
-            result["default"] = defaults[field]
+        result |= facts.get(field, {})
         for key, value in node.items():
             if key == "ref":
                 continue
             if key in ("items", "additionalProperties") and isinstance(value, dict):
-                result[key] = self._field(value, "", defaults, f"{field}[]")
+                result[key] = self._field(value, "", facts, f"{field}[]")
             else:
                 result[key] = value
         if "ref" not in node:

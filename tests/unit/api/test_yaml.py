@@ -85,7 +85,7 @@ def test_several_documents_are_not_one() -> None:
 
 def test_dump_is_what_kubernetes_writes() -> None:
     text = dump({"b": "no", "a": ["0644", "x", {"k": None}], "t": "a\nb\n", "d": {}, "l": [], "n": "2020-01-01"})
-    assert text == 'a:\n- "0644"\n- x\n- k: null\nb: "no"\nd: {}\nl: []\n"n": \'2020-01-01\'\nt: |\n  a\n  b\n'
+    assert text == 'a:\n- "0644"\n- x\n- k: null\nb: "no"\nd: {}\nl: []\n"n": "2020-01-01"\nt: |\n  a\n  b\n'
 
 
 _values = st.recursive(
