@@ -184,6 +184,10 @@ class ExecSession(Protocol):
 
     def resize(self, columns: int, rows: int) -> None: ...
 
+    def close_stdin(self) -> None:
+        """End of file for the process; without stdin, or on a terminal, nothing."""
+        ...
+
     def close(self) -> None:
         """Close the descriptors; a process started by exec is killed."""
         ...

@@ -55,7 +55,7 @@ def _prepare(
     tty: bool,
 ) -> None:
     after_fork()
-    syscalls.close_all_but({status.fileno(), pidfd, 2, *stdio})
+    syscalls.close_all_but({0, 1, 2, status.fileno(), pidfd, *stdio})
     os.setsid()
     os.umask(0o022)
     own = identity.own_user_namespace(spec, context)

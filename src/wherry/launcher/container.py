@@ -90,7 +90,7 @@ def _prepare(
     stdio: list[int],
 ) -> None:
     after_fork()
-    syscalls.close_all_but({status.fileno(), 2, *stdio})
+    syscalls.close_all_but({0, 1, 2, status.fileno(), *stdio})
     os.setsid()
     os.umask(0o022)
     _adjust_oom_score(spec["oom_score_adj"])

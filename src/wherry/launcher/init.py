@@ -6,6 +6,7 @@ orphan, writes logs and reports starts and exits. It ends only by SIGKILL, or wh
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -42,6 +43,7 @@ def live(context: Context, sandbox_id: str, spec: SandboxSpec, sock: socket.sock
         os.dup2(null, 0)
         os.dup2(null, 1)
         syscalls.set_process_name("wherry-pod")
+        gc.disable()  # no cycles are made here, and a collection would touch, and so copy, every page we share
         init = PodInit(context, sandbox_id, spec)
         try:
             netns = init.set_up(link)

@@ -12,6 +12,8 @@ import os
 import platform
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# Declared once: ctypes then converts in C, which matters to forks that call prctl thirty times before they exec.
+_libc.prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
 
 # linux/sched.h
 CLONE_NEWNS = 0x00020000
@@ -99,10 +101,10 @@ def setns(fd: int, flags: int) -> None:
     _check(_libc.setns(fd, flags), "setns", namespace_names(flags))
 
 
-def prctl(option: int, *arguments: int) -> int:
+def prctl(option: int, argument: int = 0, second: int = 0) -> int:
     """prctl(2); missing arguments are 0, as newer options insist."""
-    padded = (*arguments, 0, 0, 0, 0)[:4]
-    return _check(_libc.prctl(option, *(ctypes.c_ulong(a) for a in padded)), "prctl", str(option))
+    result = int(_libc.prctl(option, argument, second, 0, 0))
+    return result if result >= 0 else _check(result, "prctl", str(option))
 
 
 def sethostname(name: str) -> None:
@@ -114,7 +116,7 @@ def sethostname(name: str) -> None:
 def set_process_name(name: str) -> None:
     """What ps and /proc/PID/comm show; 15 bytes at most."""
     buffer = ctypes.create_string_buffer(name.encode()[:15])
-    _libc.prctl(PR_SET_NAME, buffer, 0, 0, 0)
+    prctl(PR_SET_NAME, ctypes.addressof(buffer))
 
 
 def close_all_but(keep: set[int]) -> None:

@@ -1,0 +1,137 @@
+"""A real launcher in a process of its own, for tests: in either tier, and as another user when the tests run as root.
+
+An ordinary user cannot read root's interpreter or a checkout in root's home, so for another user the launcher runs with
+the system's python3 on a copy of the package; it needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import wherry
+from wherry.launcher import protocol
+
+ORDINARY_USER = "wherrytest"
+PATIENCE_SECONDS = 20
+SERVICE_ADDRESSES = ("10.96.0.1", "10.96.0.10")
+
+
+class LauncherProcess:
+    """`state` is made for it and removed by `close`; every process below it is gone then."""
+
+    def __init__(self, tier: str, *, user: str | None = None, options: tuple[str, ...] = ()) -> None:
+        self.tier = tier
+        self.state = Path(tempfile.mkdtemp(prefix="wherry-", dir="/tmp"))
+        self.socket = self.state / "launcher.sock"
+        self._user = user
+        self._options = options
+        self.state.chmod(0o755)
+        if user is not None:
+            ensure_user(user)
+            shutil.copytree(
+                Path(wherry.__file__).parent,
+                self.state / "src" / "wherry",
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+            _give(self.state, user)
+        self.start()
+
+    def start(self) -> None:
+        """Start, or start again after `kill`; returns when it answers."""
+        addresses = [word for ip in SERVICE_ADDRESSES for word in ("--local-address", ip)]
+        arguments = [
+            "--socket",
+            str(self.socket),
+            "--tier",
+            self.tier,
+            "--state",
+            str(self.state),
+            *addresses,
+            *self._options,
+        ]
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by kill
+        if self._user is None:
+            self.process = subprocess.Popen([sys.executable, "-m", "wherry.launcher", *arguments], stderr=self.errors)
+        else:
+            self.process = subprocess.Popen(
+                ["/usr/bin/python3", "-m", "wherry.launcher", *arguments],
+                user=self._user,
+                group=pwd.getpwnam(self._user).pw_gid,
+                extra_groups=[],
+                cwd="/tmp",
+                env={
+                    "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+                    "PYTHONPATH": str(self.state / "src"),
+                    "HOME": f"/home/{self._user}",
+                },
+                stderr=self.errors,
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the launcher did not start: {self.said()}")
+            time.sleep(0.005)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            try:
+                sock.connect(protocol.unix_address(self.socket))
+                protocol.send(sock, {"id": 1, "op": "ping", "args": {}})
+                return protocol.receive(sock) is not None
+            except OSError:
+                return False
+
+    def said(self) -> str:
+        """What it wrote to stderr."""
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")
+
+    @property
+    def inner_pid(self) -> int:
+        """Pid 1 of the node's pid namespace, as the machine numbers it."""
+        pid = self.process.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+    def kill(self) -> None:
+        """kill -9; everything below goes with it."""
+        self.process.kill()
+        self.process.wait()
+        self.errors.close()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
+        for path, folders, _ in os.walk(self.state):
+            for name in folders:  # overlayfs leaves directories of mode 000
+                if not os.path.islink(os.path.join(path, name)):
+                    os.chmod(os.path.join(path, name), 0o700)
+        shutil.rmtree(self.state)
+
+
+def ensure_user(name: str) -> None:
+    """An ordinary user of that name; made if missing. Needs root."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        subprocess.run(["useradd", "--create-home", name], check=True)
+
+
+def _give(tree: Path, user: str) -> None:
+    owner = pwd.getpwnam(user)
+    for path, _, files in os.walk(tree):
+        os.chown(path, owner.pw_uid, owner.pw_gid)
+        for name in files:
+            os.chown(os.path.join(path, name), owner.pw_uid, owner.pw_gid)
+
+
+def tiers() -> list[tuple[str, str | None]]:
+    """(tier, user) that can be tested here: as root both, else the user's own."""
+    return [("ns-root", None), ("ns-user", ORDINARY_USER)] if os.geteuid() == 0 else [("ns-user", None)]
