@@ -115,17 +115,16 @@ class Registry:
             name = metadata["name"]
             key = self.key(metadata.get("namespace", ""), name)
             try:
-                if write.ctx.dry_run:
-                    if self._storage.get(key) is not None:
-                        raise storage_errors.AlreadyExists(key)
+                if not write.ctx.dry_run:
+                    entry = await self._storage.create(key, obj)
+                    return Result(entry.value, entry.data, created=True)
+                if self._storage.get(key) is None:
                     return Result({**obj, "metadata": _without_version(metadata)}, created=True)
-                entry = await self._storage.create(key, obj)
             except storage_errors.AlreadyExists:
-                if attempt == attempts - 1:
-                    raise already_exists(self.resource.resource, name, self.resource.group) from None
-                metadata["name"] = object_meta.generate_name(metadata["generateName"], write.ctx.rng)
-            else:
-                return Result(entry.value, entry.data, created=True)
+                pass  # as in the dry run: another name, or the end
+            if attempt == attempts - 1:
+                raise already_exists(self.resource.resource, name, self.resource.group)
+            metadata["name"] = object_meta.generate_name(metadata["generateName"], write.ctx.rng)
         raise AssertionError("the loop above returns or raises")
 
     # -- update
