@@ -1,6 +1,6 @@
 """Pack the protobuf field table for the package: message -> [number, name, type, "r" if repeated].
 
-    python tools/make_protobuf_fields.py tests/reference/protobuf-fields.json src/wherry/apiserver/protobuf_fields.xz
+python tools/make_protobuf_fields.py tests/reference/protobuf-fields.json src/wherry/apiserver/protobuf_fields.xz
 """
 
 from __future__ import annotations

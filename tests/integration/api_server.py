@@ -1,7 +1,7 @@
 """An API server for tests: TLS on a free loopback port, storage in memory or a file, controllers on demand.
 
-    with ApiServer(tmp_path) as server: server.url, server.token, server.kubeconfig
-    python tests/integration/api_server.py DIR [--port N] [--sqlite] [--controllers]      prints a JSON line, runs until killed
+with ApiServer(tmp_path) as server: server.url, server.token, server.kubeconfig
+python tests/integration/api_server.py DIR [--port N] [--sqlite] [--controllers]      prints a JSON line, runs until killed
 """
 
 from __future__ import annotations
@@ -139,8 +139,7 @@ async def _run_controllers(
     factory = InformerFactory(client, clock, rng)
     recorder = EventRecorder(client, "test", "test", clock, rng)
     built = [
-        module.build(client, factory, recorder, clock, rng)
-        for module in (service_account, deployment, replicaset)
+        module.build(client, factory, recorder, clock, rng) for module in (service_account, deployment, replicaset)
     ]
     built.append(namespace.build(client, factory, recorder, clock, rng, scheme=scheme))
     built.append(garbage_collector.build(client, factory, recorder, clock, rng, scheme=scheme))

@@ -164,7 +164,7 @@ def _as_pod_binding(info: RequestInfo) -> tuple[GVR, RequestInfo]:
 def check_name(name: str) -> None:
     """Names that are no path segment. Raises 400."""
     if name in (".", ".."):
-        raise StatusError(400, "BadRequest", f'Name parameter invalid: "{name}": may not be \'{name}\'')
+        raise StatusError(400, "BadRequest", f"Name parameter invalid: \"{name}\": may not be '{name}'")
 
 
 def failure(request: Request, error: StatusError) -> Response:

@@ -22,9 +22,7 @@ from wherry.apiserver.registry.validation import field
 from wherry.apiserver.strategic import go_format
 
 SUMMARY_BYTES = 30
-_TYPE_META = (
-    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-)
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
 
 def read_object(core: Core, call: Call, validation: str = "Warn") -> Obj:
@@ -35,8 +33,9 @@ def read_object(core: Core, call: Call, validation: str = "Warn") -> Obj:
 
 def read_kind(request: Request, kind: str, api_version: str, schema: Schema, validation: str = "Warn") -> Obj:
     """The body as a draft of any kind."""
+    duplicates: list[str] = []
     if content_media(request.headers) == PROTOBUF and request.draft is None:
-        value, duplicates = _parse_protobuf(request, kind, api_version, schema), []
+        value = _parse_protobuf(request, kind, api_version, schema)
     else:
         value, duplicates = _parse(request, kind, validation)
     if not isinstance(value, dict):
@@ -103,8 +102,11 @@ def json_kind(value: Any) -> str:
         return "bool"
     if value is None:
         return "null"
-    names = {dict: "object", list: "array", str: "string"}
-    return names.get(type(value), "number")
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list):
+        return "array"
+    return "string" if isinstance(value, str) else "number"
 
 
 def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str]]:

@@ -23,6 +23,7 @@ from wherry.apiserver.app import BODY_BYTES_MAX, App, failure
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.fast import FastPath
 from wherry.apiserver.filters.request_info import parse_query
+from wherry.apiserver.hijack import Hijacked
 from wherry.apiserver.http import Answer, Hijack, Request, Response, Stream
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ STOP_SECONDS = 2.0
 BACKLOG = 1024
 PIPELINED_BYTES_MAX = 256 << 10
 """Of requests sent before the last was answered; reading pauses there."""
-HIJACKED_BYTES_MAX = 256 << 10
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -301,58 +301,6 @@ class Connection(asyncio.Protocol):
             task.cancel()
         self._transport.abort()
         return task
-
-
-class Hijacked:
-    """`kubelet_proxy.Connection` over a client's transport, with a bounded buffer of what it sent."""
-
-    def __init__(self, transport: asyncio.Transport, drain: Any) -> None:
-        self._transport = transport
-        self._drain = drain
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._ended = False
-        self._paused = False
-        self._waiting: asyncio.Future[None] | None = None
-
-    def feed(self, data: bytes | None) -> None:
-        """More from the client; b"" is the end, None nothing."""
-        if data is None:
-            return
-        if data:
-            self._chunks.append(data)
-            self._size += len(data)
-            if self._size > HIJACKED_BYTES_MAX and not self._paused and not self._transport.is_closing():
-                self._paused = True
-                self._transport.pause_reading()
-        else:
-            self._ended = True
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    async def read(self) -> bytes:
-        while not self._chunks:
-            if self._ended:
-                return b""
-            self._waiting = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiting
-            finally:
-                self._waiting = None
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        self._size = 0
-        if self._paused and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
-        return data
-
-    async def write(self, data: bytes) -> None:
-        self._transport.write(data)
-        await self._drain()
-
-    def close(self) -> None:
-        self._transport.close()
 
 
 def certificate_user(certificate: dict[str, Any]) -> User | None:

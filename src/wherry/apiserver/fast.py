@@ -95,5 +95,6 @@ class FastPath:
 
 def _list_head(served: Served) -> bytes:
     resource = served.resource
-    return f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{"resourceVersion":'.encode()
-
+    return (
+        f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{"resourceVersion":'.encode()
+    )

@@ -47,7 +47,9 @@ class InProcessTransport:
         return {}
 
     @asynccontextmanager
-    async def stream(self, path: str, *, query: Mapping[str, str] | None = None) -> AsyncGenerator[AsyncIterator[Obj], None]:
+    async def stream(
+        self, path: str, *, query: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[AsyncIterator[Obj], None]:
         answer = await self._serve("GET", path, {"watch": "true", **(query or {})}, None, "")
         assert isinstance(answer, Stream), path
         async with aclosing(answer.items) as items:

@@ -136,7 +136,9 @@ def _kubelet_path(call: Call, pod: Obj) -> str:
     defaults = {"stdout": "true", "stderr": "true"}
     said = any(name in query for name in wanted.values())
     parameters = [
-        (kubelet, "1") for kubelet, name in wanted.items() if is_true(query.get(name, None if said else defaults.get(name)))
+        (kubelet, "1")
+        for kubelet, name in wanted.items()
+        if is_true(query.get(name, None if said else defaults.get(name)))
     ]
     if not any(name in ("input", "output", "error") for name, _ in parameters):
         raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
@@ -184,4 +186,3 @@ async def not_supported(core: Core, call: Call) -> Answer:
     call.registry.get(call.info.namespace, call.info.name)
     what = f"the {call.info.subresource} subresource of {call.info.resource}"
     raise StatusError(501, "NotImplemented", f"{what} is not supported yet")
-

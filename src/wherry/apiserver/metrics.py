@@ -22,7 +22,9 @@ class Metrics:
         self._durations: dict[tuple[str, str, str], tuple[list[int], list[float]]] = {}
         self.long_running = 0
 
-    def count(self, verb: str, group: str, version: str, resource: str, subresource: str, code: int, took: float) -> None:
+    def count(
+        self, verb: str, group: str, version: str, resource: str, subresource: str, code: int, took: float
+    ) -> None:
         """One finished request; `took` in seconds."""
         key = (verb, group, version, resource, subresource, code)
         self._requests[key] = self._requests.get(key, 0) + 1

@@ -88,7 +88,11 @@ def _watch_causes(version: str, match: str, initial: bool | None, watch: bool) -
     path = "resourceVersionMatch"
     if initial is None:
         if match:
-            return [field.forbidden(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")]
+            return [
+                field.forbidden(
+                    path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+                )
+            ]
         return []
     if match != "NotOlderThan":
         return [field.forbidden(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")]
@@ -236,11 +240,9 @@ def decode_continue(token: str) -> Continue:
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         fields = msgspec.json.decode(raw)
-        if fields["v"] != "meta.k8s.io/v1":
-            raise ValueError("unknown version")
-        found = Continue(int(fields["rv"]), str(fields["start"]))
+        version, found = fields["v"], Continue(int(fields["rv"]), str(fields["start"]))
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError, KeyError):
         raise bad_request("invalid continue token: continue key is not valid") from None
-    if not found.start or found.revision == 0:
+    if version != "meta.k8s.io/v1" or not found.start or found.revision == 0:
         raise bad_request("invalid continue token: continue key is not valid: incorrect encoded start resourceVersion")
     return found

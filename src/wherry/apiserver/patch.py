@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+_END = "-"  # RFC 6902: after the last element
 MAX_OPERATIONS = 10_000
 """Of one JSON patch, as Kubernetes limits it."""
 
@@ -33,9 +34,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 def json_patch(document: Any, operations: list[Any]) -> Any:
     """RFC 6902 with Kubernetes' leniency: removing what is not there fails, `add` makes no parents."""
     if len(operations) > MAX_OPERATIONS:
-        raise PatchError(
-            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
-        )
+        raise PatchError(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}")
     for operation in operations:
         document = _apply(document, operation)
     return document
@@ -132,7 +131,7 @@ def _edit_map(document: dict[str, Any], token: str, rest: list[str], path: str, 
 def _edit_list(document: list[Any], token: str, rest: list[str], path: str, kind: str, value: Any) -> Any:
     copy = list(document)
     if not rest and kind == "add":
-        if token == "-":  # RFC 6902: after the last element
+        if token == _END:
             return [*copy, value]
         copy.insert(_index(token, len(copy) + 1, path, kind), value)
         return copy

@@ -36,17 +36,68 @@ _PACKAGES = {
     "apiregistration.k8s.io": "k8s.io.kube_aggregator.pkg.apis.apiregistration",
 }
 _POINTERS = frozenset(
-    """
-    activeDeadlineSeconds allocateLoadBalancerNodePorts allowPrivilegeEscalation attachRequired
-    automountServiceAccountToken backoffLimit backoffLimitPerIndex blockOwnerDeletion completions controller defaultMode
-    deletionGracePeriodSeconds enableServiceLinks expirationSeconds failedJobsHistoryLimit fsGroup gracePeriodSeconds
-    healthCheckNodePort hostUsers immutable ipFamilyPolicy leaseDurationSeconds leaseTransitions limitBytes
-    manualSelector maxFailedIndexes minReplicas mode optional orphanDependents parallelism periodSeconds podInfoOnMount
-    port preemptionPolicy priority privileged procMount readOnlyRootFilesystem ready replicas revisionHistoryLimit
-    runAsGroup runAsNonRoot runAsUser runtimeClassName seconds serving setHostnameAsFQDN shareProcessNamespace
-    stabilizationWindowSeconds startingDeadlineSeconds storageClassName successfulJobsHistoryLimit suspend
-    terminating terminationGracePeriodSeconds timeoutSeconds tolerationSeconds ttlSecondsAfterFinished
-    """.split()
+    {
+        "activeDeadlineSeconds",
+        "allocateLoadBalancerNodePorts",
+        "allowPrivilegeEscalation",
+        "attachRequired",
+        "automountServiceAccountToken",
+        "backoffLimit",
+        "backoffLimitPerIndex",
+        "blockOwnerDeletion",
+        "completions",
+        "controller",
+        "defaultMode",
+        "deletionGracePeriodSeconds",
+        "enableServiceLinks",
+        "expirationSeconds",
+        "failedJobsHistoryLimit",
+        "fsGroup",
+        "gracePeriodSeconds",
+        "healthCheckNodePort",
+        "hostUsers",
+        "immutable",
+        "ipFamilyPolicy",
+        "leaseDurationSeconds",
+        "leaseTransitions",
+        "limitBytes",
+        "manualSelector",
+        "maxFailedIndexes",
+        "minReplicas",
+        "mode",
+        "optional",
+        "orphanDependents",
+        "parallelism",
+        "periodSeconds",
+        "podInfoOnMount",
+        "port",
+        "preemptionPolicy",
+        "priority",
+        "privileged",
+        "procMount",
+        "readOnlyRootFilesystem",
+        "ready",
+        "replicas",
+        "revisionHistoryLimit",
+        "runAsGroup",
+        "runAsNonRoot",
+        "runAsUser",
+        "runtimeClassName",
+        "seconds",
+        "serving",
+        "setHostnameAsFQDN",
+        "shareProcessNamespace",
+        "stabilizationWindowSeconds",
+        "startingDeadlineSeconds",
+        "storageClassName",
+        "successfulJobsHistoryLimit",
+        "suspend",
+        "terminating",
+        "terminationGracePeriodSeconds",
+        "timeoutSeconds",
+        "tolerationSeconds",
+        "ttlSecondsAfterFinished",
+    }
 )
 """Fields for which empty means something else than absent (`storageClassName: ""`, `replicas: 0`)."""
 _PLAIN_DESPITE_NAME = frozenset({("Probe", "timeoutSeconds"), ("Probe", "periodSeconds"), ("ServicePort", "port")})

@@ -63,9 +63,7 @@ def success(call: Call, value: Obj) -> Response:
         details["group"] = resource.group
     details["kind"] = resource.resource
     details["uid"] = value["metadata"].get("uid", "")
-    return answer(
-        call, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    )
+    return answer(call, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 
 
 def partial(value: Obj, wanted: Representation) -> Obj:
@@ -76,7 +74,7 @@ def table(core: Core, call: Call, values: Sequence[Obj], metadata: Obj, columns:
     """`values` (in the served version) as a meta.k8s.io Table. Raises 400 for an unknown includeObject."""
     include = call.request.query.get("includeObject", "")
     if include not in ("", "Metadata", "Object", "None"):
-        detail = f'includeObject: Invalid value: "{include}": must be \'Metadata\', \'Object\', \'None\', or empty'
+        detail = f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
         raise bad_request(f"Unable to convert to Table as requested: {detail}")
     return core.tables.table(call.resource, values, metadata, include or "Metadata", core.clock.time(), columns)
 

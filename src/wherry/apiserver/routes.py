@@ -112,5 +112,7 @@ def find_handler(info: RequestInfo) -> Verb:
     table = _SUBRESOURCES.get(info.subresource, {}) if info.subresource else _MAIN
     handler = table.get(info.verb)
     if handler is None:
-        raise StatusError(501, "NotImplemented", f"{info.verb} of {info.resource}/{info.subresource} is not supported yet")
+        raise StatusError(
+            501, "NotImplemented", f"{info.verb} of {info.resource}/{info.subresource} is not supported yet"
+        )
     return handler

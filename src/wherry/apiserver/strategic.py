@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wherry.api.scheme import Schema
+from wherry.api.schema import Schema
 from wherry.api.types import Obj
 
 DIRECTIVE = "$patch"

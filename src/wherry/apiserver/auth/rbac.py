@@ -219,7 +219,9 @@ def denial(user: User, attributes: Attributes, reason: str = "") -> StatusError:
     a = attributes
     after = f": {reason}" if reason else ""
     if a.path:
-        return StatusError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {a.verb} path "{a.path}"{after}', {})
+        return StatusError(
+            403, "Forbidden", f'forbidden: User "{user.name}" cannot {a.verb} path "{a.path}"{after}', {}
+        )
     where = f'in the namespace "{a.namespace}"' if a.namespace else "at the cluster scope"
     why = f'User "{user.name}" cannot {a.verb} resource "{a.combined}" in API group "{a.group}" {where}{after}'
     return forbidden(a.resource, a.group, a.name, why)

@@ -59,9 +59,7 @@ class Identity:
 class ServiceAccountTokens:
     """Signs with one key and trusts only that."""
 
-    def __init__(
-        self, private_key: bytes, clock: Clock, rng: random.Random, issuer: str = DEFAULT_ISSUER
-    ) -> None:
+    def __init__(self, private_key: bytes, clock: Clock, rng: random.Random, issuer: str = DEFAULT_ISSUER) -> None:
         """`private_key` is PEM, EC P-256 or RSA."""
         key = load_pem_private_key(private_key, None)
         if isinstance(key, ec.EllipticCurvePrivateKey):
@@ -69,7 +67,7 @@ class ServiceAccountTokens:
         elif isinstance(key, rsa.RSAPrivateKey):
             self._algorithm = "RS256"
         else:
-            raise ValueError("the service account key must be an EC or RSA private key")
+            raise TypeError("the service account key must be an EC or RSA private key")
         self._key: Any = key
         self._public: Any = key.public_key()
         self._clock = clock

@@ -42,11 +42,13 @@ class User:
 ANONYMOUS = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
 
 
-def service_account_user(namespace: str, name: str, uid: str = "", extra: Mapping[str, tuple[str, ...]] = {}) -> User:  # noqa: B006
+def service_account_user(
+    namespace: str, name: str, uid: str = "", extra: Mapping[str, tuple[str, ...]] | None = None
+) -> User:
     """The user a service account's token stands for, with the groups Kubernetes gives it."""
     return User(
         f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}",
         ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED),
         uid,
-        extra,
+        extra or {},
     )

@@ -57,7 +57,9 @@ async def handle_collection(core: Core, call: Call) -> Answer:
 
 
 def _warn(call: Call, options: Obj) -> None:
-    if call.registry.strategy.default_orphan and call.resource.group == "batch" and not (
-        options.get("propagationPolicy") or options.get("orphanDependents") is not None
+    if (
+        call.registry.strategy.default_orphan
+        and call.resource.group == "batch"
+        and not (options.get("propagationPolicy") or options.get("orphanDependents") is not None)
     ):
         call.request.warnings.append(_JOB_WARNING)

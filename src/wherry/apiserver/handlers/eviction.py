@@ -34,9 +34,7 @@ async def handle(core: Core, call: Call) -> Answer:
         if budgets and meta.is_pod_ready(pod):
             await _take(core, call, budgets[0], dry_run)
     await call.registry.delete(namespace, name, delete, core.write(call, dry_run, delete))
-    return answer(
-        call, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
-    )
+    return answer(call, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
 def _covers(budget: Obj, pod: Obj) -> bool:
@@ -55,7 +53,9 @@ async def _take(core: Core, call: Call, budget: Obj, dry_run: bool) -> None:
             raise _refused(name, f"The disruption budget {name} is still being processed by the server.")
         if allowed <= 0:
             needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-            raise _refused(name, f"The disruption budget {name} needs {needed} healthy pods and has {healthy} currently")
+            raise _refused(
+                name, f"The disruption budget {name} needs {needed} healthy pods and has {healthy} currently"
+            )
         obj: Obj = draft(current)
         obj["status"]["disruptionsAllowed"] = allowed - 1
         return obj

@@ -122,7 +122,8 @@ def _entries(core: Core, call: Call, selection: Selection, prefix: str, snapshot
 
 def _encoded(core: Core, call: Call, page: Page, cache_key: str) -> bytes:
     resource = call.resource
-    head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{"resourceVersion":"{page.revision}"'
+    head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{'
+    head += f'"resourceVersion":"{page.revision}"'
     if page.continue_:
         head += f',"continue":"{page.continue_}"'
     if page.remaining is not None:
@@ -137,7 +138,12 @@ def _represent(core: Core, call: Call, values: list[Obj], page: Page) -> Respons
     metadata = page.metadata()
     if call.in_process or not wanted.as_kind:
         items = values if call.in_process else [_untyped(value) for value in values]
-        listed = {"kind": call.served.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items}
+        listed = {
+            "kind": call.served.list_kind,
+            "apiVersion": resource.api_version,
+            "metadata": metadata,
+            "items": items,
+        }
         return answer(call, listed)
     if wanted.as_kind == PARTIAL:
         raise StatusError(

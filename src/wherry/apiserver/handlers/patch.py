@@ -98,8 +98,9 @@ def _unprocessable(problem: str) -> StatusError:
 def _document(call: Call, media: str, validation: str) -> tuple[Any, list[str]]:
     """The patch as sent, checked for its outermost shape."""
     request = call.request
+    duplicates: list[str] = []
     if request.draft is not None:
-        patch, duplicates = draft(request.draft), []
+        patch = draft(request.draft)
     else:
         patch, duplicates = _parse(request.body, media, validation)
     wanted = list if media == JSON_PATCH else dict
@@ -120,4 +121,3 @@ def _parse(body: bytes, media: str, validation: str) -> tuple[Any, list[str]]:
     except ValueError:
         problem = json.syntax_problem(body)
         raise bad_request(problem if media == STRATEGIC_PATCH else f"error decoding patch: {problem}") from None
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.aio.clock import rfc3339
 from wherry.api import meta
-from wherry.api.errors import StatusError, bad_request, conflict, not_found
+from wherry.api.errors import Cause, StatusError, bad_request, conflict, not_found
 from wherry.api.types import Obj
 from wherry.apiserver import decode
 from wherry.apiserver.core import Call, Core
@@ -27,7 +27,7 @@ class _Bind:
             if key in metadata:
                 obj["metadata"][key] = metadata[key]
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[object]:
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
         return []
 
 
@@ -56,16 +56,16 @@ async def handle(core: Core, call: Call) -> Answer:
         if error.code == 404:
             raise not_found("pods", name) from None
         raise
-    return answer(
-        call, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
-    )
+    return answer(call, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
 def _bound(core: Core, pod: Obj, node: str, binding: Obj) -> Obj:
     """The pod on its node. Raises 409 when it is elsewhere, gated or going."""
     name, spec = pod["metadata"]["name"], pod["spec"]
     if binding.get("uid") and binding["uid"] != pod["metadata"]["uid"]:
-        why = f"Precondition failed: UID in precondition: {binding['uid']}, UID in object meta: {pod['metadata']['uid']}"
+        why = (
+            f"Precondition failed: UID in precondition: {binding['uid']}, UID in object meta: {pod['metadata']['uid']}"
+        )
         raise conflict("pods/binding", name, why)
     if pod["metadata"].get("deletionTimestamp"):
         raise conflict("pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")

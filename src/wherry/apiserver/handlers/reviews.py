@@ -1,7 +1,7 @@
 """Questions to the server about itself: access reviews, token reviews, "who am I". Nothing is stored.
 
-    SelfSubjectAccessReview, SubjectAccessReview, LocalSubjectAccessReview, SelfSubjectRulesReview   authorization.k8s.io
-    SelfSubjectReview, TokenReview                                                                 authentication.k8s.io
+SelfSubjectAccessReview, SubjectAccessReview, LocalSubjectAccessReview, SelfSubjectRulesReview   authorization.k8s.io
+SelfSubjectReview, TokenReview                                                                 authentication.k8s.io
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ def _subject(spec: Obj) -> User:
 def _access(core: Core, kind: str, spec: Obj, user: User) -> Obj:
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if (resource is None) == (path is None):
-        raise invalid("SelfSubjectAccessReview" if kind.startswith("Self") else kind, "authorization.k8s.io", "",
-                      [_one_of(resource is not None)])  # fmt: skip
+        raise invalid(kind, "authorization.k8s.io", "", [_one_of(resource is not None)])
     if resource is not None:
         attributes = Attributes(
             resource.get("verb", ""),
@@ -76,6 +75,7 @@ def _access(core: Core, kind: str, spec: Obj, user: User) -> Obj:
             resource.get("name", ""),
         )
     else:
+        assert path is not None
         attributes = Attributes(path.get("verb", ""), path=path.get("path", "") or "/")
     decision = core.authorizer.decide(user, attributes)
     status: Obj = {"allowed": decision.allowed}
@@ -87,7 +87,9 @@ def _access(core: Core, kind: str, spec: Obj, user: User) -> Obj:
 def _one_of(both: bool) -> Cause:
     path = "spec.resourceAttributes"
     if both:
-        return field.invalid("spec.nonResourceAttributes", None, "cannot be specified in combination with resourceAttributes")
+        return field.invalid(
+            "spec.nonResourceAttributes", None, "cannot be specified in combination with resourceAttributes"
+        )
     return field.invalid(path, None, "exactly one of nonResourceAttributes or resourceAttributes must be specified")
 
 

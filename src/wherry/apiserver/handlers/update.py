@@ -20,14 +20,19 @@ async def handle(core: Core, call: Call) -> Answer:
     check_name(call, sent["metadata"])
     settle_namespace(call, sent["metadata"])
     registry, info = call.registry, call.info
-    if not info.subresource and registry.strategy.allow_create_on_update and not registry.find(info.namespace, info.name):
+    if (
+        not info.subresource
+        and registry.strategy.allow_create_on_update
+        and not registry.find(info.namespace, info.name)
+    ):
         result = await create(core, call, sent, options.dry_run)
         return respond(core, call, result.value, result.data, 201)
     obj = sent if call.served.inward is None else call.served.inward(sent)
 
     def change(_: Obj) -> Obj:
         """What was sent, copied: losing a race means trying again with the same."""
-        return draft(obj)
+        copy: Obj = draft(obj)
+        return copy
 
     result = await registry.update(
         info.namespace, info.name, change, core.write(call, options.dry_run), SCOPES[info.subresource]

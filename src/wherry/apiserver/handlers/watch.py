@@ -160,7 +160,7 @@ class _Encoder:
         if call.in_process:
             return {"type": event.type, "object": served.show(event.value)}
         if call.representation.plain and served.outward is None and event.data is not None:
-            key = (event.revision, event.type)
+            key: tuple[Any, ...] = (event.revision, event.type)
         else:
             key = (event.revision, event.type, self._key, self._first)
         if event.data is None:
@@ -204,4 +204,3 @@ class _Encoder:
     def _plain(self, kind: str, obj: Obj) -> Any:
         event = {"type": kind, "object": obj}
         return event if self._call.in_process else json.encode(event) + b"\n"
-
