@@ -266,7 +266,7 @@ def test_a_service_follows_a_rollout() -> None:
             await w.rolled_out("web")
 
             async def addresses() -> set[str]:
-                slices = [one for one in await w.items(ENDPOINT_SLICES, labels="kubernetes.io/service-name=web")]
+                slices = await w.items(ENDPOINT_SLICES, labels="kubernetes.io/service-name=web")
                 return {
                     address
                     for one in slices

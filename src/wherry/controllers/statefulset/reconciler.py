@@ -1,0 +1,204 @@
+"""Performs a StatefulSet's plan. Names are fixed, so a plan made on an outdated view cannot make a second pod:
+the name is taken, or the uid to delete is another.
+"""
+
+from __future__ import annotations
+
+import random
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError, is_already_exists, is_not_found
+from wherry.api.labels import Selector
+from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from wherry.api.types import GVR, Obj
+from wherry.client.events import EventRecorder
+from wherry.client.informer import Informer, InformerFactory
+from wherry.client.rest import Client
+from wherry.controllers.statefulset import history as histories
+from wherry.controllers.statefulset import pods as members
+from wherry.controllers.statefulset.plan import Create, Plan, plan
+from wherry.controllers.statefulset.status import status
+from wherry.reconcile.batches import all_of
+from wherry.reconcile.controller import Controller
+from wherry.reconcile.ownership import (
+    OWNER_INDEX,
+    children,
+    claim,
+    controller_of,
+    index_by_owner,
+    perform_claims,
+)
+from wherry.reconcile.pods import is_finished
+from wherry.reconcile.reconciler import Request, Result
+from wherry.reconcile.workqueue import WorkQueue
+from wherry.reconcile.writes import delete_exactly, with_metadata, write_status
+
+
+def build(
+    client: Client,
+    factory: InformerFactory,
+    recorder: EventRecorder,
+    clock: Clock,
+    rng: random.Random,
+    *,
+    workers: int = 5,
+) -> Controller:
+    """The controller, wired to the informers of StatefulSets, pods, claims and ControllerRevisions."""
+    queue: WorkQueue[Request] = WorkQueue("statefulset", clock)
+    gvrs = (STATEFUL_SETS, PODS, PERSISTENT_VOLUME_CLAIMS, CONTROLLER_REVISIONS)
+    sets, pods, claims, revisions = sources = tuple(factory.informer(gvr) for gvr in gvrs)
+    index_by_owner(pods)
+    index_by_owner(revisions)
+    reconciler = StatefulSetReconciler(client, sets, pods, claims, revisions, recorder, clock, queue)
+    sets.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
+    pods.add_handler(reconciler.on_pod)
+    return Controller("statefulset", reconciler, queue, workers=workers, sources=sources)
+
+
+class StatefulSetReconciler:
+    def __init__(
+        self,
+        client: Client,
+        sets: Informer,
+        pods: Informer,
+        claims: Informer,
+        revisions: Informer,
+        recorder: EventRecorder,
+        clock: Clock,
+        queue: WorkQueue[Request],
+    ) -> None:
+        self._client = client
+        self._sets = sets
+        self._pods = pods
+        self._claims = claims
+        self._revisions = revisions
+        self._recorder = recorder
+        self._clock = clock
+        self._queue = queue
+
+    def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
+        for one in (pod, old):
+            ref = controller_of(one) if one is not None else None
+            if ref is not None and ref["kind"] == "StatefulSet":
+                self._queue.add(Request(pod["metadata"]["namespace"], ref["name"]))
+        if controller_of(pod) is None and type != "deleted":
+            labels = pod["metadata"].get("labels") or {}
+            for candidate in self._sets.list(pod["metadata"]["namespace"]):
+                if Selector.from_object(candidate["spec"]["selector"]).matches(labels):
+                    self._queue.add(Request.of(candidate))
+
+    async def reconcile(self, request: Request) -> Result | None:
+        statefulset = self._sets.get(request.name, request.namespace)
+        if statefulset is None:
+            return None
+        pods = await self._claim(statefulset)
+        revisions = self._revisions.by_index(OWNER_INDEX, statefulset["metadata"]["uid"])
+        history = histories.look(statefulset, revisions)
+        update = await self._store(statefulset, history)
+        current = history.current if history.current is not history.update else update
+        names = current["metadata"]["name"], update["metadata"]["name"]
+        todo = plan(statefulset, pods, names[1], self._clock.time())
+        await self._perform(statefulset, todo, current, update)
+        collisions = statefulset.get("status", {}).get("collisionCount", 0)
+        new, next_change = status(statefulset, pods, *names, collisions, self._clock.time())
+        try:
+            await write_status(self._client, STATEFUL_SETS, statefulset, new)
+        except StatusError as error:
+            if not is_not_found(error):
+                raise
+        used = {(pod["metadata"].get("labels") or {}).get(members.REVISION, "") for pod in pods}
+        for old in histories.to_forget(statefulset, revisions, used | {*names}):
+            await delete_exactly(self._client, CONTROLLER_REVISIONS, old)
+        return Result(requeue_after=next_change)
+
+    async def _claim(self, statefulset: Obj) -> list[Obj]:
+        selector = Selector.from_object(statefulset["spec"]["selector"])
+        claims = claim(statefulset, selector, children(self._pods, statefulset))
+        claims.adopt[:] = [pod for pod in claims.adopt if members.ordinal_of(statefulset, pod) is not None]
+        return await perform_claims(self._client, STATEFUL_SETS, statefulset, PODS, claims)
+
+    async def _store(self, statefulset: Obj, history: histories.History) -> Obj:
+        """The update revision as stored."""
+        if history.renumber:
+            return await self._client.update(CONTROLLER_REVISIONS, history.update)
+        if not history.create:
+            return history.update
+        metadata = history.update["metadata"]
+        try:
+            return await self._client.create(CONTROLLER_REVISIONS, history.update)
+        except StatusError as error:
+            if not is_already_exists(error):
+                raise
+        existing = await self._client.get(CONTROLLER_REVISIONS, metadata["name"], metadata["namespace"])
+        if existing["data"] == history.update["data"]:
+            return existing
+        before = statefulset.get("status", {})
+        after = {"replicas": 0, **before, "collisionCount": before.get("collisionCount", 0) + 1}
+        await write_status(self._client, STATEFUL_SETS, statefulset, after)
+        raise RuntimeError(f"hash collision: {metadata['name']} is another template's revision")
+
+    # -- pods and their claims
+
+    async def _perform(self, statefulset: Obj, todo: Plan, current: Obj, update: Obj) -> None:
+        for pod in todo.condemned:
+            await self._hand_over_claims(statefulset, pod)
+        failures = await all_of(todo.delete, lambda pod: self._delete(statefulset, pod))
+
+        async def create(one: Create) -> None:
+            await self._create(statefulset, one.ordinal, update if one.updated else current)
+
+        failures += await all_of(todo.create, create)
+        if failures:
+            raise failures[0]
+
+    async def _create(self, statefulset: Obj, ordinal: int, revision: Obj) -> None:
+        set_name, name = statefulset["metadata"]["name"], members.pod_name(statefulset, ordinal)
+        for wanted in members.claims_of(statefulset, ordinal):
+            claim_name = wanted["metadata"]["name"]
+            what = f"Claim {claim_name} Pod {name} in StatefulSet {set_name}"
+            if self._claims.get(claim_name, wanted["metadata"]["namespace"]) is None:
+                await self._make(statefulset, PERSISTENT_VOLUME_CLAIMS, wanted, f"create {what} success", what)
+        pod = members.new_pod(statefulset, ordinal, histories.template_of(revision), revision["metadata"]["name"])
+        what = f"Pod {name} in StatefulSet {set_name}"
+        await self._make(statefulset, PODS, pod, f"create {what} successful", what)
+
+    async def _make(self, statefulset: Obj, gvr: GVR, obj: Obj, success: str, what: str) -> None:
+        try:
+            await self._client.create(gvr, obj)
+        except StatusError as error:
+            if is_already_exists(error):
+                return  # ours, not visible yet; or a stranger's, which then is never healthy
+            text = f"create {what} failed error: {error.message}"
+            self._recorder.event(statefulset, "Warning", "FailedCreate", text)
+            raise
+        self._recorder.event(statefulset, "Normal", "SuccessfulCreate", success)
+
+    async def _delete(self, statefulset: Obj, pod: Obj) -> None:
+        name, set_name = pod["metadata"]["name"], statefulset["metadata"]["name"]
+        if is_finished(pod):
+            text = f"StatefulSet {statefulset['metadata']['namespace']}/{set_name} is recreating failed Pod {name}"
+            self._recorder.event(statefulset, "Warning", "RecreatingFailedPod", text)
+        try:
+            there = await delete_exactly(self._client, PODS, pod)
+        except StatusError as error:
+            text = f"delete Pod {name} in StatefulSet {set_name} failed error: {error.message}"
+            self._recorder.event(statefulset, "Warning", "FailedDelete", text)
+            raise
+        if there:
+            text = f"delete Pod {name} in StatefulSet {set_name} successful"
+            self._recorder.event(statefulset, "Normal", "SuccessfulDelete", text)
+
+    async def _hand_over_claims(self, statefulset: Obj, pod: Obj) -> None:
+        """Before a pod is scaled away: its claims go with it if the retention policy says so."""
+        ordinal = members.ordinal_of(statefulset, pod)
+        if members.retention(statefulset)[1] != "Delete" or ordinal is None:
+            return
+        for template in statefulset["spec"].get("volumeClaimTemplates") or ():
+            name = members.claim_name(statefulset, template, ordinal)
+            found = self._claims.get(name, statefulset["metadata"]["namespace"])
+            if found is None:
+                continue
+            owners = members.owners_wanted(statefulset, found, pod)
+            if owners != (found["metadata"].get("ownerReferences") or []):
+                changed = with_metadata(found, ownerReferences=owners)
+                await self._client.update(PERSISTENT_VOLUME_CLAIMS, changed)
