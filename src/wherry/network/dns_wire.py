@@ -97,11 +97,6 @@ def fold(labels: Name) -> Name:
     return tuple(label.lower() for label in labels)
 
 
-def text_of(labels: Name) -> str:
-    """For people: `cart.shop.`"""
-    return "".join(f"{label.decode('ascii', 'backslashreplace')}." for label in labels) or "."
-
-
 def encode_name(labels: Name) -> bytes:
     """Without compression."""
     if not all(0 < len(label) < 64 for label in labels):
@@ -217,8 +212,8 @@ def decode(data: bytes) -> Message:
                 at += size
     except struct.error:
         raise WireError("a record ends outside the message") from None
-    answers, authorities, additionals = sections
-    return Message(id_, flags, questions, answers, authorities, additionals, ttls)
+    answers, authorities, additionals = map(tuple, sections)
+    return Message(id_, flags, tuple(questions), answers, authorities, additionals, ttls)
 
 
 def encode(message: Message, limit: int = 65535) -> bytes:

@@ -20,6 +20,7 @@ from wherry.network.services import ServiceRecord
 log = logging.getLogger(__name__)
 
 _ENOENT = 2
+_NEEDS = "services need a kernel with nf_tables and its nat, numgen and reject expressions (modules nft_*)"
 
 
 class KernelSync:
@@ -62,11 +63,12 @@ class KernelSync:
         try:
             await self._transact(nftables.skeleton(table, self._network, self.sticky))
         except NetlinkError as error:
-            if not self.sticky:
-                raise
-            log.warning("sessionAffinity is not honoured, the kernel refuses the hash expression: %s", error)
+            log.warning("trying without sessionAffinity: %s", error)
+            try:
+                await self._transact(nftables.skeleton(table, self._network, sticky=False))
+            except NetlinkError as again:
+                raise NetlinkError(again.errno, again.index, _NEEDS) from again
             self.sticky = False
-            await self._transact(nftables.skeleton(table, self._network, sticky=False))
 
     async def _live(self) -> str | None:
         """The table that has hooks; None in a new network."""

@@ -132,7 +132,7 @@ class Netd:
         session = self._session
         return {
             "services": len(self._state.services),
-            "launcher": int(session is not None),
+            "launcher": int(self._ports.attached),
             "connections": len(session.relays) if session else 0,
         }
 

@@ -19,20 +19,17 @@ SUBSYS_NFTABLES = 10
 
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
 NLM_F_CREATE, NLM_F_APPEND, NLM_F_DUMP = 0x400, 0x800, 0x300
-NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLMSG_ERROR = 2
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 
-NEWTABLE, GETTABLE, DELTABLE = 0, 1, 2
-NEWCHAIN, GETCHAIN, DELCHAIN = 3, 4, 5
-NEWRULE, GETRULE, DELRULE = 6, 7, 8
-NEWSET, GETSET, DELSET = 9, 10, 11
-NEWSETELEM, GETSETELEM, DELSETELEM = 12, 13, 14
+NEWTABLE, DELTABLE, NEWCHAIN, GETCHAIN, NEWRULE, NEWSET = 0, 2, 3, 4, 6, 9
+NEWSETELEM, DELSETELEM = 12, 14
 
 REG_VERDICT = 0
 REG32 = tuple(range(8, 24))
 """The sixteen four-byte registers; consecutive ones hold the fields of a concatenated key."""
 
-NF_DROP, NF_ACCEPT = 0, 1
+NF_ACCEPT = 1
 NFT_JUMP, NFT_GOTO = -3, -4
 
 _NLA_F_NESTED = 0x8000
@@ -44,8 +41,8 @@ _ATTR = struct.Struct("=HH")
 class NetlinkError(Exception):
     """The kernel refused a message: `errno`, and the index of the message in its batch (-1: the batch as a whole)."""
 
-    def __init__(self, errno: int, index: int) -> None:
-        super().__init__(f"netlink message {index}: {os.strerror(errno)} ({errno})")
+    def __init__(self, errno: int, index: int, hint: str = "") -> None:
+        super().__init__(f"netlink message {index}: {os.strerror(errno)} ({errno})" + (f"; {hint}" if hint else ""))
         self.errno = errno
         self.index = index
 

@@ -62,6 +62,10 @@ class NodePorts:
         self.failures: dict[str, str] = {}
         """`30080` -> why nobody listens there."""
 
+    @property
+    def attached(self) -> bool:
+        return self._session is not None
+
     def update(self, services: Iterable[ServiceRecord]) -> None:
         """Listen on exactly the ports these services have."""
         self._targets = wanted(services)

@@ -19,7 +19,7 @@ from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.network.kernel_sync import KernelSync
-from wherry.network.netd_control import Answer, ControlClient
+from wherry.network.netd_control import Answer, ControlClient, Request
 from wherry.network.nfnetlink import NetlinkError
 from wherry.network.nftables import NodeNetwork
 from wherry.network.service_watch import ServiceWatch
@@ -64,8 +64,10 @@ class Proxy:
             began = self._clock.monotonic()
             try:
                 await serve()
-            except (OSError, LauncherError, NetlinkError) as error:
-                log.info("%s: %s", what, error)
+            except OSError as error:
+                log.info("%s: %s", what, error)  # somebody is being restarted
+            except (LauncherError, NetlinkError) as error:
+                log.warning("%s: %s", what, error)
             if self._clock.monotonic() - began > RETRY_SECONDS_MAX:
                 delay = RETRY_SECONDS
             await self._clock.sleep(delay)
@@ -111,7 +113,11 @@ class Proxy:
         answers.add_done_callback(lambda _: follower.wake.set())
         try:
             sent = self._watch.records()
-            self._tell_failures(sent, await netd.replace(sent, self._watch.namespaces()))
+            answer = await netd.replace(sent, self._watch.namespaces())
+            while not answer.statistics["launcher"]:  # it listens only when it can serve
+                await self._clock.sleep(RETRY_SECONDS_MAX / 5)
+                answer = await netd.ask(Request("status"))
+            self._tell_failures(sent, answer)
             while not answers.done():
                 await follower.wake.wait()
                 keys, namespaces = follower.take()
