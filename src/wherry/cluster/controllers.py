@@ -20,14 +20,17 @@ from wherry.controllers import (
     endpoints,
     endpointslice,
     garbage_collector,
+    horizontal_pod_autoscaler,
     job,
     namespace,
+    node_lifecycle,
     persistent_volume,
     pod_gc,
     replicaset,
     root_ca,
     service_account,
     service_account_token,
+    statefulset,
     ttl_after_finished,
 )
 from wherry.scheduler.scheduler import Scheduler
@@ -65,12 +68,14 @@ def build(parts: Parts, factory: InformerFactory, state: State, options: Options
     workloads = {
         "deployment-controller": deployment,
         "replicaset-controller": replicaset,
+        "statefulset-controller": statefulset,
         "job-controller": job,
         "ttl-after-finished-controller": ttl_after_finished,
         "endpoint-controller": endpoints,
         "endpoint-slice-controller": endpointslice,
         "serviceaccount-controller": service_account,
         "pod-garbage-collector": pod_gc,
+        "node-controller": node_lifecycle,
     }
     built: list[Runs] = [
         module.build(client, factory, recorder(name), clock, rng) for name, module in workloads.items()
@@ -89,6 +94,15 @@ def build(parts: Parts, factory: InformerFactory, state: State, options: Options
             rng,
             provisioner=PROVISIONER,
             directories=persistent_volume.HostDirectories(state.volumes),
+        ),
+        horizontal_pod_autoscaler.build(
+            client,
+            factory,
+            recorder("horizontal-pod-autoscaler"),
+            clock,
+            rng,
+            scheme=parts.scheme,
+            sync_seconds=options.hpa_sync_seconds,
         ),
         Scheduler(client, factory, recorder("default-scheduler"), clock, rng),
     ]
