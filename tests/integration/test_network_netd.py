@@ -258,6 +258,16 @@ async def test_pods_reach_the_machine_and_its_localhost(node: Node, control: Con
     server.close()
 
 
+async def test_the_api_servers_port_of_the_gateway_is_not_the_machines(
+    node: Node, control: ControlClient, kernel: KernelSync
+) -> None:
+    launcher = kernel._launcher
+    reply = await launcher.call("node.socket", family="inet", type="tcp", bind=[GATEWAY, 6443], backlog=5)
+    server = Server(socket.socket(fileno=reply.fds[0]), "api")
+    assert await asyncio.to_thread(node.pods[2].ask, GATEWAY, 6443) == "api 10.244.0.4"
+    server.close()
+
+
 async def test_a_service_with_an_endpoint_outside(node: Node, control: ControlClient, kernel: KernelSync) -> None:
     server = Server(socket.create_server(("127.0.0.9", 0)), "outside")
     backend = Backend("127.0.0.9", server._sock.getsockname()[1])

@@ -59,6 +59,8 @@ class NodeNetwork:
     services: str = "10.96.0.0/16"
     gateway: str = "10.244.0.1"
     local: tuple[str, ...] = ("10.96.0.1", "10.96.0.10")
+    gateway_ports: tuple[int, ...] = (6443,)
+    """TCP ports at which the gateway itself is meant: the API server listens there. All others are the machine's."""
     egress_port: int = 15001
     node_addresses: tuple[str, ...] = ("10.244.0.1",)
     """Addresses of the node at which pods reach node ports; on others egress leads them to the host's listeners."""
@@ -171,6 +173,13 @@ def _nat_rules(table: str, network: NodeNetwork) -> list[nf.Message]:
             nf.verdict(nf.NF_ACCEPT),
         ),
         nf.new_rule(table, "egress", *_in_cidr(network.services), nf.verdict(nf.NF_ACCEPT)),
+        *(
+            nf.new_rule(
+                table, "egress", daddr, nf.equal(r, gateway), nf.load_meta(nf.META_L4PROTO, r), nf.equal(r, b"\6"),
+                nf.load_transport(2, 2, r), nf.equal(r, struct.pack(">H", port)), nf.verdict(nf.NF_ACCEPT),
+            )
+            for port in network.gateway_ports
+        ),
         nf.new_rule(
             table, "egress", nf.load_meta(nf.META_L4PROTO, r), nf.equal(r, b"\6"),
             nf.load_constant(gateway, r), nf.load_constant(struct.pack(">H", network.egress_port), nf.REG32[1]),
