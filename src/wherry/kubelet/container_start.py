@@ -5,6 +5,7 @@ Raises `StartFailure` with the waiting reason Kubernetes shows; says Created and
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -75,6 +76,9 @@ class ContainerStarter:
             in_hook.add(container_id)
         try:
             await self._runtime.start_container(container_id)
+        except asyncio.CancelledError:
+            self._pleg.look_again(container_id)  # created, perhaps started: the next plan must know
+            raise
         except RuntimeFailure as failure:
             in_hook.discard(container_id)
             await self._pleg.refresh_container(container_id)

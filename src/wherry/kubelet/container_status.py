@@ -25,6 +25,8 @@ class Known:
     holds: Mapping[str, Hold] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)
     """Termination messages by container id."""
+    ending: bool = False
+    """Nothing will be started again."""
 
 
 def container_statuses(pod: Obj, seen: PodSeen, known: Known) -> tuple[list[Obj], list[Obj], list[Obj]]:
@@ -63,7 +65,7 @@ def _status(pod: Obj, container: Obj, seen: PodSeen, known: Known, idle: str) ->
     recorded = pod_spec.container_status(pod, name) or {}
     latest = seen.latest(name)
     if latest is None:
-        return _without_runtime(pod, container, recorded, known.holds.get(name), idle)
+        return _without_runtime(pod, container, recorded, known, idle)
     previous = _previous(seen, name, recorded, known.messages)
     hold = known.holds.get(name)
     if latest.state is ContainerState.RUNNING:
@@ -109,14 +111,15 @@ def _mount_status(mount: Obj) -> Obj:
     return status
 
 
-def _without_runtime(pod: Obj, container: Obj, recorded: Obj, hold: Hold | None, idle: str) -> Obj:
+def _without_runtime(pod: Obj, container: Obj, recorded: Obj, known: Known, idle: str) -> Obj:
     """Never created, or forgotten by the runtime: then what the API has recorded is all there is."""
+    hold = known.holds.get(container["name"])
     state: Obj = waiting(hold.reason, hold.message) if hold is not None else waiting(idle)
     previous = recorded.get("lastState") or {}
     recorded_state = recorded.get("state") or {}
     if "terminated" in recorded_state:
         exit_code = recorded_state["terminated"].get("exitCode", 0)
-        if hold is None and not pod_spec.restarts_after(pod, container, exit_code):
+        if hold is None and (known.ending or not pod_spec.restarts_after(pod, container, exit_code)):
             state = recorded_state
         else:
             previous = recorded_state
@@ -130,7 +133,7 @@ def _without_runtime(pod: Obj, container: Obj, recorded: Obj, hold: Hold | None,
                 "finishedAt": None,
             }
         }
-        if pod_spec.is_deleted(pod) or not pod_spec.restarts_after(pod, container, 137):
+        if known.ending or not pod_spec.restarts_after(pod, container, 137):
             state = lost
         else:
             previous = lost

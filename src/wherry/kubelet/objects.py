@@ -18,6 +18,7 @@ from wherry.client.informer import ChangeType, Handler, Informer, InformerFactor
 from wherry.client.rest import Client
 from wherry.kubelet.failures import MissingObject
 
+FETCHES_MAX = 4  # at once, as for status writes
 Listener = Callable[[GVR, str, str], None]
 WATCHED = (CONFIG_MAPS, SECRETS)
 
@@ -27,6 +28,7 @@ class Objects:
         self._client = client
         self._informers: dict[GVR, Informer] = {}
         self._listeners: list[Listener] = []
+        self._slots = asyncio.Semaphore(FETCHES_MAX)
         self._flights: dict[tuple[GVR, str, str], asyncio.Future[Obj]] = {}
         for gvr in (*WATCHED, SERVICES):
             self._informers[gvr] = informers.informer(gvr)
@@ -52,7 +54,8 @@ class Objects:
 
     async def _fetch(self, gvr: GVR, namespace: str, name: str) -> Obj:
         try:
-            return await self._client.get(gvr, name, namespace or None)
+            async with self._slots:
+                return await self._client.get(gvr, name, namespace or None)
         except StatusError as error:
             if is_not_found(error):
                 raise MissingObject(gvr, namespace, name) from error

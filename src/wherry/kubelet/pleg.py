@@ -1,7 +1,7 @@
 """Pod lifecycle event generator: what the runtime holds, kept current by its events, and a word to whoever it concerns.
 
-Level-based: an event only says which container to look at again. When the runtime goes away and comes back everything is
-listed anew, and every pod whose picture differs is reported. Never polls.
+Level-based: an event only says what to look at again, and many events about one thing are one look. When the runtime goes
+away and comes back everything is listed anew, and every pod whose picture differs is reported. Never polls.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ class Pleg:
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._synced = asyncio.Event()
         self._relisted = 0
+        self._dirty: dict[str, None] = {}
+        self._sandboxes_dirty = False
+        self._news = asyncio.Event()
+        self._look_under_way: asyncio.Future[None] | None = None
+        self._next_look: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Listen and list, for ever; reconnects by itself."""
@@ -91,7 +96,8 @@ class Pleg:
         return list(self._containers.values())
 
     async def refresh_container(self, container_id: str) -> None:
-        """Look at one container again; its pod hears of a change."""
+        """Look at one container again, now; its pod hears of a change."""
+        self._dirty.pop(container_id, None)
         status = await self._runtime.container_status(container_id)
         before = self._containers.get(container_id)
         if before is not None and status is not None and _is_step_back(before, status):
@@ -105,7 +111,25 @@ class Pleg:
             self._poke(container_id)
 
     async def refresh_sandboxes(self) -> None:
-        """Look at all sandboxes again (the runtime has no question for one)."""
+        """Look at all sandboxes again (the runtime has no question for one). Callers share a look that has not begun."""
+        if self._next_look is None:
+            self._next_look = asyncio.ensure_future(self._list_sandboxes(self._look_under_way))
+        await asyncio.shield(self._next_look)
+
+    def saw_sandbox(self, status: SandboxStatus) -> None:
+        """Whoever made a sandbox knows it best: nothing has to be asked."""
+        self._sandboxes.setdefault(status.id, status)
+
+    def look_again(self, container_id: str) -> None:
+        """Have a container looked at soon."""
+        self._dirty[container_id] = None
+        self._news.set()
+
+    async def _list_sandboxes(self, before_this: asyncio.Future[None] | None) -> None:
+        if before_this is not None and not before_this.done():
+            await asyncio.wait((before_this,))
+        # From here on a change may come too late for this look: who asks now gets another.
+        self._look_under_way, self._next_look = self._next_look, None
         listed = {each.id: each for each in await self._runtime.list_pod_sandboxes()}
         before, self._sandboxes = self._sandboxes, listed
         for changed in _differences(before, listed):
@@ -120,26 +144,43 @@ class Pleg:
 
     async def _listen(self) -> None:
         pump = asyncio.create_task(self._pump(), name="pleg events")
+        look = asyncio.create_task(self._look(), name="pleg looks")
         try:
             await asyncio.sleep(0)  # let the subscription begin before the listing, so that no change falls between
             await self._relist()
-            await pump
+            done, _ = await asyncio.wait((pump, look), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             pump.cancel()
-            await asyncio.wait([pump])
+            look.cancel()
+            await asyncio.gather(pump, look, return_exceptions=True)
 
     async def _pump(self) -> None:
         async for event in self._runtime.events():
-            await self._handle(event)
+            self._note(event)
         raise ConnectionError("the runtime ended the event stream")
 
-    async def _handle(self, event: ContainerEvent) -> None:
-        if not event.container_id:
-            await self.refresh_sandboxes()
-            return
-        if event.sandbox_id not in self._sandboxes:
-            await self.refresh_sandboxes()
-        await self.refresh_container(event.container_id)
+    def _note(self, event: ContainerEvent) -> None:
+        """Remember what to look at."""
+        known = self._sandboxes.get(event.sandbox_id)
+        if event.container_id:
+            if event.type == "created":
+                return  # nothing runs yet; whoever created it looks when it has started it
+            self._dirty[event.container_id] = None
+        if known is None or (not event.container_id and event.type not in ("created", "started")):
+            self._sandboxes_dirty = True
+        self._news.set()
+
+    async def _look(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._sandboxes_dirty:
+                self._sandboxes_dirty = False
+                await self.refresh_sandboxes()
+            waiting, self._dirty = list(self._dirty), {}
+            await asyncio.gather(*(self.refresh_container(each) for each in waiting))
 
     async def _relist(self) -> None:
         sandboxes = {each.id: each for each in await self._runtime.list_pod_sandboxes()}

@@ -11,12 +11,12 @@ import asyncio
 import logging
 
 from wherry.api.types import Obj
-from wherry.cri.interface import ContainerState, RuntimeFailure, SandboxConfig
+from wherry.cri.interface import ContainerState, RuntimeFailure, SandboxConfig, SandboxState, SandboxStatus
 from wherry.kubelet import pod_spec
 from wherry.kubelet.backoff import Backoff
 from wherry.kubelet.container_status import Known
-from wherry.kubelet.etc_files import sandbox_hostname
 from wherry.kubelet.enforcement import not_enforced
+from wherry.kubelet.etc_files import sandbox_hostname
 from wherry.kubelet.failures import HookFailure, StartFailure, VolumeFailure
 from wherry.kubelet.observation import Hold, PodSeen
 from wherry.kubelet.parts import Parts
@@ -56,6 +56,8 @@ class PodWorker:
         self._over = False
         """Nothing will be started again, though the pod may not be deleted."""
         self._verdict: Verdict | None = None
+        self._clearing = False
+        """What is left of the pod is being removed: what can be seen of it says nothing any more."""
         self._cleaned = False
         self._volumes_ready = False
         self._not_enforced: str | None = None
@@ -217,7 +219,7 @@ class PodWorker:
 
     def _report_meanwhile(self) -> None:
         self._report_pending = False
-        if self._scope is not None and self._parts.pleg.is_synced():
+        if self._scope is not None and self._parts.pleg.is_synced() and not self._clearing:
             self._report()
 
     def _report(self) -> None:
@@ -230,7 +232,7 @@ class PodWorker:
         status = pod_status(
             pod,
             seen,
-            Known(situation.health, holds, self._messages),
+            Known(situation.health, holds, self._messages, self.is_ending),
             node_address=self._parts.config.address,
             pod_address=self._address(seen),
             ending=self.is_ending,
@@ -309,8 +311,9 @@ class PodWorker:
             address = "" if pod_spec.host_network(pod) else self._parts.addresses.allocate(self.uid)
         except Exception as error:
             raise RuntimeFailure("FailedCreatePodSandBox", str(error)) from error
-        await self._parts.runtime.run_pod_sandbox(self._sandbox_config(pod, attempt, address))
-        await self._parts.pleg.refresh_sandboxes()
+        config = self._sandbox_config(pod, attempt, address)
+        sandbox_id = await self._parts.runtime.run_pod_sandbox(config)
+        self._parts.pleg.saw_sandbox(SandboxStatus(sandbox_id, config, SandboxState.READY, self._parts.clock.time()))
 
     def _sandbox_config(self, pod: Obj, attempt: int, address: str) -> SandboxConfig:
         config, name, namespace = self._parts.config, pod_spec.name_of(pod), pod_spec.namespace_of(pod)
@@ -404,7 +407,8 @@ class PodWorker:
         pod = self._parts.status.recorded(self.pod)
         if self._cleaned:
             return None
-        self._report()
+        if not self._clearing:
+            self._report()
         if not self._seen().is_gone:
             self._parts.prober.end(self.uid, keep_readiness=True)
             await stop_containers(self._parts, pod, self._seen(), grace=effective_grace(pod, self._removed))
@@ -412,12 +416,14 @@ class PodWorker:
                 await self._parts.runtime.stop_pod_sandbox(sandbox.id)
             await self._parts.pleg.refresh_sandboxes()
         self._parts.prober.end(self.uid)
-        self._report()
+        if not self._clearing:
+            self._report()
         self._over = True
         await self._parts.volumes.tear_down(self.uid)
         self._parts.addresses.release(self.uid)
         if not (self._removed or pod_spec.is_deleted(self.pod)):
             return None  # finished, but its logs and statuses are kept until somebody deletes it
+        self._clearing = True
         await self._parts.garbage.remove_pod(pod)
         self._cleaned = True
         for container in pod_spec.all_containers(pod):

@@ -12,6 +12,7 @@ from typing import Any
 from kubelet_runtime import ListedImages, ScriptedRuntime
 
 from wherry.aio.clock import LoopClock, rfc3339
+from wherry.api.errors import StatusError
 from wherry.api.resources import CONFIG_MAPS, PODS, SECRETS
 from wherry.api.types import GVR, Obj
 from wherry.client.informer import InformerFactory
@@ -177,7 +178,7 @@ class World:
         obj = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default"}, **fields}
         try:
             await self.client.create(gvr, obj)
-        except Exception:
+        except StatusError:
             await self.client.update(gvr, obj)
 
     async def config_map(self, name: str, **data: str) -> None:

@@ -5,6 +5,7 @@ A token is bound to its pod and dies with it. Kept in memory only.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 REFRESH_SHARE = 0.8  # kubelet: 80 % of the lifetime, or 24 hours if that is sooner
 REFRESH_SECONDS_MAX = 24 * 3600.0
 RETRY_SECONDS = 10.0
+REQUESTS_MAX = 4  # at once; more would only wait in the API server, each with a connection of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Tokens:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
+        self._slots = asyncio.Semaphore(REQUESTS_MAX)
         self._held: dict[tuple[str, Token], _Held] = {}
 
     async def get(self, pod: Obj, token: Token) -> str:
@@ -72,9 +75,10 @@ class Tokens:
         body: Obj = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {}, "spec": spec}
         account = pod["spec"].get("serviceAccountName") or "default"
         now = self._clock.time()
-        answer = await self._client.create(
-            SERVICE_ACCOUNTS, body, pod_spec.namespace_of(pod), subresource="token", name=account
-        )
+        async with self._slots:
+            answer = await self._client.create(
+                SERVICE_ACCOUNTS, body, pod_spec.namespace_of(pod), subresource="token", name=account
+            )
         expires = parse_rfc3339(answer["status"]["expirationTimestamp"])
         wait = min(max(expires - now, 0.0) * REFRESH_SHARE, REFRESH_SECONDS_MAX)
         return _Held(answer["status"]["token"], now + wait)
