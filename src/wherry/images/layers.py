@@ -13,13 +13,16 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 WHITEOUT = ".wh."
+RESERVED = ".wh..wh."
 OPAQUE = ".wh..wh..opq"
 OPAQUE_ATTRIBUTE = "user.overlay.opaque"
+XATTR = "SCHILY.xattr."  # how tar carries extended attributes, as GNU tar, libarchive and Go write them
 CHUNK = 1 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -32,11 +35,11 @@ class LayerError(Exception):
 class _Hashing:
     """A stream that hashes what passes, so that one reading gives the diff id too."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._hash = file, hashlib.sha256()
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read, self._hash = read, hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
+    def read(self, size: int) -> bytes:
+        data = self._read(size)
         self._hash.update(data)
         return data
 
@@ -50,92 +53,158 @@ def unpack(file: BinaryIO, media_type: str, target: Path) -> str:
     """Unpack a layer's tar (plain or gzip) into the new directory `target`; its diff id. Raises LayerError."""
     magic = file.read(4)
     file.seek(0)
-    if magic == ZSTD_MAGIC or "zstd" in media_type:
+    if magic == ZSTD_MAGIC:
         raise LayerError(f"{media_type}: zstd layers are not supported, push the image with gzip layers")
-    plain = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic[:2] == GZIP_MAGIC else file
+    plain = gzip.GzipFile(fileobj=file).read if magic[:2] == GZIP_MAGIC else file.read
     hashing = _Hashing(plain)
-    target.mkdir(mode=0o755)
-    directories: list[tuple[Path, tarfile.TarInfo]] = []
+    target.mkdir()
+    target.chmod(0o755)
     try:
-        with tarfile.open(fileobj=cast(BinaryIO, hashing), mode="r|") as archive:
+        with tarfile.open(fileobj=cast(IO[Any], hashing), mode="r|") as archive:
+            unpacking = _Unpacking(archive, target)
             for member in archive:
-                path = _place(target, member.name)
-                if path is not None:
-                    _unpack_one(archive, member, path, target)
-                    if member.isdir():
-                        directories.append((path, member))
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
+                unpacking.take(member)
+        unpacking.finish()
+        return hashing.digest()
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise LayerError(f"the layer cannot be unpacked: {error}") from error
-    for path, member in reversed(directories):  # after their content, which changes their times and needs their modes
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(member.mode & 0o7777)
+
+
+class _Unpacking:
+    """One tar on its way to disk. Directories get mode and times last: their content needs the one and changes the other."""
+
+    def __init__(self, archive: tarfile.TarFile, target: Path) -> None:
+        self._archive, self._target = archive, target
+        self._owners = os.geteuid() == 0  # an ordinary user owns everything and is root inside
+        self._directories: dict[Path, tarfile.TarInfo] = {}
+
+    def take(self, member: tarfile.TarInfo) -> None:
+        path = self._place(member.name)
+        if path is None:
+            if member.isdir():
+                self._directories[self._target] = member
+        elif path.name == OPAQUE:
+            _make(path.parent)
+            os.setxattr(path.parent, OPAQUE_ATTRIBUTE, b"y")
+        elif path.name.startswith(RESERVED):
+            return  # bookkeeping of old storage drivers
+        elif path.name.startswith(WHITEOUT):
+            self._whiteout(path, member)
+        else:
+            _make(path.parent)
+            self._entry(path, member)
+
+    def finish(self) -> None:
+        for path, member in reversed(self._directories.items()):
+            path.chmod(stat.S_IMODE(member.mode))
             os.utime(path, (member.mtime, member.mtime))
-    return hashing.digest()
 
+    def _place(self, name: str) -> Path | None:
+        """Where an entry goes; None for the root itself. Raises LayerError for a way out."""
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise LayerError(f"entry {name!r} leaves its layer")
+        if not parts:
+            return None
+        path = self._target
+        for part in parts[:-1]:
+            path = path / part
+            if path.is_symlink():
+                raise LayerError(f"entry {name!r} goes through the symbolic link {path.relative_to(self._target)}")
+        return path / parts[-1]
 
-def _place(target: Path, name: str) -> Path | None:
-    """Where an entry goes; None for the root itself. Raises LayerError for a way out."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts:
-        return None
-    if ".." in parts:
-        raise LayerError(f"entry {name!r} leaves its layer")
-    path = target
-    for part in parts[:-1]:
-        path = path / part
-        if path.is_symlink():
-            raise LayerError(f"entry {name!r} goes through the symbolic link {path.relative_to(target)}")
-    return target.joinpath(*parts)
+    def _whiteout(self, path: Path, member: tarfile.TarInfo) -> None:
+        """It speaks of the layers below: what this layer itself has at that path stays, and a directory becomes opaque."""
+        name = path.name.removeprefix(WHITEOUT)
+        if name in ("", ".", ".."):
+            raise LayerError(f"entry {member.name!r} deletes nothing that has a name")
+        path = path.with_name(name)
+        _make(path.parent)
+        if path.is_dir() and not path.is_symlink():
+            os.setxattr(path, OPAQUE_ATTRIBUTE, b"y")
+        elif not os.path.lexists(path):
+            whiteout(path)
 
+    def _entry(self, path: Path, member: tarfile.TarInfo) -> None:
+        if member.isdir():
+            self._directory(path, member)
+            return
+        if not (member.isfile() or member.issym() or member.islnk() or member.isfifo()):
+            return  # device nodes: /dev of a container is made for it, and no ordinary user could make them
+        source = self._place(member.linkname) if member.islnk() else None
+        if member.islnk() and (source is None or source == path):
+            raise LayerError(f"entry {member.name!r} is a hard link to {member.linkname!r}")
+        self._clear(path)
+        if member.issym():
+            path.symlink_to(member.linkname)
+        elif source is not None:
+            os.link(source, path, follow_symlinks=False)
+            return  # the same file: owner, mode and times are the first one's
+        elif member.isfifo():
+            os.mkfifo(path)
+        else:
+            self._write(path, member)
+        self._own(path, member)
+        if not member.issym():
+            path.chmod(stat.S_IMODE(member.mode))  # after the owner: chown takes set-user-id bits away
+            _attributes(path, member)
+            os.utime(path, (member.mtime, member.mtime))
 
-def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, target: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = path.name
-    if name == OPAQUE:
-        os.setxattr(path.parent, OPAQUE_ATTRIBUTE, b"y")
-        return
-    if name.startswith(WHITEOUT):
-        whiteout(path.with_name(name[len(WHITEOUT) :]))
-        return
-    if member.isdir():
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
+    def _directory(self, path: Path, member: tarfile.TarInfo) -> None:
+        hides = False
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+            hides = is_whiteout(path.lstat())
             path.unlink()
         path.mkdir(exist_ok=True)
-        path.chmod(0o700 | member.mode & 0o7777)
-        _own(path, member)
-        return
-    if path.is_symlink() or path.exists():
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    if member.issym():
-        path.symlink_to(member.linkname)
-        _own(path, member)
-    elif member.islnk():
-        source = _place(target, member.linkname)
-        if source is None:
-            raise LayerError(f"entry {member.name!r} is a hard link to the root")
-        os.link(source, path, follow_symlinks=False)
-    elif member.isfile():
-        _write(archive, member, path)
-    elif member.isfifo():
-        os.mkfifo(path, member.mode & 0o7777)
-        _own(path, member)
-    # Device nodes are left out: /dev of a container is made for it, and no ordinary user could make them.
+        path.chmod(0o700)
+        if hides:
+            os.setxattr(path, OPAQUE_ATTRIBUTE, b"y")
+        self._own(path, member)
+        _attributes(path, member)
+        self._directories[path] = member
+
+    def _clear(self, path: Path) -> None:
+        """A later entry replaces an earlier one; a directory with all that was in it."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+            self._directories = {
+                each: member for each, member in self._directories.items() if not each.is_relative_to(path)
+            }
+        elif os.path.lexists(path):
+            path.unlink()
+
+    def _write(self, path: Path, member: tarfile.TarInfo) -> None:
+        source = self._archive.extractfile(member)
+        assert source is not None, "a regular file has content"
+        with path.open("xb") as file:
+            shutil.copyfileobj(source, file, CHUNK)
+        if path.stat().st_size != member.size:
+            raise LayerError(f"entry {member.name!r}: the tar ends in the middle of it")
+
+    def _own(self, path: Path, member: tarfile.TarInfo) -> None:
+        if self._owners:
+            os.chown(path, member.uid, member.gid, follow_symlinks=False)
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    source = archive.extractfile(member)
-    assert source is not None, "a regular file has content"
-    with path.open("xb") as file:
-        shutil.copyfileobj(source, file, CHUNK)
-    _own(path, member)
-    path.chmod(member.mode & 0o7777)
-    os.utime(path, (member.mtime, member.mtime))
+def _make(folder: Path) -> None:
+    """A directory the tar did not mention; whatever our umask is, the image's users can enter it."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
-def _own(path: Path, member: tarfile.TarInfo) -> None:
-    """Owners are real for root; an ordinary user owns everything and is root inside."""
-    if os.geteuid() == 0:
-        os.chown(path, member.uid, member.gid, follow_symlinks=False)
+def _attributes(path: Path, member: tarfile.TarInfo) -> None:
+    """File capabilities and users' own attributes; never overlayfs' own, which would be instructions to the kernel."""
+    for key, value in member.pax_headers.items():
+        name = key.removeprefix(XATTR)
+        if name != key and (name == "security.capability" or name.startswith("user.")):
+            if name.startswith("user.overlay."):
+                continue
+            try:
+                os.setxattr(path, name, value.encode("utf-8", "surrogateescape"))
+            except OSError:
+                continue  # not for an ordinary user, or not on this file system
 
 
 def whiteout(path: Path) -> None:
@@ -145,82 +214,3 @@ def whiteout(path: Path) -> None:
 
 def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def pack(tree: Path, output: BinaryIO) -> str:
-    """The tar of an unpacked layer: sorted, without access times, so that the same tree gives the same bytes; its diff id."""
-    writer = _HashingWriter(output)
-    with tarfile.open(fileobj=cast(BinaryIO, writer), mode="w|", format=tarfile.PAX_FORMAT) as archive:
-        seen: dict[tuple[int, int], str] = {}
-        for path in _walk(tree):
-            _pack_one(archive, tree, path, seen)
-    return writer.digest
-
-
-class _HashingWriter:
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._hash = file, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        return self._file.write(data)
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda item: item.name):
-        path = Path(entry.path)
-        yield path
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(path)
-
-
-def _pack_one(archive: tarfile.TarFile, tree: Path, path: Path, seen: dict[tuple[int, int], str]) -> None:
-    status, name = path.lstat(), str(path.relative_to(tree))
-    info = tarfile.TarInfo(name)
-    info.mode, info.mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
-    if os.geteuid() == 0:
-        info.uid, info.gid = status.st_uid, status.st_gid
-    if is_whiteout(status):
-        info = tarfile.TarInfo(str(Path(name).with_name(WHITEOUT + path.name)))
-        archive.addfile(info)
-    elif stat.S_ISDIR(status.st_mode):
-        info.type = tarfile.DIRTYPE
-        archive.addfile(info)
-        if _opaque(path):
-            archive.addfile(tarfile.TarInfo(f"{name}/{OPAQUE}"))
-    elif stat.S_ISLNK(status.st_mode):
-        info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
-        archive.addfile(info)
-    elif stat.S_ISFIFO(status.st_mode):
-        info.type = tarfile.FIFOTYPE
-        archive.addfile(info)
-    elif stat.S_ISREG(status.st_mode):
-        _pack_file(archive, info, path, status, seen)
-
-
-def _pack_file(
-    archive: tarfile.TarFile,
-    info: tarfile.TarInfo,
-    path: Path,
-    status: os.stat_result,
-    seen: dict[tuple[int, int], str],
-) -> None:
-    first = seen.setdefault((status.st_dev, status.st_ino), info.name)
-    if first != info.name:
-        info.type, info.linkname = tarfile.LNKTYPE, first
-        archive.addfile(info)
-        return
-    info.size = status.st_size
-    with path.open("rb") as file:
-        archive.addfile(info, file)
-
-
-def _opaque(folder: Path) -> bool:
-    try:
-        return os.getxattr(folder, OPAQUE_ATTRIBUTE) == b"y"
-    except OSError:
-        return False

@@ -11,35 +11,29 @@ is complete: its manifest, config, layers, all unpacked.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from wherry.images import layers
+from wherry.images.blobs import BlobDraft, Blobs, StoreError, temporary
+from wherry.images.names import Names
 from wherry.images.reference import Reference
 from wherry.images.rootfs import Image, RootFS
 
+__all__ = ["Descriptor", "ImageStore", "StoreError"]
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 BASE_LABEL = "wherry.dev/base"
 """Image label: what lies below the layers. `host` is the machine's own file system."""
 HOST_REPOSITORY = "wherry.dev/host"
 HOST_ID = "sha256:" + hashlib.sha256(HOST_REPOSITORY.encode()).hexdigest()
-CHUNK = 1 << 20
-
-
-class StoreError(Exception):
-    """A blob is missing or is not what its digest says; the text names it."""
+SHORT_ID_MIN = 6  # fewer characters of an id are more likely to be a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,87 +53,61 @@ class Descriptor:
 
 
 class ImageStore:
-    """One folder; made when it is first written to."""
+    """One folder; made when it is first written to. Safe from several threads and processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._names: tuple[tuple[int, int], dict[str, str]] = ((0, 0), {})
+        self.blobs = Blobs(root)
+        self._names = Names(root)
         self._images: dict[str, Image] = {}
 
     # --- blobs
 
-    def blob(self, digest: str) -> Path:
-        algorithm, _, hexadecimal = digest.partition(":")
-        return self.root / "blobs" / algorithm / hexadecimal
-
     def has(self, digest: str) -> bool:
-        return self.blob(digest).exists()
+        return self.blobs.has(digest)
 
     def read(self, digest: str) -> bytes:
         """Raises StoreError."""
-        try:
-            return self.blob(digest).read_bytes()
-        except FileNotFoundError:
-            raise StoreError(f"blob {digest} is not in the image store") from None
+        return self.blobs.read(digest)
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
-        with self.writing() as file:
-            file.write(data)
-        return Descriptor(media_type, file.digest, len(data))
+        return Descriptor(media_type, self.blobs.put(data), len(data))
 
     def put_json(self, value: Any, media_type: str) -> Descriptor:
         return self.put(json.dumps(value, separators=(",", ":"), sort_keys=True).encode(), media_type)
 
-    @contextlib.contextmanager
-    def writing(self, expected: str = "") -> Iterator[BlobWriter]:
-        """A new blob, kept when the block ends well. Raises StoreError when it is not `expected`."""
-        with self.temporary() as folder:
-            path = folder / "blob"
-            with path.open("wb") as file:
-                writer = BlobWriter(file)
-                yield writer
-                file.flush()
-                os.fsync(file.fileno())
-            if expected and writer.digest != expected:
-                raise StoreError(f"expected a blob with digest {expected}, what came has {writer.digest}")
-            target = self.blob(writer.digest)
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.replace(path, target)
+    def draft(self) -> BlobDraft:
+        return self.blobs.draft()
 
-    @contextlib.contextmanager
-    def temporary(self) -> Iterator[Path]:
+    def temporary(self) -> AbstractContextManager[Path]:
         """A folder on the store's file system, removed afterwards."""
-        parent = self.root / "tmp"
-        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = Path(tempfile.mkdtemp(dir=parent))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return temporary(self.root)
 
     # --- layers
 
     def layer(self, diff_id: str) -> Path:
-        return self.root / "layers" / diff_id.partition(":")[2]
+        """Raises StoreError for what is no digest."""
+        return self.root / "layers" / self.blobs.path(diff_id).name
 
     def unpack(self, descriptor: Descriptor, diff_id: str) -> Path:
         """The layer as a directory, unpacked once. Raises StoreError, LayerError."""
         target = self.layer(diff_id)
         if target.exists():
             return target
+        if not self.has(descriptor.digest):
+            raise StoreError(
+                f"layer {descriptor.digest} is not in the image store: build, load or pull the image again"
+            )
         with self.temporary() as folder:
-            with self.blob(descriptor.digest).open("rb") as file:
+            with self.blobs.path(descriptor.digest).open("rb") as file:
                 found = layers.unpack(file, descriptor.media_type, folder / "layer")
             if found != diff_id:
                 raise StoreError(f"layer {descriptor.digest}: expected diff id {diff_id}, it is {found}")
-            self._adopt(folder / "layer", target)
-        return target
+            return self.adopt_layer(folder / "layer", diff_id)
 
     def adopt_layer(self, tree: Path, diff_id: str) -> Path:
-        """Take over a directory on the store's file system that already is the layer (the builder's)."""
-        return self._adopt(tree, self.layer(diff_id))
-
-    def _adopt(self, tree: Path, target: Path) -> Path:
+        """Take over a directory on the store's file system that already is the layer."""
+        target = self.layer(diff_id)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             tree.rename(target)
@@ -152,35 +120,18 @@ class ImageStore:
 
     def names(self) -> dict[str, str]:
         """Name -> manifest digest."""
-        path = self.root / "names.json"
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            return {}
-        stamp = (status.st_mtime_ns, status.st_ino)
-        if self._names[0] != stamp:
-            self._names = (stamp, json.loads(path.read_text()))
-            self._images.clear()
-        return self._names[1]
+        return self._names.all()
 
     def tag(self, name: str, manifest_digest: str) -> None:
-        self._change(lambda names: names.update({name: manifest_digest}))
+        """A name already given to it costs nothing."""
+        if self.names().get(name) != manifest_digest:
+            with self._names.changing() as names:
+                names[name] = manifest_digest
 
     def untag(self, name: str) -> bool:
         """Whether there was such a name."""
-        return self._change(lambda names: names.pop(name, None) is not None)
-
-    def _change(self, edit: Callable[[dict[str, str]], Any]) -> bool:
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.root / "names.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            names = dict(self.names())
-            result = edit(names)
-            draft = self.root / "names.tmp"
-            draft.write_text(json.dumps(names, indent=1, sort_keys=True))
-            os.replace(draft, self.root / "names.json")
-            self._names = ((0, 0), {})
-        return bool(result)
+        with self._names.changing() as names:
+            return names.pop(name, None) is not None
 
     # --- images
 
@@ -189,11 +140,8 @@ class ImageStore:
         names = self.names()
         if reference in names:
             return names[reference]
-        hexadecimal = reference.removeprefix("sha256:")
-        if len(hexadecimal) >= 6 and set(hexadecimal) <= set("0123456789abcdef"):
-            for digest in names.values():
-                if hexadecimal in (digest[7:], self.image_of(digest).id[7 : 7 + len(hexadecimal)]):
-                    return digest
+        if found := self._by_id(reference.removeprefix("sha256:")):
+            return found
         parsed = Reference.parse(reference)
         if parsed.digest:
             same = (name for name, digest in names.items() if digest == parsed.digest)
@@ -201,27 +149,58 @@ class ImageStore:
                 return parsed.digest
         return None
 
+    def _by_id(self, hexadecimal: str) -> str | None:
+        """Of the image's id or its manifest's digest; None as well when several images begin so."""
+        if len(hexadecimal) < SHORT_ID_MIN or set(hexadecimal) - set("0123456789abcdef"):
+            return None
+        found = set()
+        for digest in set(self.names().values()):
+            image_id = self.manifest(digest)["config"]["digest"].removeprefix("sha256:")
+            if image_id.startswith(hexadecimal) or digest.removeprefix("sha256:").startswith(hexadecimal):
+                found.add(digest)
+        return found.pop() if len(found) == 1 else None
+
     def image(self, reference: str) -> Image | None:
-        """Ready to run, or None when it is not here. Raises InvalidReference, StoreError."""
-        parsed = Reference.parse(reference)
-        if parsed.repository == HOST_REPOSITORY:
-            return Image(HOST_ID, (reference,), RootFS(host=True), 0, {}, HOST_ID)
-        digest = self.find(reference)
+        """Ready to run, or None when it is not here. Raises InvalidReference, StoreError, LayerError."""
+        digest = self.names().get(reference)
+        if digest is None:
+            if "@" not in reference and reference.partition(":")[0] == HOST_REPOSITORY:
+                Reference.parse(reference)
+                return Image(HOST_ID, (reference,), RootFS(host=True), 0, {}, HOST_ID)
+            digest = self.find(reference)
         return self.image_of(digest) if digest else None
 
     def image_of(self, digest: str) -> Image:
-        """The image of a manifest. Raises StoreError."""
+        """The image of a manifest, its layers unpacked if they were not. Raises StoreError, LayerError."""
         known = self._images.get(digest)
-        if known is None:
+        if known is None or not all(path.exists() for path in known.rootfs.layers):
             known = self._images[digest] = self._load(digest)
-        return known
+        return replace(known, names=tuple(name for name, value in self.names().items() if value == digest))
 
     def images(self) -> list[Image]:
-        return [self.image_of(digest) for digest in dict.fromkeys(self.names().values())]
+        """Every image that has a name. One that is damaged is left out: `image` says what is wrong with it."""
+        found = []
+        for digest in dict.fromkeys(self.names().values()):
+            with contextlib.suppress(StoreError, layers.LayerError):
+                found.append(self.image_of(digest))
+        return found
 
     def manifest(self, digest: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.read(digest))
         return found
+
+    def image_config(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """The OCI image configuration a manifest names."""
+        found: dict[str, Any] = json.loads(self.read(manifest["config"]["digest"]))
+        return found
+
+    def layers_of(self, manifest: dict[str, Any]) -> list[tuple[Descriptor, str]]:
+        """(descriptor, diff id) of each layer, lowest first. Raises StoreError."""
+        descriptors = [Descriptor.of(entry) for entry in manifest["layers"]]
+        diff_ids = (self.image_config(manifest).get("rootfs") or {}).get("diff_ids") or []
+        if len(diff_ids) != len(descriptors):
+            raise StoreError(f"the image has {len(descriptors)} layers, but {len(diff_ids)} diff ids")
+        return list(zip(descriptors, diff_ids, strict=True))
 
     def add(self, config: dict[str, Any], descriptors: list[Descriptor]) -> str:
         """Write config and manifest of an image whose layers are here; the manifest's digest."""
@@ -235,31 +214,10 @@ class ImageStore:
 
     def _load(self, digest: str) -> Image:
         manifest = self.manifest(digest)
-        config = json.loads(self.read(manifest["config"]["digest"]))
-        descriptors = [Descriptor.of(entry) for entry in manifest["layers"]]
-        diff_ids = config.get("rootfs", {}).get("diff_ids") or []
-        if len(diff_ids) != len(descriptors):
-            raise StoreError(f"image {digest}: {len(descriptors)} layers, but {len(diff_ids)} diff ids")
-        trees = [self.unpack(*pair) for pair in zip(descriptors, diff_ids, strict=True)]
-        settings = config.get("config") or {}
+        pairs = self.layers_of(manifest)
+        trees = [self.unpack(*pair) for pair in pairs]
+        settings = self.image_config(manifest).get("config") or {}
         host = (settings.get("Labels") or {}).get(BASE_LABEL) == "host"
-        names = tuple(name for name, value in self.names().items() if value == digest)
-        size = sum(descriptor.size for descriptor in descriptors) + int(manifest["config"].get("size", 0))
+        size = sum(descriptor.size for descriptor, _ in pairs) + int(manifest["config"].get("size", 0))
         rootfs = RootFS(tuple(reversed(trees)), host=host)
-        return Image(manifest["config"]["digest"], names, rootfs, size, settings, digest)
-
-
-class BlobWriter:
-    """Counts and hashes what it writes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._hash, self.size = file, hashlib.sha256(), 0
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self.size += len(data)
-        return self._file.write(data)
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
+        return Image(manifest["config"]["digest"], (), rootfs, size, settings, digest)

@@ -1,0 +1,133 @@
+"""An image from its registry into the store: manifest, configuration, and the layers this machine lacks, side by side.
+
+Nothing becomes visible before it is complete: the name is given last, to an image whose layers are unpacked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from wherry.images import credentials as login
+from wherry.images import platform
+from wherry.images.distribution import INDEXES, MANIFESTS, RegistryFailure, Repository
+from wherry.images.layers import LayerError
+from wherry.images.reference import REGISTRIES_CONF, Reference, default_registry
+from wherry.images.store import Descriptor, ImageStore, StoreError
+
+LAYERS_AT_ONCE = 3  # as containerd and Docker: more connections to one host gain nothing
+
+
+class PullFailure(Exception):
+    """The image could not be fetched; the text names the image and the host, why, and what to do."""
+
+
+async def pull(store: ImageStore, reference: Reference, credentials: Mapping[str, tuple[str, str]]) -> str:
+    """The digest of the image's manifest; the store then knows it under `reference` as it is written.
+
+    `credentials` are (user, password) by registry host, preferred to this machine's own. Raises PullFailure.
+    """
+    at = _located(reference)
+    try:
+        found = await login.find(at.host, credentials, os.environ)
+        async with Repository(at, found) as repository:
+            digest, manifest = await _manifest(repository, at, store)
+            await _layers(repository, manifest, store)
+        await asyncio.to_thread(store.image_of, digest)
+    except (RegistryFailure, StoreError, LayerError) as error:
+        raise PullFailure(f'failed to pull image "{reference}": {error}') from error
+    await asyncio.to_thread(store.tag, str(reference), digest)
+    return digest
+
+
+def _located(reference: Reference) -> Reference:
+    """With a host. Raises PullFailure when neither the name nor this machine says one."""
+    if not reference.tag and not reference.digest:
+        raise PullFailure(f'failed to pull image "{reference}": it has no tag; name the version, as in {reference}:1.2')
+    if reference.host:
+        return reference
+    host, _, path = default_registry().partition("/")
+    if not host:
+        raise PullFailure(
+            f'failed to pull image "{reference}": it is not in the local store, and its name has no registry host. '
+            f"Build it (`wherry build -t {reference}`), load it (`wherry image load`), write the host into the name, or "
+            f"name a default registry in $WHERRY_DEFAULT_REGISTRY or {REGISTRIES_CONF} (unqualified-search-registries)"
+        )
+    name = f"{path}/{reference.path}" if path else reference.path
+    return Reference(host, name, reference.tag, reference.digest)
+
+
+async def _manifest(repository: Repository, at: Reference, store: ImageStore) -> tuple[str, dict[str, Any]]:
+    """The manifest for this machine, stored, and its digest; an index leads to it."""
+    data, media_type = await repository.manifest(at.digest or at.tag)
+    manifest = _json(data, media_type)
+    if _kind(manifest, media_type) in INDEXES:
+        entries = manifest.get("manifests") or []
+        entry = platform.choose(entries, platform.architecture())
+        if entry is None:
+            raise RegistryFailure(
+                f"no variant for linux/{platform.architecture()}; the image has {platform.named(entries)}"
+            )
+        data, media_type = await repository.manifest(str(entry["digest"]))
+        manifest = _json(data, media_type)
+    kind = _kind(manifest, media_type)
+    if kind not in MANIFESTS:
+        raise RegistryFailure(f"the manifest has media type {kind!r}: only OCI and Docker schema 2 images are read")
+    return (await asyncio.to_thread(store.put, data, kind)).digest, manifest
+
+
+def _json(data: bytes, media_type: str) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        raise RegistryFailure(f"the manifest is not JSON (media type {media_type!r})") from None
+    if not isinstance(found, dict):
+        raise RegistryFailure("the manifest is not a JSON object")
+    return found
+
+
+def _kind(manifest: Mapping[str, Any], media_type: str) -> str:
+    """Its own media type; registries of plain files answer with a general one."""
+    return str(manifest.get("mediaType") or media_type)
+
+
+async def _layers(repository: Repository, manifest: Mapping[str, Any], store: ImageStore) -> None:
+    """Configuration and layers; a blob that is here is not fetched again."""
+    try:
+        config, layers = Descriptor.of(manifest["config"]), [Descriptor.of(entry) for entry in manifest["layers"]]
+    except (KeyError, TypeError, ValueError):
+        raise RegistryFailure("the manifest has no config and layers") from None
+    room = asyncio.Semaphore(LAYERS_AT_ONCE)
+
+    async def fetch(descriptor: Descriptor) -> None:
+        async with room:
+            await _blob(repository, descriptor, store)
+
+    tasks = [asyncio.ensure_future(fetch(each)) for each in dict.fromkeys((config, *layers))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _blob(repository: Repository, descriptor: Descriptor, store: ImageStore) -> None:
+    """Written in a thread: hashing and the disk must not hold up whoever shares this loop."""
+    if store.has(descriptor.digest):
+        return
+    async with repository.blob(descriptor.digest) as chunks:
+        draft = await asyncio.to_thread(store.draft)
+        try:
+            async for data in chunks:
+                await asyncio.to_thread(draft.write, data)
+                if draft.size > descriptor.size:
+                    raise RegistryFailure(
+                        f"blob {descriptor.digest} is larger than the {descriptor.size} bytes announced"
+                    )
+            await asyncio.to_thread(draft.commit, descriptor.digest)
+        finally:
+            await asyncio.to_thread(draft.close)
