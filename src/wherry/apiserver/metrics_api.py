@@ -26,7 +26,7 @@ from wherry.apiserver.respond import write
 
 GROUP = "metrics.k8s.io"
 FRESH_SECONDS = 1.0
-WINDOW = "10s"
+WINDOW = "1s"
 """The span CPU usage is averaged over, as the kubelet measures it."""
 RESOURCES: dict[GVR, Resource] = {resource.gvr: resource for resource in METRICS}
 

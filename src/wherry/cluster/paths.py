@@ -75,7 +75,7 @@ class State:
         return self.root / "logs" / f"{role}.log"
 
     def pid_file(self, role: str) -> Path:
-        return self.run / f"{role}.json"
+        return self.run / f"{role}.pid"
 
     def prepare(self) -> None:
         """Make the directories, only for their owner."""

@@ -19,6 +19,8 @@ from wherry.cluster import processes
 from wherry.cluster.options import OptionError, Options
 from wherry.cluster.paths import State
 from wherry.cluster.supervisor import Role, Supervisor
+from wherry.launcher import detect
+from wherry.launcher.client import LauncherError
 
 ROLES = ("supervisor", "launcher", "netd", "control-plane", "node-agent")
 STOP_SECONDS = 60.0  # every role may take its own time to finish
@@ -30,12 +32,20 @@ class SystemFailure(Exception):
 
 
 def prepare(state: State, options: Options) -> Options:
-    """Make the state directory and settle what is chosen once: the port and the tier. Idempotent."""
+    """Make the state directory and settle the port (once) and the tier (at each start). Idempotent.
+
+    Raises OptionError, and SystemFailure when no tier, or not the one asked for, works on this machine.
+    """
     state.prepare()
     written = Options.load(state.config)
     if written is None:
         options = options.with_(port=free_port(options.address, options.port))
     options.save(state.config)
+    if not processes.running(state.pid_file("launcher")):
+        try:
+            state.tier.write_text(detect.choose(str(state.root), options.tier or None))
+        except LauncherError as error:
+            raise SystemFailure(f"{error}; `wherry doctor` shows every check") from None
     return options
 
 
@@ -64,8 +74,6 @@ def supervise(state: State) -> None:
 
 def roles(state: State, options: Options) -> list[Role]:
     """The processes of a system in the order they start; they end in the opposite order."""
-    tier = options.tier or ("ns-root" if os.geteuid() == 0 else "ns-user")
-    state.tier.write_text(tier)
 
     def role(name: str, *argv: str, listen: tuple[str, int] | None = None) -> Role:
         command = [sys.executable, *argv]
@@ -77,7 +85,7 @@ def roles(state: State, options: Options) -> list[Role]:
     launcher = role(
         "launcher",
         *("-m", "wherry.launcher", "--socket", str(state.launcher_socket), "--state", str(state.root)),
-        *("--tier", tier, "--pod-gateway", options.pod_gateway),
+        *("--tier", state.tier.read_text(), "--pod-gateway", options.pod_gateway),
         *("--local-address", options.api_service_ip, "--local-address", options.dns_service_ip),
     )
     return [
