@@ -7,7 +7,7 @@ away from zero, amounts beyond 2^63-1 are capped, and `1000m` prints as `1`, `10
 from __future__ import annotations
 
 import re
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Final, Literal, TypeAlias
 
 Format: TypeAlias = Literal["BinarySI", "DecimalSI", "DecimalExponent"]
@@ -44,20 +44,7 @@ class Quantity:
         """From what stands in JSON, a string or a number; QuantityError when it is none."""
         if isinstance(text, bool) or not isinstance(text, str | int | float):
             raise QuantityError(PATTERN_MESSAGE)
-        match = _PATTERN.fullmatch(str(text).strip())
-        if match is None or not (match[2] or match[3] or match[4]):
-            raise QuantityError(PATTERN_MESSAGE)
-        (sign, whole, fraction, suffix) = (match[1], match[2], match[3] or "", match[4])
-        (base, exponent, format) = _suffix(suffix)
-        if not whole and not fraction:
-            raise QuantityError(PATTERN_MESSAGE)
-        # digits * 10^-len(fraction) * base^exponent * 10^9, without ever leaving the integers
-        numerator = int(whole + fraction) * _NANO
-        if exponent >= 0:
-            numerator *= base**exponent
-        denominator = 10 ** len(fraction) * (base**-exponent if exponent < 0 else 1)
-        nanos = -(-numerator // denominator)
-        return cls(-nanos if sign == "-" else nanos, format)
+        return _parse(str(text))
 
     @classmethod
     def from_value(cls, value: int, format: Format = "DecimalSI") -> Quantity:
@@ -112,6 +99,24 @@ class Quantity:
 
     def __neg__(self) -> Quantity:
         return Quantity(-self.nanos, self.format)
+
+
+@lru_cache(maxsize=1024)  # manifests say the same few amounts again and again, and a Quantity never changes
+def _parse(text: str) -> Quantity:
+    match = _PATTERN.fullmatch(text.strip())
+    if match is None or not (match[2] or match[3] or match[4]):
+        raise QuantityError(PATTERN_MESSAGE)
+    (sign, whole, fraction, suffix) = (match[1], match[2], match[3] or "", match[4])
+    (base, exponent, format) = _suffix(suffix)
+    if not whole and not fraction:
+        raise QuantityError(PATTERN_MESSAGE)
+    # digits * 10^-len(fraction) * base^exponent * 10^9, without ever leaving the integers
+    numerator = int(whole + fraction) * _NANO
+    if exponent >= 0:
+        numerator *= base**exponent
+    denominator = 10 ** len(fraction) * (base**-exponent if exponent < 0 else 1)
+    nanos = -(-numerator // denominator)
+    return Quantity(-nanos if sign == "-" else nanos, format)
 
 
 def _suffix(suffix: str) -> tuple[int, int, Format]:

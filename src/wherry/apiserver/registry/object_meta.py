@@ -31,7 +31,7 @@ NameRule = Callable[[str, bool], list[str]]
 
 def generate_name(prefix: str, rng: random.Random) -> str:
     """`generateName` and five random characters, 63 together at most."""
-    suffix = "".join(rng.choice(GENERATED_ALPHABET) for _ in range(GENERATED_LENGTH))
+    suffix = "".join(rng.choices(GENERATED_ALPHABET, k=GENERATED_LENGTH))
     return prefix[: NAME_LENGTH_MAX - GENERATED_LENGTH] + suffix
 
 
