@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ def test_failures_back_off_and_end_the_job() -> None:
             found = await status(w)
             assert found["failed"] == 4
             assert reasons(found)["Failed"] == "BackoffLimitExceeded"
-            pauses = [later - earlier for earlier, later in zip(created, created[1:], strict=False)]
+            pauses = [later - earlier for earlier, later in itertools.pairwise(created)]
             # 10, 20, 40 s after the end of a pod that ran one second; times on the wire are whole seconds.
             assert [round(pause / 10) for pause in pauses] == [1, 2, 4]
             expected = "BackoffLimitExceeded: Job has reached the specified backoff limit"

@@ -16,6 +16,7 @@ from typing import Any
 
 from wherry.aio.clock import LoopClock, rfc3339
 from wherry.api.errors import StatusError
+from wherry.api.labels import Selector
 from wherry.api.resources import DEPLOYMENTS, EVENTS, NODES, PODS
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
@@ -39,6 +40,7 @@ from wherry.controllers import (
     replicaset,
     root_ca,
     service_account,
+    statefulset,
     ttl_after_finished,
 )
 from wherry.reconcile.controller import Controller
@@ -80,6 +82,37 @@ class Allocate:
         self._taken.discard(value)
 
 
+class WithMetrics:
+    """The API in process, but for metrics.k8s.io, which is made up from `World.usage`."""
+
+    def __init__(self, inner: InProcessTransport, here: World) -> None:
+        self._inner = inner
+        self._world = here
+
+    async def request(self, method: str, path: str, *, query: Any = None, body: Any = None, **more: Any) -> Obj:
+        if path.startswith("/apis/metrics.k8s.io/v1beta1/namespaces/"):
+            return self._metrics(path.split("/")[5], Selector.parse((query or {}).get("labelSelector", "")))
+        return await self._inner.request(method, path, query=query, body=body, **more)
+
+    def stream(self, path: str, *, query: Any = None) -> Any:
+        return self._inner.stream(path, query=query)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def _metrics(self, namespace: str, selector: Selector) -> Obj:
+        items = []
+        for pod in self._world.factory.informer(PODS).list(namespace, selector):
+            used = self._world.usage.get(pod["metadata"]["labels"].get("app", ""))
+            if used is None or pod["status"].get("phase") != "Running":
+                continue
+            containers = [{"name": "main", "usage": {"cpu": f"{used}m", "memory": "64Mi"}}]
+            metadata = {"name": pod["metadata"]["name"], "namespace": namespace}
+            stamp = rfc3339(self._world.clock.time())
+            items.append({"metadata": metadata, "timestamp": stamp, "window": "1s", "containers": containers})
+        return {"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items}
+
+
 class World:
     """What a test holds: a client, the clock, and `settle`."""
 
@@ -94,10 +127,15 @@ class World:
         }
         options = Options(service_account_key=signing_key(), allocators=allocators)
         self.app = App(self.scheme, self.storage, self.clock, self.rng, options)
-        self.client = Client(InProcessTransport(self.app, User("system:admin", (MASTERS,))))
+        self.usage: dict[str, int] = {}
+        """app label -> thousandths of a core each of its pods uses now: what metrics.k8s.io says."""
+        transport = InProcessTransport(self.app, User("system:admin", (MASTERS,)))
+        self.client = Client(WithMetrics(transport, self))
         self.factory = InformerFactory(self.client, self.clock, self.rng)
         self.recorder = EventRecorder(self.client, "test", NODE, self.clock, self.rng)
         self.controllers: list[Controller] = []
+        self.started: list[asyncio.Task[None]] = []
+        """Tasks a test adds, ended with the world."""
         self.scheduler = Scheduler(self.client, self.factory, self.recorder, self.clock, self.rng)
         self.node = FakeNode(self)
 
@@ -115,6 +153,7 @@ class World:
             service_account,
             job,
             pod_gc,
+            statefulset,
             ttl_after_finished,
         ):
             self.add(module)
@@ -181,6 +220,7 @@ async def world(seed: int = 1, *, usual: bool = True, nodes: int = 1) -> AsyncIt
         await here.factory.wait_synced()
         yield here
     finally:
+        tasks += here.started
         for task in tasks:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -279,6 +319,7 @@ class FakeNode:
         container = {"name": "main", "state": state, "ready": ready, "restartCount": 0, "image": "i", "imageID": ""}
         condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": stamp}
         status: Obj = {"phase": phase, "containerStatuses": [container], "conditions": [condition]}
+        status["startTime"] = pod["metadata"]["creationTimestamp"]
         if ip:
             status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
         metadata = pod["metadata"]
