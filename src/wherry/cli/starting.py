@@ -24,10 +24,16 @@ def settle(state: State, given: Options) -> Options:
 
 def start(state: State, options: Options, running: Callable[[str], None]) -> bool:
     """Start or take over, and return once the API is ready. Whether it was started now. Raises Failed."""
+    if not system.listed(state):
+        state.ready.unlink(missing_ok=True)  # a crash of the machine left it
     started = system.start(state)
     if started:
         running("starting")
-    if not system.wait_for(lambda: status.get(state, options, "/readyz") is not None, START_SECONDS):
+
+    def ready() -> bool:
+        return state.ready.exists() and status.get(state, options, "/readyz") is not None
+
+    if not system.wait_for(ready, START_SECONDS):
         raise Failed(
             f"the API server did not become ready within {START_SECONDS:.0f} s; the end of "
             f"{state.log('control-plane')}:\n{tail(state.log('control-plane')) or tail(state.log('supervisor'))}"

@@ -46,6 +46,7 @@ def main(state: State) -> None:
 async def run(state: State, options: Options, clock: Clock, rng: random.Random) -> None:
     """Start in the order each needs the one before; stop by cancellation, storage last."""
     files = Pki(state.pki)
+    state.ready.unlink(missing_ok=True)
     pki.ensure(files, options, clock)
     storage = SqliteStorage(state.database)
     await storage.start()
@@ -80,6 +81,7 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
     workers = controllers.build(parts, factory, state, options)
     inside = [(options.api_service_ip, 443), (options.pod_gateway, ENDPOINT_PORT)]
     await edge.listen(_listener(options), context)
+    state.ready.write_text(str(os.getpid()))
     async with asyncio.TaskGroup() as group:
         group.create_task(edge.run(), name="edge")
         group.create_task(factory.run(), name="informers")

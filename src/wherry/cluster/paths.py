@@ -68,6 +68,11 @@ class State:
         """Which tier the running system uses."""
         return self.run / "tier"
 
+    @property
+    def ready(self) -> Path:
+        """There while a control plane listens: its pid. A file costs a waiting command nothing, a TLS handshake does."""
+        return self.run / "ready"
+
     def kubelet_socket(self, node: str) -> Path:
         return self.run / f"kubelet-{node}.sock"
 

@@ -154,10 +154,10 @@ def remove(state: State, delete_tree: Callable[[Path], None] = shutil.rmtree) ->
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, monotonic: Callable[[], float] = time.monotonic) -> bool:
-    """Ask `condition` every 10 ms for at most `seconds`: for commands that wait for another process's first breath."""
+    """Ask `condition` every 5 ms for at most `seconds`: for commands that wait for another process's first breath."""
     end = monotonic() + seconds
     while not condition():
         if monotonic() > end:
             return False
-        time.sleep(0.01)
+        time.sleep(0.005)
     return True

@@ -5,8 +5,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from wherry.aio.clock import ManualClock
+from wherry.cluster.certificates import LEAF_DAYS
 from wherry.cluster.options import Options
-from wherry.cluster.pki import LEAF_DAYS, Pki, ensure
+from wherry.cluster.pki import Pki, ensure
 
 DAY = 86400
 

@@ -32,7 +32,9 @@ class Running:
         self.process = self.launch()
 
     def launch(self):
-        return subprocess.Popen([sys.executable, "-c", PROGRAM, str(self.folder), str(self.port)], stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(self.folder), str(self.port)], stderr=subprocess.PIPE
+        )
 
     def started(self):
         """Wait until the child says that it started; what it said."""
