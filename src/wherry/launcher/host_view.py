@@ -78,6 +78,19 @@ def build(state: str) -> HostView:
     return HostView(skeleton, shared, _split(shared), interpreter, image)
 
 
+def hides(path: str) -> bool:
+    """Whether containers do not see the machine's own `path` (absolute, normal): the image builder asks without a launcher.
+
+    The directories that are shown empty do exist; what lies below them does not. Of the state directory only the launcher knows.
+    """
+    parts = path.split("/")
+    if len(parts) < 3:
+        return False
+    if parts[1] in _HIDDEN_TOP or parts[1] in _MOUNTED:
+        return True
+    return any(path.startswith(f"{hidden}/") for hidden in (*_HIDDEN_BELOW, *_homes()))
+
+
 def _is_shown(name: str) -> bool:
     path = f"/{name}"
     if (
@@ -133,11 +146,8 @@ def _hide(skeleton: str, shared: tuple[str, ...], state: str) -> frozenset[str]:
     """Make the opaque directories; the paths that hide something."""
     paths = dict(_HIDDEN_BELOW)
     paths[os.path.realpath(state)] = 0o755
-    try:
-        paths.setdefault(os.path.realpath(pwd.getpwuid(os.getuid()).pw_dir), 0o755)
-    except KeyError:
-        pass
-    paths.setdefault(os.path.realpath(os.environ.get("HOME", "/root")), 0o755)
+    for home in _homes():
+        paths.setdefault(home, 0o755)
     hidden: set[str] = set()
     for path, mode in paths.items():
         top = path.split("/")[1]
@@ -151,6 +161,16 @@ def _hide(skeleton: str, shared: tuple[str, ...], state: str) -> frozenset[str]:
             raise SyscallError(error.errno or 0, "setxattr", f"{OPAQUE} on {skeleton}{path}") from error
         hidden.add(path)
     return frozenset(hidden)
+
+
+def _homes() -> list[str]:
+    """Where this user's own files lie."""
+    found = [os.environ.get("HOME", "/root")]
+    try:
+        found.append(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a user without an entry, as in containers
+        pass
+    return [os.path.realpath(path) for path in found]
 
 
 def _interpreter() -> list[str]:

@@ -85,7 +85,11 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
 
     Raises BlockingIOError on an empty non-blocking socket, ProtocolError for what is no message.
     """
-    text, ancillary, flags, _ = sock.recvmsg(INLINE_BYTES_MAX + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+    try:
+        text, ancillary, flags, _ = sock.recvmsg(INLINE_BYTES_MAX + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        # The peer closed without reading all that we sent; the kernel says so before it hands out what the peer sent last.
+        text, ancillary, flags, _ = sock.recvmsg(INLINE_BYTES_MAX + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
     fds = _received(ancillary)
     if not text and not fds:
         return None

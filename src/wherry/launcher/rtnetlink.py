@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ NLM_F_ACK = 0x4
 NLM_F_REPLACE = 0x100
 NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK = 16
 RTM_NEWADDR = 20
 RTM_NEWROUTE = 24
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 18, 28
@@ -58,11 +57,6 @@ def _link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
 def link_up(index: int) -> Request:
     """Set an interface up."""
     return (f"ip link set {index} up", RTM_NEWLINK, 0, _link(index, _IFF_UP, _IFF_UP))
-
-
-def link_delete(name: str) -> Request:
-    """Remove an interface and, for a veth, its peer."""
-    return (f"ip link delete {name}", RTM_DELLINK, 0, _link() + _text(_IFLA_IFNAME, name))
 
 
 def veth(index: int, name: str, peer_index: int, peer_name: str, peer_netns: int) -> Request:
@@ -103,11 +97,6 @@ def route(index: int, destination: str | None, *, gateway: str | None = None, so
     body += attribute(_RTA_OIF, struct.pack("=i", index))
     words = f"ip route add {destination or 'default'} dev {index}" + (f" via {gateway}" if gateway else "")
     return (words, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
-
-
-def link_indexes(payload: bytes) -> list[int]:
-    """The interface indexes of the RTM_NEWLINK messages in `payload`."""
-    return [struct.unpack_from("=i", body, 4)[0] for kind, body in messages(payload) if kind == RTM_NEWLINK]
 
 
 def messages(payload: bytes) -> list[tuple[int, bytes]]:
@@ -194,13 +183,3 @@ def transact_raw(sock: socket.socket, payload: bytes, *, replies_max: int = 4096
         except OSError as error:
             raise SyscallError(error.errno or errno.EIO, "recvmsg", "netlink") from error
     return b"".join(received)
-
-
-def interface_index(name: str) -> int:
-    """0 when there is none of that name."""
-    try:
-        return socket.if_nametoindex(name)
-    except OSError as error:
-        if error.errno in (errno.ENODEV, errno.ENXIO):
-            return 0
-        raise SyscallError(error.errno or os.EX_OSERR, "if_nametoindex", name) from error
