@@ -23,6 +23,8 @@ ORDER = (
 )
 ATTEMPTS = 5  # somebody else's write in between is merged with at the next attempt
 
+STRICT = "Strict"  # as kubectl asks: a misspelt field is an error, not a surprise
+
 Outcome = Literal["created", "configured", "unchanged"]
 
 
@@ -84,10 +86,12 @@ async def _once(client: Client, scheme: Scheme, resource: Resource, wanted: Obj,
     except StatusError as error:
         if not is_not_found(error):
             raise
-        return Applied(await client.create(resource.gvr, wanted, namespace), resource, "created")
+        return Applied(
+            await client.create(resource.gvr, wanted, namespace, field_validation=STRICT), resource, "created"
+        )
     patch = three_way(last_applied(live), wanted, live, scheme.schema(resource))
     if not patch:
         return Applied(live, resource, "unchanged")
-    merged = await client.patch(resource.gvr, name, patch, namespace, type="strategic")
+    merged = await client.patch(resource.gvr, name, patch, namespace, type="strategic", field_validation=STRICT)
     same = merged["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
     return Applied(merged, resource, "unchanged" if same else "configured")

@@ -43,14 +43,25 @@ async def wait_ready(
     # A claim that waits for its first consumer is bound only when a pod uses it: not waited for by itself.
     waited = [item for item in waited if item.obj["kind"] != "PersistentVolumeClaim"]
     try:
-        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-            for item in waited:
-                group.create_task(_follow(connection.client, item, progress, clock))
+        async with asyncio.timeout(seconds):
+            await _until_all_final(connection.client, waited, progress, clock)
     except TimeoutError:
         raise Unready(await _report(connection, waited, f"not ready after {seconds:.0f} s")) from None
     failed = [item for item in waited if item.verdict.state is State.FAILED]
     if failed:
         raise Unready(await _report(connection, failed, "failed"))
+
+
+async def _until_all_final(client: Client, waited: Sequence[_Waited], progress: Progress, clock: Clock) -> None:
+    """What was ready may have failed while others were waited for: at the end all are looked at once more."""
+    open_items = list(waited)
+    while open_items:
+        async with asyncio.TaskGroup() as group:
+            for item in open_items:
+                group.create_task(_follow(client, item, progress, clock))
+        for item in waited:
+            item.obj = await _again(client, item.applied.resource.gvr, item.obj)
+        open_items = [item for item in waited if item.verdict.state is State.PROGRESSING]
 
 
 async def _follow(client: Client, item: _Waited, progress: Progress, clock: Clock) -> None:

@@ -63,10 +63,16 @@ class Client:
         namespace: str | None = None,
         subresource: str | None = None,
         name: str | None = None,
+        *,
+        field_validation: str = "",
     ) -> Obj:
-        """POST; `name` and `subresource` say to what (`pods/NAME/binding`, `serviceaccounts/NAME/token`)."""
+        """POST; `name` and `subresource` say to what (`pods/NAME/binding`, `serviceaccounts/NAME/token`).
+
+        With `field_validation="Strict"` an unknown field is an error instead of being dropped.
+        """
         namespace = namespace or obj.get("metadata", {}).get("namespace")
-        return await self.transport.request("POST", gvr.path(namespace, name, subresource), body=obj)
+        query = _query(fieldValidation=field_validation)
+        return await self.transport.request("POST", gvr.path(namespace, name, subresource), query=query, body=obj)
 
     async def update(self, gvr: GVR, obj: Obj, subresource: str | None = None) -> Obj:
         """PUT under the object's own name; its metadata.resourceVersion, when set, must still be the newest."""
@@ -83,10 +89,15 @@ class Client:
         *,
         type: PatchType = "merge",
         subresource: str | None = None,
+        field_validation: str = "",
     ) -> Obj:
-        """`patch` is a dict, for type `json` (RFC 6902) a list of operations."""
+        """`patch` is a dict, for type `json` (RFC 6902) a list of operations; `field_validation` as for `create`."""
         return await self.transport.request(
-            "PATCH", gvr.path(namespace, name, subresource), body=patch, content_type=PATCH_MEDIA_TYPES[type]
+            "PATCH",
+            gvr.path(namespace, name, subresource),
+            query=_query(fieldValidation=field_validation),
+            body=patch,
+            content_type=PATCH_MEDIA_TYPES[type],
         )
 
     async def delete(
