@@ -7,25 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from wherry.aio.clock import RealClock
-from wherry.api.errors import StatusError
-from wherry.api.scheme import Scheme
 from wherry.cli import starting, status
-from wherry.cli.apply import Applied, apply, in_order, title
-from wherry.cli.building import build_all
-from wherry.cli.connect import connect
 from wherry.cli.progress import Progress
-from wherry.cli.session import USAGE, Failed, fail, system_options
+from wherry.cli.session import USAGE, fail, system_options
 from wherry.cli.sources.bundle import Bundle, SourceError
-from wherry.cli.sources.folder import load
-from wherry.cli.sources.pinning import with_built
-from wherry.cli.waiting import Unready, wait_ready
-from wherry.client.rest import Client
 from wherry.cluster.options import KUBERNETES_VERSIONS, TIERS, Options
 from wherry.cluster.paths import State
 
@@ -60,8 +50,11 @@ def command(
     """
     try:
         bundle = Bundle()
-        for path in paths:
-            bundle += load(path, profiles)
+        if paths:
+            from wherry.cli.sources.folder import load
+
+            for path in paths:
+                bundle += load(path, profiles)
     except SourceError as error:
         fail(str(error), USAGE)
     before = Options.load(state.config) or Options(name=name)
@@ -69,7 +62,9 @@ def command(
     with Progress(RealClock().monotonic, terminal=sys.stdout.isatty()) as progress:
         _start(state, options, progress)
         if paths:
-            asyncio.run(_bring_up(state, options, bundle, namespace, progress, timeout if wait else None))
+            from wherry.cli.bringing_up import bring_up  # an HTTP client and a builder, which `up` alone does not need
+
+            asyncio.run(bring_up(state, options, bundle, namespace, progress, timeout if wait else None))
     _farewell(state, options)
 
 
@@ -79,46 +74,6 @@ def _start(state: State, options: Options, progress: Progress) -> None:
     file = starting.write_kubeconfig(state, options)
     how = "API ready" if started else "runs already"
     progress.update("system", f"{how} at {options.server}, context {options.context} in {file}", "done")
-
-
-async def _bring_up(
-    state: State, options: Options, bundle: Bundle, namespace: str, progress: Progress, timeout: float | None
-) -> None:
-    """Build, apply, wait. Raises Failed with every reason."""
-    scheme = Scheme.load(options.kubernetes_version)
-    built = await build_all(state, options, bundle.artifacts, progress)
-    async with connect(state, options) as connection:
-        applied = await _apply_all(
-            connection.client, scheme, with_built(bundle.objects, built), bundle.namespace or namespace, progress
-        )
-        if timeout is None:
-            return
-        try:
-            await wait_ready(connection, applied, progress, timeout, RealClock())
-        except Unready as error:
-            raise Failed(str(error)) from None
-
-
-async def _apply_all(
-    client: Client, scheme: Scheme, objects: Sequence[dict[str, object]], namespace: str, progress: Progress
-) -> list[Applied]:
-    applied: list[Applied] = []
-    refused: list[str] = []
-    for obj in in_order(objects):
-        try:
-            result = await apply(client, scheme, obj, namespace)
-        except StatusError as error:
-            resource = scheme.by_kind(str(obj.get("apiVersion")), str(obj.get("kind")))
-            where = title(resource, obj) if resource else str(obj.get("kind"))
-            progress.update(where, error.message, "failed")
-            refused.append(f"{where}: {error.message}")
-            continue
-        applied.append(result)
-        mark = "unchanged" if result.outcome == "unchanged" else "done"
-        progress.update(result.title, result.outcome, mark)
-    if refused:
-        raise Failed("the API refused " + "\n  ".join(refused))
-    return applied
 
 
 def _farewell(state: State, options: Options) -> None:
