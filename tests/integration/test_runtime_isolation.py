@@ -81,7 +81,10 @@ async def test_the_kernels_switches_are_out_of_reach(world: World) -> None:
 async def test_every_user_can_be_asked_for(world: World) -> None:
     sandbox = await world.sandbox()
     code, text = await world.sh(
-        sandbox, "id -u; id -g; touch /tmp/mine && stat -c %u /tmp/mine; grep CapEff /proc/self/status", uid=1234, gid=4321
+        sandbox,
+        "id -u; id -g; touch /tmp/mine && stat -c %u /tmp/mine; grep CapEff /proc/self/status",
+        uid=1234,
+        gid=4321,
     )
     assert (code, text.split()) == (0, ["1234", "4321", "1234", "CapEff:", "0000000000000000"])
     sleeping = await world.start(sandbox, ["sleep", "1000"], uid=1234, gid=4321)
@@ -131,9 +134,7 @@ async def test_a_mount_through_an_images_link_stays_inside(world: World, tmp_pat
     volume = _directory(world, "volume")
     (volume / "token").write_text("secret")
     mounts = [Mount(volume, "/var/run/secrets"), Mount(volume, "/out/side")]
-    code, text = await world.sh(
-        await world.sandbox(), "cat /run/secrets/token", RootFS((image,)), mounts=mounts[:1]
-    )
+    code, text = await world.sh(await world.sandbox(), "cat /run/secrets/token", RootFS((image,)), mounts=mounts[:1])
     assert (code, text) == (0, "secret")
     await world.sh(await world.sandbox(), "ls /", RootFS((image,)), mounts=mounts[:1])
     with pytest.raises(RuntimeFailure):

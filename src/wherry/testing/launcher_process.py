@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 import wherry
 from wherry.launcher import protocol
@@ -57,28 +58,31 @@ class LauncherProcess:
             *addresses,
             *self._options,
         ]
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by kill
-        if self._user is None:
-            self.process = subprocess.Popen([sys.executable, "-m", "wherry.launcher", *arguments], stderr=self.errors)
-        else:
-            self.process = subprocess.Popen(
-                ["/usr/bin/python3", "-m", "wherry.launcher", *arguments],
-                user=self._user,
-                group=pwd.getpwnam(self._user).pw_gid,
-                extra_groups=[],
-                cwd="/tmp",
-                env={
-                    "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-                    "PYTHONPATH": str(self.state / "src"),
-                    "HOME": f"/home/{self._user}",
-                },
-                stderr=self.errors,
-            )
+        with (self.state / "stderr").open("ab") as errors:
+            self.process = self._popen(arguments, errors)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the launcher did not start: {self.said()}")
             time.sleep(0.005)
+
+    def _popen(self, arguments: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        command = ["-m", "wherry.launcher", *arguments]
+        if self._user is None:
+            return subprocess.Popen([sys.executable, *command], stderr=errors)
+        return subprocess.Popen(
+            ["/usr/bin/python3", *command],
+            user=self._user,
+            group=pwd.getpwnam(self._user).pw_gid,
+            extra_groups=[],
+            cwd="/tmp",
+            env={
+                "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+                "PYTHONPATH": str(self.state / "src"),
+                "HOME": f"/home/{self._user}",
+            },
+            stderr=errors,
+        )
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
@@ -91,8 +95,7 @@ class LauncherProcess:
 
     def said(self) -> str:
         """What it wrote to stderr."""
-        self.errors.seek(0)
-        return self.errors.read().decode(errors="replace")
+        return (self.state / "stderr").read_text(errors="replace")
 
     @property
     def inner_pid(self) -> int:
@@ -104,7 +107,6 @@ class LauncherProcess:
         """kill -9; everything below goes with it."""
         self.process.kill()
         self.process.wait()
-        self.errors.close()
 
     def close(self) -> None:
         if self.process.poll() is None:

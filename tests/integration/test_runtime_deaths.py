@@ -1,0 +1,123 @@
+"""kill -9 of every process of the launcher: nothing survives it, and another one starts on what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from runtime_world import World
+
+from wherry.cri.interface import ContainerState, SandboxState
+from wherry.testing.launcher_process import LauncherProcess, tiers
+
+
+@pytest.fixture(params=tiers(), ids=lambda param: param[0])
+def own(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
+    """A launcher that this test may kill."""
+    tier, user = request.param
+    launcher = LauncherProcess(tier, user=user)
+    yield launcher
+    launcher.close()
+
+
+def _below(pid: int) -> set[int]:
+    """A process and all its descendants, as the machine numbers them."""
+    found = {pid}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found |= _below(int(child))
+    return found
+
+
+def _gone(pids: set[int]) -> None:
+    deadline = time.monotonic() + 10
+    while alive := {pid for pid in pids if _alive(pid)}:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.005)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("victim", ["outer", "inner"])
+async def test_the_launchers_death_ends_every_pod(own: LauncherProcess, victim: str) -> None:
+    world = World(own)
+    sandboxes = [
+        await world.sandbox(),
+        await world.sandbox(host_network=True),
+        await world.sandbox(share_process_namespace=True),
+    ]
+    for sandbox in sandboxes:
+        container_id = await world.start(sandbox, ["sh", "-c", "(setsid sleep 1001 &) ; echo up; sleep 1000"])
+        await world.until_printed(container_id, "up")
+    everything = _below(own.process.pid)
+    assert len(everything) >= 2 + 3 * 3
+    os.kill(own.process.pid if victim == "outer" else own.inner_pid, signal.SIGKILL)
+    await asyncio.to_thread(_gone, everything - {own.process.pid})
+    await asyncio.to_thread(own.process.wait, 10)
+    with pytest.raises(ConnectionError):
+        async for _ in world.runtime.events():
+            pass
+    own.start()
+    assert await world.runtime.list_pod_sandboxes() == []
+    sandbox = await world.runtime.run_pod_sandbox(world.config(ip="10.244.0.10"))
+    assert (await world.sh(sandbox, "echo again"))[1] == "again\n"
+    await world.close()
+
+
+async def test_sigterm_ends_it_too(own: LauncherProcess) -> None:
+    world = World(own)
+    await world.start(await world.sandbox(), ["sleep", "1000"])
+    everything = _below(own.process.pid)
+    own.process.terminate()
+    await asyncio.to_thread(own.process.wait, 10)
+    await asyncio.to_thread(_gone, everything)
+    world.runtime.close()
+
+
+async def test_an_init_that_dies_takes_its_containers(own: LauncherProcess) -> None:
+    world = World(own)
+    sandbox = await world.sandbox()
+    container_id = await world.start(sandbox, ["sleep", "1000"])
+    [init] = _children(own.inner_pid)
+    os.kill(init, signal.SIGKILL)
+    status = await world.ended(container_id)
+    assert (status.exit_code, status.state) == (137, ContainerState.EXITED)
+    async with asyncio.timeout(10):
+        while (await world.runtime.list_pod_sandboxes())[0].state is SandboxState.READY:
+            await asyncio.sleep(0.005)
+    await world.close()
+
+
+async def test_many_pods_at_once_come_and_go(own: LauncherProcess) -> None:
+    world = World(own)
+
+    async def one() -> None:
+        sandbox = await world.sandbox()
+        container_id = await world.start(sandbox, ["sleep", "1000"])
+        assert (await world.runtime.exec_sync(container_id, ["true"], 30)).exit_code == 0
+        await world.runtime.remove_pod_sandbox(sandbox)
+
+    await world.runtime.status()  # our own connection is there from now on
+    before = len(os.listdir(f"/proc/{own.inner_pid}/fd"))
+    await asyncio.gather(*(one() for _ in range(20)))
+    assert await world.runtime.list_pod_sandboxes() == []
+    assert await world.runtime.list_containers() == []
+    async with asyncio.timeout(10):
+        while _children(own.inner_pid):  # forks that removed files are reaped after their answer
+            await asyncio.sleep(0.005)
+    assert len(os.listdir(f"/proc/{own.inner_pid}/fd")) == before
+    world.runtime.close()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
