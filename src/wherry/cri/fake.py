@@ -3,6 +3,7 @@
 Not a mock: sandboxes, containers, logs (real files in CRI's format), exec, attach and events behave as on Linux, only the
 programs are pretended. `programs` maps argv[0] to a coroutine; those of `PROGRAMS` stand for coreutils. Time is `clock`'s,
 so that it also works in virtual time. Tasks belong to it until `close`.
+Long because it is one runtime: sandboxes, containers, logs, exec and events keep their promises together.
 """
 
 from __future__ import annotations

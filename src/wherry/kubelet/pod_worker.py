@@ -3,6 +3,7 @@
 Not here: what to do (pod_lifecycle), how a container is started (container_start) or ended (pod_stop), what a status says
 (pod_status). Always true: only the worker of a pod changes anything of that pod in the runtime. A wish to end the pod
 interrupts whatever its worker is doing; every step may be repeated, so being interrupted loses nothing.
+Long because everything that changes a pod in the runtime is done in this one class, in the order of a pod's life.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 A sandbox is over when its init has ended *and* the kernel has killed everything in its pid namespace (its pidfd says so,
 the end of the conversation comes earlier). A container is over when its init says so, or with its sandbox.
+Long because all operations share two tables of records and the conversation with the inits.
 """
 
 from __future__ import annotations

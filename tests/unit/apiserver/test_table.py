@@ -1,4 +1,7 @@
-"""Tables have the columns a running 1.36 has, and rows as kubectl users know them."""
+"""Tables have the columns a running 1.36 has, and rows as kubectl users know them.
+
+Long because it has the expected row of each kind.
+"""
 
 from __future__ import annotations
 

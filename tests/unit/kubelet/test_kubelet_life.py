@@ -1,4 +1,7 @@
-"""The life of pods on a node, in virtual time: start, restart, order, end, and what survives whose restart."""
+"""The life of pods on a node, in virtual time: start, restart, order, end, and what survives whose restart.
+
+Long because it is one life after the other, all in the same small world.
+"""
 
 from __future__ import annotations
 
