@@ -1,6 +1,7 @@
 """COPY and ADD: put files into the directory that becomes a layer, the way Docker's reference describes the destination.
 
 A directory in a layer replaces the mode and owner of the one below it, so parents that exist already keep theirs.
+Links of the image below are followed inside it; links among what is copied are never followed: nothing lands elsewhere.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from wherry.builder.context import BuildContext
-from wherry.builder.view import View
+from wherry.builder.view import ROOT, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,6 @@ class Source:
     name: str
     path: Path
     files: tuple[tuple[str, Path], ...] = ()
-
-    @property
-    def is_directory(self) -> bool:
-        return self.path.is_dir() and not self.path.is_symlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,88 +35,98 @@ class Ownership:
     mode: int | None = None
 
 
-def from_context(context: BuildContext, patterns: Iterable[str]) -> list[Source]:
-    """Raises ContextError."""
+def from_context(context: BuildContext, names: Iterable[str]) -> list[Source]:
+    """`names` as `BuildContext.sources` gives them."""
     found = []
-    for pattern in patterns:
-        for name in context.sources(pattern):
-            path = context.folder / name
-            is_directory = path.is_dir() and not path.is_symlink()
-            found.append(Source(path.name, path, tuple(context.walk(name)) if is_directory else ()))
+    for name in names:
+        path = context.real(name)
+        found.append(Source(PurePosixPath(name).name, path, tuple(context.walk(name)) if path.is_dir() else ()))
     return found
 
 
-def from_view(view: View, patterns: Iterable[str]) -> Iterator[Source]:
+def from_view(view: View, patterns: Iterable[str]) -> list[Source]:
     """Of another stage or image. Raises FileNotFoundError naming the path."""
+    found = []
     for pattern in patterns:
-        path = view.resolve(PurePosixPath("/") / pattern)
+        path = view.resolve(ROOT / pattern)
         real = view.find(path)
         if real is None:
             raise FileNotFoundError(pattern)
         below = view.walk(path) if real.is_dir() else ()
-        yield Source(path.name, real, tuple((str(item.relative_to(path)), at) for item, at in below))
+        files = tuple((str(item.relative_to(path)), at) for item, at in below)
+        found.append(Source(PurePosixPath(pattern).name, real, files))
+    return found
 
 
-def lay_out(tree: Path, view: View, sources: list[Source], destination: str, workdir: str, owner: Ownership) -> None:
-    """Write `sources` into `tree`, which is the layer's root. Raises ValueError for a destination that cannot be."""
-    target = PurePosixPath(workdir) / destination
-    is_folder = destination.endswith(("/", "/.")) or destination == "." or view.is_directory(target)
-    if len(sources) > 1 and not is_folder:
-        raise ValueError("with more than one source the destination must be a directory and end with a /")
-    target = view.resolve(target)
-    for source in sources:
-        if source.is_directory:
-            _directories(tree, view, target, owner)
-            for name, file in source.files:
-                _put(tree, view, target / name, file, owner)
-        else:
-            place = target / source.name if is_folder else target
-            _directories(tree, view, place.parent, owner)
-            _put(tree, view, place, source.path, owner)
+class Layout:
+    """Writes sources into `tree`, the root of a new layer on top of `view`. Raises ValueError for what cannot be."""
 
+    def __init__(self, tree: Path, view: View, owner: Ownership) -> None:
+        self._tree, self._view, self._owner = tree, view, owner
+        self._resolved: dict[PurePosixPath, PurePosixPath] = {}
 
-def make_directory(tree: Path, view: View, path: str, owner: Ownership) -> bool:
-    """WORKDIR: whether it had to be made."""
-    target = PurePosixPath(path)
-    if view.is_directory(target):
-        return False
-    _directories(tree, view, view.resolve(target), owner)
-    return True
+    def copy(self, sources: list[Source], destination: str, workdir: str) -> None:
+        """As COPY: into a directory when the destination ends with a slash or is one, else under its name."""
+        target = PurePosixPath(workdir) / destination
+        is_folder = destination.endswith(("/", "/.", "/..")) or destination in (".", "..")
+        is_folder = is_folder or self._view.is_directory(target)
+        if len(sources) > 1 and not is_folder:
+            raise ValueError("with more than one source the destination must be a directory and end with a /")
+        target = self._view.resolve(target)
+        for source in sources:
+            if source.path.is_dir():
+                self.directory(target)
+                for name, file in source.files:
+                    self._put(target / name, file)
+            else:
+                self._put(target / source.name if is_folder else target, source.path)
 
-
-def _directories(tree: Path, view: View, path: PurePosixPath, owner: Ownership) -> None:
-    """The directory and its parents: as below where they exist, else new and the owner's."""
-    for parent in [*reversed(path.parents), path]:
-        place = tree / parent.relative_to("/")
-        if place.exists():
-            continue
+    def directory(self, path: PurePosixPath) -> Path:
+        """Make the directory and its parents: as below where they exist, else new and the owner's. Where it lies."""
+        path = self._inside(path)
+        place = self._tree / path.relative_to(ROOT)
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            raise ValueError(f"cannot copy to non-directory: {path}")
+        if place.is_dir():
+            return place
+        self.directory(path.parent)
         place.mkdir()
-        below = view.find(parent)
+        below = self._view.find(path)
         if below is not None and below.is_dir():
             status = below.stat()
             place.chmod(stat.S_IMODE(status.st_mode))
             _give(place, status.st_uid, status.st_gid)
         else:
             place.chmod(0o755)
-            _give(place, owner.uid, owner.gid)
+            _give(place, self._owner.uid, self._owner.gid)
+        return place
 
+    def _inside(self, path: PurePosixPath) -> PurePosixPath:
+        """With the image's own links followed, as /lib may be one to /usr/lib."""
+        if path not in self._resolved:
+            self._resolved[path] = self._view.resolve(path)
+        return self._resolved[path]
 
-def _put(tree: Path, view: View, path: PurePosixPath, file: Path, owner: Ownership) -> None:
-    place, status = tree / path.relative_to("/"), file.lstat()
-    if stat.S_ISDIR(status.st_mode):
-        _directories(tree, view, path, owner)
-        place.chmod(owner.mode if owner.mode is not None else stat.S_IMODE(status.st_mode))
-        return
-    if place.is_symlink() or place.exists():
-        place.unlink()
-    if stat.S_ISLNK(status.st_mode):
-        place.symlink_to(os.readlink(file))
-        _give(place, owner.uid, owner.gid)
-    elif stat.S_ISREG(status.st_mode):
-        shutil.copyfile(file, place)
-        place.chmod(owner.mode if owner.mode is not None else stat.S_IMODE(status.st_mode))
-        os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
-        _give(place, owner.uid, owner.gid)
+    def _put(self, path: PurePosixPath, file: Path) -> None:
+        status = file.lstat()
+        if stat.S_ISDIR(status.st_mode):
+            self.directory(path).chmod(self._mode(status))
+            return
+        place = self.directory(path.parent) / path.name
+        if place.is_dir() and not place.is_symlink():
+            raise ValueError(f"cannot replace the directory {path} with a file")
+        place.unlink(missing_ok=True)
+        if stat.S_ISLNK(status.st_mode):
+            place.symlink_to(os.readlink(file))
+            _give(place, self._owner.uid, self._owner.gid)
+        elif stat.S_ISREG(status.st_mode):
+            shutil.copyfile(file, place)
+            _give(place, self._owner.uid, self._owner.gid)
+            place.chmod(self._mode(status))
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _mode(self, status: os.stat_result) -> int:
+        return self._owner.mode if self._owner.mode is not None else stat.S_IMODE(status.st_mode)
 
 
 def _give(place: Path, uid: int, gid: int) -> None:

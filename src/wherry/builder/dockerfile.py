@@ -11,9 +11,10 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 
-KNOWN = frozenset(
-    ["FROM", "ARG", "ENV", "WORKDIR", "COPY", "ADD", "RUN", "USER", "EXPOSE", "LABEL", "ENTRYPOINT", "CMD", "HEALTHCHECK", "VOLUME", "SHELL", "STOPSIGNAL"]
-)
+KNOWN = frozenset((
+    "FROM", "ARG", "ENV", "WORKDIR", "COPY", "ADD", "RUN", "USER", "EXPOSE", "LABEL", "ENTRYPOINT", "CMD", "HEALTHCHECK",
+    "VOLUME", "SHELL", "STOPSIGNAL",
+))  # fmt: skip
 REFUSED = {
     "ONBUILD": "write the instruction into the Dockerfiles that build on this image",
     "MAINTAINER": "it is deprecated: use LABEL org.opencontainers.image.authors",
@@ -22,12 +23,13 @@ JSON_FORM = frozenset(("RUN", "CMD", "ENTRYPOINT", "COPY", "ADD", "VOLUME", "SHE
 FLAGS = {
     "FROM": {"platform"},
     "RUN": {"mount", "network", "security"},
-    "COPY": {"from", "chown", "chmod", "link", "parents", "exclude"},
-    "ADD": {"chown", "chmod", "link", "checksum", "keep-git-dir", "exclude"},
+    "COPY": {"from", "chown", "chmod", "link"},  # link: layers are independent of what is below them anyway
+    "ADD": {"chown", "chmod", "link"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S.*?)\s*$")
-_HEREDOC = re.compile(r"<<(?P<dash>-?)(?P<quote>[\"']?)(?P<name>\w+)(?P=quote)")
+_HEREDOC = re.compile(r"(?<!\S)\d*<<(?P<dash>-?)(?P<quote>[\"']?)(?P<name>[\w.]+)(?P=quote)(?!\S)")
+_CONTINUED = re.compile(r"(?:^|(?<=[^\\`]))[\\`][ \t]*$")  # an escape character that is not itself escaped
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|$)")
 
 
@@ -54,6 +56,7 @@ class Instruction:
     flags: tuple[tuple[str, str], ...] = ()
     words: tuple[str, ...] | None = None
     heredocs: tuple[Heredoc, ...] = ()
+    escape: str = "\\"
 
     def flag(self, name: str) -> str:
         return next((value for key, value in self.flags if key == name), "")
@@ -80,7 +83,6 @@ class Dockerfile:
     arguments: tuple[Instruction, ...]
     """ARG before the first FROM."""
     stages: tuple[Stage, ...]
-    escape: str = "\\"
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class _Lines:
 
 def parse(text: str, path: str = "Dockerfile") -> Dockerfile:
     """Raises DockerfileError."""
-    lines = _Lines(path, text.replace("\r\n", "\n").split("\n"))
+    lines = _Lines(path, text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n"))
     _directives(lines)
     while lines.place < len(lines.rows):
         instruction = _next(lines)
@@ -110,7 +112,7 @@ def _directives(lines: _Lines) -> None:
     """`# escape=` and `# syntax=` count only before anything else."""
     for row in lines.rows:
         match = _DIRECTIVE.match(row)
-        if match is None:
+        if match is None or match[1].lower() not in ("escape", "syntax", "check"):
             return
         lines.place += 1
         if match[1].lower() == "escape":
@@ -125,10 +127,8 @@ def _next(lines: _Lines) -> Instruction | None:
     logical = _logical_line(lines)
     if not logical:
         return None
-    name, _, rest = logical.partition(" ")
-    if "\t" in name:
-        name, _, rest = logical.partition("\t")
-    name, rest = name.upper(), rest.strip()
+    first, *others = logical.split(None, 1)
+    name, rest = first.upper(), "".join(others)
     if name in REFUSED:
         raise lines.fail(f"{name} is not supported: {REFUSED[name]}", start)
     if name not in KNOWN:
@@ -137,7 +137,7 @@ def _next(lines: _Lines) -> Instruction | None:
     heredocs = _heredocs(lines, rest) if name in ("RUN", "COPY", "ADD") else ()
     if not rest:
         raise lines.fail(f"{name} requires at least one argument", start)
-    return Instruction(name, rest, start, flags, _json_words(name, rest), heredocs)
+    return Instruction(name, rest, start, flags, _json_words(name, rest), heredocs, lines.escape)
 
 
 def _logical_line(lines: _Lines) -> str:
@@ -150,9 +150,9 @@ def _logical_line(lines: _Lines) -> str:
             if parts:
                 continue
             return ""
-        stripped = row.rstrip()
-        if stripped.endswith(lines.escape):
-            parts.append(stripped[:-1])
+        end = _CONTINUED.search(row)
+        if end is not None and row[end.start()] == lines.escape:
+            parts.append(row[: end.start()])
             continue
         parts.append(row)
         break
@@ -215,7 +215,7 @@ def _staged(lines: _Lines) -> Dockerfile:
             raise lines.fail(f"{instruction.name} before the first FROM: only ARG may stand there", instruction.line)
     if not stages:
         raise DockerfileError(f"{lines.path}: no FROM; begin with FROM wherry.dev/host:v1 or another image")
-    return Dockerfile(lines.path, tuple(arguments), tuple(stages), lines.escape)
+    return Dockerfile(lines.path, tuple(arguments), tuple(stages))
 
 
 def _stage(lines: _Lines, instruction: Instruction) -> Stage:

@@ -9,10 +9,12 @@ import asyncio
 import os
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wherry.builder.steps import Layer
+from wherry.builder.users import User
 from wherry.cri.interface import (
     ContainerConfig,
     ContainerState,
@@ -22,13 +24,17 @@ from wherry.cri.interface import (
     RuntimeService,
     SandboxConfig,
 )
-from wherry.images.layers import LayerError
+from wherry.images.layers import CHUNK, LayerError
 from wherry.images.rootfs import RootFS
-from wherry.images.store import LAYER, Descriptor, ImageStore
+from wherry.images.store import LAYER, Descriptor, ImageStore, StoreError
 
-LABELS = {"wherry.dev/owner": "builder"}
-"""The kubelet leaves sandboxes with another owner alone."""
+OWNER = "wherry.dev/owner"
+PROCESS = "wherry.dev/builder-process"
+BUILDER = "builder"
+"""The kubelet leaves sandboxes with this owner alone; the process is the builder's, see `sweep`."""
+LOG = "run.log"
 OUTPUT_LINES = 20  # shown when a step fails
+FOLLOW_SECONDS = 1.0  # between looks at the output, for progress; the end itself is an event
 
 
 class RunFailure(Exception):
@@ -43,112 +49,152 @@ class Run:
     rootfs: RootFS
     environment: Mapping[str, str]
     workdir: str
-    uid: int = 0
-    gid: int = 0
+    user: User
     mounts: Sequence[Mount] = ()
 
 
 async def run(
-    runtime: RuntimeService, store: ImageStore, step: Run, rng: random.Random, report: Callable[[str], None]
-) -> tuple[Descriptor, str]:
-    """The layer (descriptor, diff id) of what the command wrote. Raises RunFailure."""
+    runtime: Callable[[], Awaitable[RuntimeService]],
+    store: ImageStore,
+    step: Run,
+    rng: random.Random,
+    report: Callable[[str], None],
+) -> Layer:
+    """The layer of what the command wrote. Raises RunFailure."""
     with store.temporary() as folder:
-        config = SandboxConfig(
-            uid=str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-            name="build",
-            namespace="",
-            hostname="build",
-            ip="",
-            log_directory=folder / "logs",
-            directory=folder / "sandbox",
-            host_network=True,
-            labels=LABELS,
-        )
-        config.log_directory.mkdir()
         try:
-            sandbox = await runtime.run_pod_sandbox(config)
-            try:
-                return await _run_in(runtime, store, sandbox, step, config.log_directory, report)
-            finally:
-                await runtime.stop_pod_sandbox(sandbox)
-                await runtime.remove_pod_sandbox(sandbox)
-                await runtime.remove_tree(folder / "sandbox")
-        except (RuntimeFailure, LayerError) as error:
+            return await _run(await runtime(), store, step, _sandbox(folder, rng), report)
+        except (RuntimeFailure, LayerError, StoreError) as error:
             raise RunFailure(str(error)) from error
         except ConnectionError as error:
             raise RunFailure(f"the launcher does not answer ({error}): start the system with `wherry up`") from error
 
 
-async def _run_in(
-    runtime: RuntimeService,
-    store: ImageStore,
-    sandbox: str,
-    step: Run,
-    logs: Path,
-    report: Callable[[str], None],
-) -> tuple[Descriptor, str]:
-    container = await runtime.create_container(
-        sandbox,
-        ContainerConfig(
-            name="run",
-            argv=step.argv,
-            rootfs=step.rootfs,
-            image="build",
-            env=step.environment,
-            cwd=step.workdir,
-            uid=step.uid,
-            gid=step.gid,
-            mounts=step.mounts,
-            log_path="run.log",
-        ),
+def _sandbox(folder: Path, rng: random.Random) -> SandboxConfig:
+    logs = folder / "logs"
+    logs.mkdir()
+    return SandboxConfig(
+        uid=str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+        name="build",
+        namespace="",
+        hostname="build",
+        ip="",
+        log_directory=logs,
+        directory=folder / "sandbox",
+        host_network=True,
+        labels={OWNER: BUILDER, PROCESS: str(os.getpid())},
     )
-    status = await _until_exited(runtime, container, lambda: report(_last_line(logs / "run.log")))
-    if status.exit_code != 0:
-        lines = "\n".join(f"    {line}" for line in output(logs / "run.log")[-OUTPUT_LINES:])
-        raise RunFailure(f"exit code {status.exit_code}{f': {status.message}' if status.message else ''}\n{lines}")
-    with store.writing() as writer:
-        await _archive(runtime, container, writer.write)
-    descriptor = Descriptor(LAYER, writer.digest, writer.size)
-    await asyncio.to_thread(store.unpack, descriptor, writer.digest)
-    return descriptor, writer.digest  # an uncompressed layer's digest is its diff id
 
 
-async def _until_exited(runtime: RuntimeService, container: str, progress: Callable[[], None]) -> ContainerStatus:
-    """Start it and follow the runtime's events until it has ended."""
-    events = runtime.events()
-    waiting = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0)  # subscribed before it starts, so that no end is missed
+async def _run(
+    runtime: RuntimeService, store: ImageStore, step: Run, config: SandboxConfig, report: Callable[[str], None]
+) -> Layer:
+    log = config.log_directory / LOG
+    events = _Events(runtime)  # before anything is made, so that no end is missed
     try:
-        await runtime.start_container(container)
+        sandbox = await runtime.run_pod_sandbox(config)
+        try:
+            container = await runtime.create_container(sandbox, _container(step))
+            await runtime.start_container(container)
+            status = await events.until_exited(container, lambda: report(_last_line(log)))
+            if status.exit_code != 0:
+                raise RunFailure(_explained(status, output(log)))
+            return await _layer(runtime, store, container)
+        finally:
+            await runtime.stop_pod_sandbox(sandbox)
+            await runtime.remove_pod_sandbox(sandbox)
+            await runtime.remove_tree(config.directory)
+    finally:
+        await events.close()
+
+
+def _container(step: Run) -> ContainerConfig:
+    return ContainerConfig(
+        name="run",
+        argv=step.argv,
+        rootfs=step.rootfs,
+        image="build",
+        env=step.environment,
+        cwd=step.workdir,
+        uid=step.user.uid,
+        gid=step.user.gid,
+        groups=step.user.groups,
+        mounts=step.mounts,
+        log_path=LOG,
+    )
+
+
+class _Events:
+    """The runtime's events as a signal to look again."""
+
+    def __init__(self, runtime: RuntimeService) -> None:
+        self._runtime = runtime
+        self._events = runtime.events()
+        self._next = asyncio.ensure_future(anext(self._events))
+
+    async def until_exited(self, container: str, progress: Callable[[], None]) -> ContainerStatus:
         while True:
-            status = await runtime.container_status(container)
+            status = await self._runtime.container_status(container)
             if status is not None and status.state is ContainerState.EXITED:
                 return status
-            done, _ = await asyncio.wait([waiting], timeout=1.0)  # the pause is for progress, not for the end
+            done, _ = await asyncio.wait([self._next], timeout=FOLLOW_SECONDS)
             if done:
-                waiting.result()
-                waiting = asyncio.ensure_future(anext(events))
+                self._next.result()
+                self._next = asyncio.ensure_future(anext(self._events))
             progress()
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+
+    async def close(self) -> None:
+        self._next.cancel()
+        await asyncio.gather(self._next, return_exceptions=True)
 
 
-async def _archive(runtime: RuntimeService, container: str, write: Callable[[bytes], int]) -> None:
-    """Read the writable layer through a pipe, in a thread, while the runtime writes it."""
+async def _layer(runtime: RuntimeService, store: ImageStore, container: str) -> Layer:
+    """The writable layer through a pipe, in a thread, while the runtime writes it; kept packed and unpacked."""
     reading, writing = os.pipe()
+    draft = store.draft()
 
     def copy() -> None:
-        with open(reading, "rb", buffering=1 << 20) as pipe:
-            while data := pipe.read(1 << 20):
-                write(data)
+        with open(reading, "rb", buffering=0) as pipe:
+            while data := pipe.read(CHUNK):
+                draft.write(data)
 
     copied = asyncio.get_running_loop().run_in_executor(None, copy)
     try:
-        await runtime.archive_upper(container, writing)
+        try:
+            await runtime.archive_upper(container, writing)
+        finally:
+            os.close(writing)
+            await copied
+        digest = await asyncio.to_thread(draft.commit)
+        descriptor = Descriptor(LAYER, digest, draft.size)
+        await asyncio.to_thread(store.unpack, descriptor, digest)  # not compressed: its digest is its diff id
     finally:
-        os.close(writing)
-        await copied
+        draft.close()
+    return descriptor, digest
+
+
+async def sweep(runtime: RuntimeService) -> None:
+    """Remove what builders that were killed left in the runtime."""
+    for sandbox in await runtime.list_pod_sandboxes():
+        labels = sandbox.config.labels
+        if labels.get(OWNER) == BUILDER and not _lives(labels.get(PROCESS, "")):
+            await runtime.stop_pod_sandbox(sandbox.id)
+            await runtime.remove_pod_sandbox(sandbox.id)
+            await runtime.remove_tree(sandbox.config.directory.parent)
+
+
+def _lives(process: str) -> bool:
+    return bool(process) and Path("/proc", process).exists()
+
+
+def _explained(status: ContainerStatus, lines: Sequence[str]) -> str:
+    shown = "\n".join(f"    {line}" for line in lines[-OUTPUT_LINES:])
+    if status.reason == "OOMKilled":
+        return f"the command was killed: out of memory\n{shown}"
+    why = f": {status.message}" if status.message else ""
+    return f"the command failed with exit code {status.exit_code}{why}" + (
+        f"; it wrote last:\n{shown}" if shown else ""
+    )
 
 
 def output(log: Path) -> list[str]:

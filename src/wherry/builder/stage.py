@@ -1,31 +1,38 @@
-"""What a stage has become so far: layers, image configuration, arguments, and the key that names this state in the cache."""
+"""What a stage has become so far: layers, image configuration, arguments. Pure but for `view`."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
+import posixpath
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any
 
+from wherry.builder.steps import Layer
 from wherry.builder.view import View
 from wherry.images.rootfs import RootFS
-from wherry.images.store import BASE_LABEL, Descriptor, ImageStore
+from wherry.images.store import BASE_LABEL, ImageStore
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHELL = ("/bin/sh", "-c")
 
 
 @dataclass(frozen=True, slots=True)
 class StageState:
     """Immutable: each instruction gives the next one. `config` is the `config` object of the OCI image configuration."""
 
-    key: str
-    layers: tuple[tuple[Descriptor, str], ...] = ()
+    base: str = ""
+    """The name of a base without layers: another one is another file system."""
+    layers: tuple[Layer, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, str] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
-    shell: tuple[str, ...] = ("/bin/sh", "-c")
+    own_command: bool = False
+    """CMD was set in this stage: an ENTRYPOINT after it keeps it."""
+
+    @property
+    def files(self) -> list[str]:
+        """What the file system is made of, for cache keys."""
+        return [self.base, *(diff_id for _, diff_id in self.layers)]
 
     @property
     def host(self) -> bool:
@@ -33,11 +40,19 @@ class StageState:
 
     @property
     def environment(self) -> dict[str, str]:
-        return dict(entry.split("=", 1) for entry in self.config.get("Env") or [])
+        return dict(entry.split("=", 1) for entry in self.config.get("Env") or [] if "=" in entry)
 
     @property
     def workdir(self) -> str:
         return str(self.config.get("WorkingDir") or "/")
+
+    @property
+    def user(self) -> str:
+        return str(self.config.get("User") or "")
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        return tuple(self.config.get("Shell") or SHELL)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -50,27 +65,16 @@ class StageState:
     def view(self, store: ImageStore) -> View:
         return View(self.rootfs(store))
 
-    def keyed(self, *inputs: object) -> str:
-        """The cache key of an instruction applied to this state."""
-        return hashlib.sha256("\0".join([self.key, *map(str, inputs)]).encode()).hexdigest()
+    def absolute(self, path: str) -> str:
+        """`path` from the working directory, without `..`."""
+        return "/" + posixpath.normpath(posixpath.join(self.workdir, path)).lstrip("/")
 
-    def with_layer(self, key: str, layer: tuple[Descriptor, str] | None, source: str) -> StageState:
-        """`None`: the instruction changed nothing on disk."""
-        entry: dict[str, Any] = {"created_by": source}
-        if layer is None:
-            entry["empty_layer"] = True
-        layers = self.layers if layer is None else (*self.layers, layer)
-        return replace(self, key=key, layers=layers, history=(*self.history, entry))
+    def with_layer(self, layer: Layer, source: str) -> StageState:
+        return replace(self, layers=(*self.layers, layer), history=(*self.history, {"created_by": source}))
 
     def with_config(self, source: str, **changes: Any) -> StageState:
-        config = {**copy.deepcopy(self.config), **changes}
         entry = {"created_by": source, "empty_layer": True}
-        return replace(
-            self,
-            key=self.keyed(source, json.dumps(changes, sort_keys=True)),
-            config=config,
-            history=(*self.history, entry),
-        )
+        return replace(self, config={**copy.deepcopy(self.config), **changes}, history=(*self.history, entry))
 
     def with_environment(self, source: str, values: dict[str, str]) -> StageState:
         merged = {**self.environment, **values}
@@ -78,9 +82,6 @@ class StageState:
 
     def with_argument(self, name: str, value: str) -> StageState:
         return replace(self, arguments={**self.arguments, name: value})
-
-    def absolute(self, path: str) -> str:
-        return str(PurePosixPath(self.workdir) / path)
 
     def image_config(self, architecture: str) -> dict[str, Any]:
         """The OCI image configuration. Without a time: the same inputs are the same image."""

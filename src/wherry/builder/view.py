@@ -12,23 +12,28 @@ from pathlib import Path, PurePosixPath
 
 from wherry.images.layers import OPAQUE_ATTRIBUTE, is_whiteout
 from wherry.images.rootfs import RootFS
+from wherry.launcher import host_view
 
+ROOT = PurePosixPath("/")
 LINKS_MAX = 40  # as the kernel: more is a loop
+MACHINE = Path("/")
 
 
 class View:
     """`PurePosixPath`s are absolute paths in the image, `Path`s are where they lie on the machine."""
 
     def __init__(self, rootfs: RootFS) -> None:
-        self._trees = [*rootfs.layers, *([Path("/")] if rootfs.host else [])]
+        self._trees = [*rootfs.layers, *([MACHINE] if rootfs.host else [])]
 
     def find(self, path: PurePosixPath) -> Path | None:
         """Where `path` itself lies (a link is not followed); None when it is not there."""
         for tree in self._trees:
-            real = tree / path.relative_to("/")
+            if tree is MACHINE and host_view.hides(str(path)):
+                return None
+            real = tree / path.relative_to(ROOT)
             try:
                 status = real.lstat()
-            except (FileNotFoundError, NotADirectoryError, PermissionError):
+            except OSError:
                 if _covers(tree, path):
                     return None
                 continue
@@ -37,11 +42,9 @@ class View:
 
     def resolve(self, path: PurePosixPath) -> PurePosixPath:
         """`path` with every link in it followed; parts that are not there stay as they are."""
-        done, rest, links = PurePosixPath("/"), list(path.parts[1:]), 0
+        done, rest, links = ROOT, list(path.parts[1:]), 0
         while rest:
             part = rest.pop(0)
-            if part in ("", "."):
-                continue
             if part == "..":
                 done = done.parent
                 continue
@@ -49,13 +52,14 @@ class View:
             if real is not None and real.is_symlink() and links < LINKS_MAX:
                 links += 1
                 target = PurePosixPath(os.readlink(real))
-                done = PurePosixPath("/") if target.is_absolute() else done
+                done = ROOT if target.is_absolute() else done
                 rest = [item for item in target.parts if item != "/"] + rest
             else:
                 done = done / part
         return done
 
     def is_directory(self, path: PurePosixPath) -> bool:
+        """Also through links."""
         real = self.find(self.resolve(path))
         return real is not None and real.is_dir()
 
@@ -64,7 +68,9 @@ class View:
         names: set[str] = set()
         hidden: set[str] = set()
         for tree in self._trees:
-            folder = tree / path.relative_to("/")
+            if tree is MACHINE and host_view.hides(str(path / "x")):
+                break
+            folder = tree / path.relative_to(ROOT)
             if folder.is_dir() and not folder.is_symlink():
                 for entry in os.scandir(folder):
                     if is_whiteout(entry.stat(follow_symlinks=False)):
@@ -89,17 +95,17 @@ class View:
     def read_text(self, path: str) -> str:
         """A small file; empty when it is not there."""
         real = self.find(self.resolve(PurePosixPath(path)))
-        return real.read_text() if real is not None and real.is_file() else ""
+        return real.read_text(errors="replace") if real is not None and real.is_file() else ""
 
 
 def _covers(tree: Path, path: PurePosixPath) -> bool:
-    """Whether this layer hides everything at `path` in the layers below: a parent is opaque, deleted or not a directory."""
+    """Whether this layer hides `path` in the layers below: a parent is opaque, deleted or not a directory."""
     place = tree
     for part in path.parts[1:-1]:
         place = place / part
         try:
             status = place.lstat()
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except OSError:
             return False
         if not stat.S_ISDIR(status.st_mode):
             return True

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from wherry.builder.build import Builder
+from wherry.builder.running import sweep
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cri.interface import RuntimeService
@@ -23,6 +24,7 @@ async def builder(state: State, options: Options) -> AsyncIterator[Builder]:
     async def runtime() -> RuntimeService:
         if not runtimes:
             runtimes.append(LinuxRuntime(state.launcher_socket, rng))
+            await sweep(runtimes[0])
         return runtimes[0]
 
     try:

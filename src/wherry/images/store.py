@@ -11,8 +11,10 @@ is complete: its manifest, config, layers, all unpacked.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +84,25 @@ class ImageStore:
     def temporary(self) -> AbstractContextManager[Path]:
         """A folder on the store's file system, removed afterwards."""
         return temporary(self.root)
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[None]:
+        """While it is held nothing is collected: a build's layers have no name yet."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """For the collector. Raises BlockingIOError while somebody is `using` the store."""
+        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.root / "store.lock").open("w") as lock:
+            fcntl.flock(lock, kind)
+            yield
 
     # --- layers
 
