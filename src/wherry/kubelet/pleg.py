@@ -39,6 +39,8 @@ class Pleg:
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._synced = asyncio.Event()
         self._relisted = 0
+        self._told: set[str] = set()
+        """Sandboxes somebody told us of since the last listing began."""
         self._dirty: dict[str, None] = {}
         self._sandboxes_dirty = False
         self._news = asyncio.Event()
@@ -119,6 +121,7 @@ class Pleg:
     def saw_sandbox(self, status: SandboxStatus) -> None:
         """Whoever made a sandbox knows it best: nothing has to be asked."""
         self._sandboxes.setdefault(status.id, status)
+        self._told.add(status.id)
 
     def look_again(self, container_id: str) -> None:
         """Have a container looked at soon."""
@@ -130,7 +133,7 @@ class Pleg:
             await asyncio.wait((before_this,))
         # From here on a change may come too late for this look: who asks now gets another.
         self._look_under_way, self._next_look = self._next_look, None
-        listed = {each.id: each for each in await self._runtime.list_pod_sandboxes()}
+        listed = await self._listed_sandboxes()
         before, self._sandboxes = self._sandboxes, listed
         for changed in _differences(before, listed):
             self._on_change((listed.get(changed) or before[changed]).config.uid)
@@ -182,8 +185,17 @@ class Pleg:
             waiting, self._dirty = list(self._dirty), {}
             await asyncio.gather(*(self.refresh_container(each) for each in waiting))
 
+    async def _listed_sandboxes(self) -> dict[str, SandboxStatus]:
+        """What the runtime lists, and what we were told of while it did: its answer may be from before."""
+        self._told.clear()
+        listed = {each.id: each for each in await self._runtime.list_pod_sandboxes()}
+        for sandbox_id in self._told:
+            if sandbox_id in self._sandboxes:
+                listed.setdefault(sandbox_id, self._sandboxes[sandbox_id])
+        return listed
+
     async def _relist(self) -> None:
-        sandboxes = {each.id: each for each in await self._runtime.list_pod_sandboxes()}
+        sandboxes = await self._listed_sandboxes()
         containers = {each.id: each for each in await self._runtime.list_containers()}
         old_sandboxes, old_containers = self._sandboxes, self._containers
         self._sandboxes, self._containers = sandboxes, containers

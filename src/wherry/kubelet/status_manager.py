@@ -8,6 +8,7 @@ Always true: what `recorded` returns already contains everything this kubelet ha
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from wherry.api.types import Obj
 from wherry.client.rest import Client
 from wherry.kubelet import pod_spec
 from wherry.kubelet.pod_phase import OWN_CONDITIONS
+
+log = logging.getLogger(__name__)
 
 LAZY_SECONDS = 0.05
 """How long a status that only says "being created" may wait for a better one: most pods run sooner than this, and are
@@ -137,18 +140,18 @@ class StatusManager:
                 if entry.lazy:
                     await self._linger(entry)
                     continue
-                patch = difference(entry.written, entry.wanted)
-                if not patch and not entry.finish:
+                if not entry.finish and not difference(entry.written, entry.wanted):
                     return
                 try:
                     async with self._slots:
-                        await self._write(uid, entry, patch)
+                        await self._write(uid, entry)
                 except StatusError as error:
-                    if error.code in (404, 409):  # gone, or another pod of that name: nothing of ours to report
+                    if await self._is_gone(uid, entry, error):
                         self._entries.pop(uid, None)
                         return
                     if error.code == 422:
-                        entry.written = entry.wanted  # refused as it is; the next change is tried again
+                        log.warning("status of pod %s refused: %s", uid, error)
+                        entry.written = entry.wanted  # the next change is tried again
                         continue
                     await self._pause(retry)
                     retry = min(retry * 2, RETRY_SECONDS_MAX)
@@ -160,6 +163,19 @@ class StatusManager:
         finally:
             entry.busy = False
 
+    async def _is_gone(self, uid: str, entry: _Entry, error: StatusError) -> bool:
+        """Whether a refusal means that the pod does not exist any more, or that another one has its name."""
+        if error.code != 409:
+            return error.code == 404
+        try:
+            found = await self._client.get(PODS, pod_spec.name_of(entry.pod), pod_spec.namespace_of(entry.pod))
+        except StatusError as refused:
+            return refused.code == 404
+        except (ConnectionError, TimeoutError):
+            return False
+        log.info("status of pod %s: %s; trying again", uid, error)
+        return pod_spec.uid_of(found) != uid
+
     async def _linger(self, entry: _Entry) -> None:
         try:
             async with asyncio.timeout(LAZY_SECONDS):
@@ -167,8 +183,11 @@ class StatusManager:
         except TimeoutError:
             entry.lazy = False
 
-    async def _write(self, uid: str, entry: _Entry, patch: Obj) -> None:
-        name, namespace, wanted = pod_spec.name_of(entry.pod), pod_spec.namespace_of(entry.pod), entry.wanted
+    async def _write(self, uid: str, entry: _Entry) -> None:
+        name, namespace = pod_spec.name_of(entry.pod), pod_spec.namespace_of(entry.pod)
+        # Both from one moment: while this waited for its turn a newer status may have come.
+        wanted = entry.wanted
+        patch = difference(entry.written, wanted)
         if patch:
             body = {"metadata": {"uid": uid}, "status": patch}
             await self._client.patch(PODS, name, body, namespace, type="strategic", subresource="status")

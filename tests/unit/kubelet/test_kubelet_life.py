@@ -413,3 +413,22 @@ def test_fifty_pods_start_side_by_side(play: Callable[[Scenario], None]) -> None
             assert took < 0.5
 
     play(scenario)
+
+
+def test_many_statuses_at_once_are_all_written(play: Callable[[Scenario], None]) -> None:
+    """A slow API server: newer statuses come while older ones wait for their turn, and none may be lost."""
+
+    async def scenario(world: World) -> None:
+        patch = world.client.patch
+
+        async def slow(*args: Any, **options: Any) -> Any:
+            await world.wait(0.02)
+            return await patch(*args, **options)
+
+        world.client.patch = slow  # type: ignore[method-assign]
+        async with world.running():
+            for number in range(40):
+                await world.create(f"web-{number}")
+            await world.until(lambda: all(world.is_ready(f"web-{number}") for number in range(40)))
+
+    play(scenario)
