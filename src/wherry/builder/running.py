@@ -16,6 +16,7 @@ from pathlib import Path
 from wherry.builder.steps import Layer
 from wherry.builder.users import User
 from wherry.cri.interface import (
+    OWNER_LABEL,
     ContainerConfig,
     ContainerState,
     ContainerStatus,
@@ -28,10 +29,9 @@ from wherry.images.layers import CHUNK, LayerError
 from wherry.images.rootfs import RootFS
 from wherry.images.store import LAYER, Descriptor, ImageStore, StoreError
 
-OWNER = "wherry.dev/owner"
-PROCESS = "wherry.dev/builder-process"
 BUILDER = "builder"
-"""The kubelet leaves sandboxes with this owner alone; the process is the builder's, see `sweep`."""
+PROCESS_LABEL = "wherry.dev/builder-process"
+"""Which process a sandbox belongs to, see `sweep`."""
 LOG = "run.log"
 OUTPUT_LINES = 20  # shown when a step fails
 FOLLOW_SECONDS = 1.0  # between looks at the output, for progress; the end itself is an event
@@ -82,7 +82,7 @@ def _sandbox(folder: Path, rng: random.Random) -> SandboxConfig:
         log_directory=logs,
         directory=folder / "sandbox",
         host_network=True,
-        labels={OWNER: BUILDER, PROCESS: str(os.getpid())},
+        labels={OWNER_LABEL: BUILDER, PROCESS_LABEL: str(os.getpid())},
     )
 
 
@@ -177,7 +177,7 @@ async def sweep(runtime: RuntimeService) -> None:
     """Remove what builders that were killed left in the runtime."""
     for sandbox in await runtime.list_pod_sandboxes():
         labels = sandbox.config.labels
-        if labels.get(OWNER) == BUILDER and not _lives(labels.get(PROCESS, "")):
+        if labels.get(OWNER_LABEL) == BUILDER and not _lives(labels.get(PROCESS_LABEL, "")):
             await runtime.stop_pod_sandbox(sandbox.id)
             await runtime.remove_pod_sandbox(sandbox.id)
             await runtime.remove_tree(sandbox.config.directory.parent)

@@ -17,6 +17,10 @@ from typing import Protocol
 from wherry.images.rootfs import Image, RootFS
 
 
+OWNER_LABEL = "wherry.dev/owner"
+"""Label of sandboxes that are nobody's pod, with who looks after them (`builder`). The kubelet leaves those alone."""
+
+
 class RuntimeFailure(Exception):
     """The runtime could not do it. `reason` is a container waiting reason; the text says what was tried and why it failed."""
 

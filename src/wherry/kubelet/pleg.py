@@ -13,7 +13,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from wherry.aio.clock import Clock
-from wherry.cri.interface import ContainerEvent, ContainerState, ContainerStatus, RuntimeService, SandboxStatus
+from wherry.cri.interface import (
+    OWNER_LABEL,
+    ContainerEvent,
+    ContainerState,
+    ContainerStatus,
+    RuntimeService,
+    SandboxStatus,
+)
 from wherry.kubelet.observation import PodSeen
 
 log = logging.getLogger(__name__)
@@ -186,9 +193,10 @@ class Pleg:
             await asyncio.gather(*(self.refresh_container(each) for each in waiting))
 
     async def _listed_sandboxes(self) -> dict[str, SandboxStatus]:
-        """What the runtime lists, and what we were told of while it did: its answer may be from before."""
+        """What the runtime lists of pods, and what we were told of while it did: its answer may be from before."""
         self._told.clear()
-        listed = {each.id: each for each in await self._runtime.list_pod_sandboxes()}
+        everything = await self._runtime.list_pod_sandboxes()
+        listed = {each.id: each for each in everything if OWNER_LABEL not in each.config.labels}
         for sandbox_id in self._told:
             if sandbox_id in self._sandboxes:
                 listed.setdefault(sandbox_id, self._sandboxes[sandbox_id])
