@@ -16,7 +16,6 @@ from typing import Protocol
 
 from wherry.images.rootfs import Image, RootFS
 
-
 OWNER_LABEL = "wherry.dev/owner"
 """Label of sandboxes that are nobody's pod, with who looks after them (`builder`). The kubelet leaves those alone."""
 
