@@ -156,13 +156,15 @@ async def test_netd_is_told_and_told_again(client: Client, node: Node) -> None:
     async with agent(client, node):
         for _ in range(2):
             netd = Netd(node)
-            control, reader = await connected(node.run_directory)
-            async with asyncio.timeout(5):
-                while (await control.ask(Request("status"))).statistics["services"] != 1:
-                    await asyncio.sleep(0.005)
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
-            netd.kill()
+            try:
+                control, reader = await connected(node.run_directory)
+                async with asyncio.timeout(5):
+                    while (await control.ask(Request("status"))).statistics["services"] != 1:
+                        await asyncio.sleep(0.005)
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+            finally:
+                netd.kill()
 
 
 async def test_what_is_not_served_is_said(client: Client, node: Node) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from network_node import GATEWAY, UDP, Node, needs_node
 
 from wherry.launcher.client import LauncherClient
+from wherry.network import nftables
 from wherry.network.kernel_sync import KernelSync
 from wherry.network.nftables import NodeNetwork
 from wherry.network.services import Backend, ServicePort, ServiceRecord
@@ -124,7 +127,7 @@ async def test_client_ip_affinity(node: Node, kernel: KernelSync) -> None:
 
 
 async def test_a_service_of_many_endpoints_uses_them_all(node: Node, kernel: KernelSync) -> None:
-    await kernel.change(service(*[f"10.244.0.{i % 2 + 2}:{8080 + i // 2}" for i in range(40)]))
+    await kernel.change(service(*_forty()))
     open_ports = [pod.serve(8080 + i, f"{pod.ip}:{i}") for pod in node.pods[:2] for i in range(1, 20)]
     try:
         assert len(answers(node, VIP, 80, 1000)) == 40  # P(miss one) = 40 * (1 - 1/42)**1000 < 1e-8
@@ -183,16 +186,45 @@ async def test_a_second_agent_takes_over_without_a_gap(node: Node, kernel: Kerne
 
 
 async def test_a_crash_in_the_middle_of_a_rebuild_is_healed(node: Node, kernel: KernelSync) -> None:
-    """The table that is not live is left half built; the live one serves on, the next rebuild wipes the other."""
-    from wherry.network import nftables
-
+    """The generation that is not live is left half built; the live one serves on, the next rebuild wipes the other."""
     await kernel.change(service("10.244.0.2"))
     live = await kernel._live()
-    other = next(table for table in nftables.TABLES if table != live)
-    await kernel._transact(nftables.skeleton(other, NodeNetwork()))
+    other = next(generation for generation in nftables.GENERATIONS if generation != live)
+    await kernel._transact(nftables.build(other, NodeNetwork())[:12])
     assert answers(node, VIP, 80, 5) == {"two": 5}
-    await kernel.rebuild({k: r for k, r in service("10.244.0.3").items() if r})
-    assert answers(node, VIP, 80, 5) == {"three": 5}
+    for _ in range(3):
+        await kernel.rebuild({k: r for k, r in service("10.244.0.3").items() if r})
+        assert answers(node, VIP, 80, 5) == {"three": 5}
+
+
+async def test_resyncs_and_moves_between_maps_refuse_nobody(node: Node, kernel: KernelSync) -> None:
+    """Connections all the time, while rules are rebuilt and the service grows and shrinks across its maps."""
+    few, many = (service(*[f"10.244.0.{n % 2 + 2}" for n in range(2)]), service(*_forty()))
+    servers = [pod.serve(8080 + i, f"{pod.ip}:{i}") for pod in node.pods[:2] for i in range(1, 20)]
+    sticky = service("10.244.0.2", sticky=True)
+    await kernel.rebuild({k: r for k, r in few.items() if r})
+    ended = threading.Event()
+
+    def load() -> int:
+        count = 0
+        while not ended.is_set():
+            node.pods[2].connect(VIP, 80).close()
+            count += 1
+        return count
+
+    loading = [asyncio.ensure_future(asyncio.to_thread(load)) for _ in range(2)]
+    for _ in range(20):
+        for step in (many, few, sticky):
+            await kernel.change(step)
+        await kernel.rebuild({k: r for k, r in few.items() if r})
+    ended.set()
+    assert all(count > 0 for count in await asyncio.gather(*loading))
+    for server in servers:
+        server.close()
+
+
+def _forty() -> list[str]:
+    return [f"10.244.0.{i % 2 + 2}:{8080 + i // 2}" for i in range(40)]
 
 
 async def test_hundreds_of_services_at_once(node: Node, kernel: KernelSync) -> None:

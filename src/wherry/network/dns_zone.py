@@ -17,6 +17,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from wherry.network import dns_wire as wire
 from wherry.network.dns_wire import Name, Question, Record
@@ -60,7 +61,6 @@ class Zone:
         self._dns_address = dns_address
         self._host_address = host_address
         self._serial = serial
-        self._pointers = self._reverse_names()
 
     def answer(self, question: Question) -> Answer | None:
         """None when the name is not ours: somebody else is asked."""
@@ -72,10 +72,8 @@ class Zone:
         if folded == HOST_NAME:
             return self._pick(question, [self._a(question.name, self._host_address)])
         if folded[-2:] == _REVERSE and folded in self._pointers:
-            return self._pick(
-                question,
-                [self._record(question.name, wire.PTR, wire.encode_name(to)) for to in self._pointers[folded]],
-            )
+            names = [wire.encode_name(name) for name in self._pointers[folded]]
+            return self._pick(question, [self._record(question.name, wire.PTR, name) for name in names])
         return None
 
     # --- below the domain -----------------------------------------------------------------------------------------------
@@ -183,7 +181,8 @@ class Zone:
     def _record(self, name: Name, kind: int, data: bytes) -> Record:
         return Record(name, kind, TTL_SECONDS, data)
 
-    def _reverse_names(self) -> dict[Name, list[Name]]:
+    @cached_property
+    def _pointers(self) -> dict[Name, list[Name]]:
         """A cluster address names its service; any other address the endpoints it is in."""
         found: dict[Name, list[Name]] = {}
         records = [record for _, record in sorted(self._services.items())]

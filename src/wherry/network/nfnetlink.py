@@ -22,7 +22,7 @@ NLM_F_CREATE, NLM_F_APPEND, NLM_F_DUMP = 0x400, 0x800, 0x300
 NLMSG_ERROR = 2
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 
-NEWTABLE, DELTABLE, NEWCHAIN, GETCHAIN, NEWRULE, NEWSET = 0, 2, 3, 4, 6, 9
+NEWTABLE, NEWCHAIN, GETCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSET, DELSET = 0, 3, 4, 5, 6, 8, 9, 11
 NEWSETELEM, DELSETELEM = 12, 14
 
 REG_VERDICT = 0
@@ -110,10 +110,6 @@ def new_table(table: str) -> Message:
     return nftables(NEWTABLE, text(1, table), number(2, 0), flags=NLM_F_CREATE)
 
 
-def delete_table(table: str) -> Message:
-    return nftables(DELTABLE, text(1, table))
-
-
 def new_chain(table: str, chain: str, hook: tuple[str, int, int] | None = None) -> Message:
     """A chain; with `hook` = (type, hook number, priority) a base chain whose policy is accept."""
     parts = [text(1, table), text(3, chain)]
@@ -130,6 +126,21 @@ def get_chain(table: str, chain: str) -> Message:
 def new_rule(table: str, chain: str, *expressions: bytes) -> Message:
     """Append a rule; expressions run left to right until one does not match."""
     return nftables(NEWRULE, text(1, table), text(2, chain), nest(4, *expressions), flags=NLM_F_CREATE | NLM_F_APPEND)
+
+
+def flush_chain(table: str, chain: str) -> Message:
+    """Remove the rules of a chain."""
+    return nftables(DELRULE, text(1, table), text(2, chain))
+
+
+def delete_chain(table: str, chain: str) -> Message:
+    """The chain is empty and nothing leads to it."""
+    return nftables(DELCHAIN, text(1, table), text(3, chain))
+
+
+def delete_set(table: str, name: str) -> Message:
+    """No rule looks it up."""
+    return nftables(DELSET, text(1, table), text(2, name))
 
 
 def new_set(table: str, name: str, id_: int, key: tuple[int, int], data: tuple[int, int] | None = None) -> Message:

@@ -1,7 +1,7 @@
-"""Service records -> nf_tables: what kube-proxy's nftables mode does, as one table of static rules over maps.
+"""The static half of the service rules: what kube-proxy's nftables mode does, as one table of rules over maps.
 
-Is: pure; `skeleton()` is the table, `Ruleset.change()` the messages that turn the maps from what they hold into what
-the services ask for. Is not: a socket (`proxy.py` sends the bytes) nor an encoder (`nfnetlink.py`).
+Is: pure; which rules there are and how one set of them replaces another. Is not: what the maps hold (`ruleset.py`), the
+bytes (`nfnetlink.py`) or a socket (`kernel_sync.py`).
 
 A connection is decided once, by its first packet (nat chains see no others):
     destination in `local`                     -> accepted: the API server and DNS, sockets of Wherry itself
@@ -10,45 +10,45 @@ A connection is decided once, by its first packet (nat chains see no others):
     (daddr . proto . dport . jhash(saddr) 240) -> `sticky`, for sessionAffinity ClientIP
     destination in `addresses`                 -> refused: a service without endpoints, or not a port of it
     any other TCP that leaves the pod network  -> netd's egress listener
-Always true: one service's elements are changed by one transaction, so no connection sees half of a service; a table is
-replaced by building the other one and switching hooks in one transaction, so that a resync has no gap.
+Always true: the table and its base chains are never removed. Everything else exists in a generation, `-a` or `-b`; a
+resync builds the other one, lets the base chains lead there in one transaction, and removes the old one in the next. Not
+in the same: the kernel hides the elements of a removed map at once, also from a packet that still follows the old rules,
+and that packet's connection would be refused (seen: 1 of some 100,000 connections made during resyncs).
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wherry.network import nfnetlink as nf
 from wherry.network import slots
-from wherry.network.services import PROTOCOLS, Backend, ServicePort, ServiceRecord
 
-TABLES = ("wherry-a", "wherry-b")
-"""The live table and the one a resync builds; whichever has hooks is live."""
-
-NAT, FILTER = "nat", "filter"
-PREROUTING, FORWARD, OUTPUT, POSTROUTING = (
-    (NAT, 0, -100), (FILTER, 2, 0), (NAT, 3, -100), (NAT, 4, 100),
-)  # fmt: skip
-"""(chain type, hook, priority): those of dstnat, filter and srcnat."""
+TABLE = "wherry"
+GENERATIONS = ("a", "b")
+_HOOKS = {
+    "prerouting": ("nat", 0, -100),
+    "forward": ("filter", 2, 0),
+    "output": ("nat", 3, -100),
+    "postrouting": ("nat", 4, 100),
+}
+"""Base chains: (type, hook, priority), those of dstnat, filter and srcnat."""
+_CHAINS = (*(f"{hook}-do" for hook in _HOOKS), "nat", "egress", "service", "refuse")
+"""Of one generation, those that lead to others first."""
 
 SERVICES, WIDE, STICKY, LOCAL, ADDRESSES, HAIRPIN = "services", "wide", "sticky", "local", "addresses", "hairpin"
 _IDS = {name: at for at, name in enumerate((SERVICES, WIDE, STICKY, LOCAL, ADDRESSES, HAIRPIN), 1)}
 _KEY = (7 << 18 | 12 << 12 | 13 << 6 | 19, 16)  # ipv4_addr . inet_proto . inet_service . mark, as nft prints it
 _TARGET = (7 << 6 | 13, 8)
 _ADDRESS, _PAIR = (7, 4), (7 << 6 | 7, 8)
-_WIDTHS = {SERVICES: slots.NARROW, WIDE: slots.WIDE, STICKY: slots.STICKY}
+WIDTHS = {SERVICES: slots.NARROW, WIDE: slots.WIDE, STICKY: slots.STICKY}
+_SHAPES = {
+    **dict.fromkeys(WIDTHS, (_KEY, _TARGET)),
+    **dict.fromkeys((LOCAL, ADDRESSES), (_ADDRESS,)),
+    HAIRPIN: (_PAIR,),
+}
 _SEED = 0x57686572  # any constant: a client must hash the same after a restart
-
-PAYLOAD_BYTES_MAX = 64 * 1024
-"""One transaction: small enough for the launcher's datagrams and for a socket buffer that nobody may enlarge."""
-_ELEMENTS_MAX = 400
-"""Elements of one message: the list's length is a 16-bit number."""
-
-Element = tuple[str, bytes]
-"""(set, key)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,266 +77,156 @@ def within(address: str, cidr: str) -> bool:
     return bool(struct.unpack(">I", socket.inet_aton(address))[0] & mask == network & mask)
 
 
-# --- the table --------------------------------------------------------------------------------------------------------
+# --- one generation ---------------------------------------------------------------------------------------------------
 
 
-def skeleton(table: str, network: NodeNetwork, sticky: bool = True) -> list[nf.Message]:
-    """The table with its maps and regular chains; nothing reaches it before `hooks`. Replaces what was left half built.
+def name_in(generation: str, name: str) -> str:
+    """What a map or chain of a generation is called."""
+    return f"{name}-{generation}"
+
+
+def build(generation: str, network: NodeNetwork, sticky: bool = True) -> list[nf.Message]:
+    """The table, and a generation of rules and empty maps that nothing leads to yet. It must not exist (`wipe`).
 
     Without `sticky` the rule that needs the kernel's `hash` expression is left out.
     """
-    messages = [nf.new_table(table), nf.delete_table(table), nf.new_table(table)]
-    messages += [nf.new_set(table, name, _IDS[name], _KEY, _TARGET) for name in _WIDTHS]
-    messages += [nf.new_set(table, name, _IDS[name], _ADDRESS) for name in (LOCAL, ADDRESSES)]
-    messages.append(nf.new_set(table, HAIRPIN, _IDS[HAIRPIN], _PAIR))
-    messages += [nf.new_chain(table, chain) for chain in ("service", "refuse", "nat", "egress")]
-    messages += _service_rules(table, sticky) + _refuse_rules(table) + _nat_rules(table, network)
-    messages.append(nf.add_elements(table, LOCAL, [(socket.inet_aton(ip), None) for ip in network.local]))
-    return messages
-
-
-def hooks(table: str, network: NodeNetwork) -> list[nf.Message]:
-    """The base chains that bring the table to life, with their rules."""
-    r = nf.REG32[0]
+    local = [(socket.inet_aton(ip), None) for ip in network.local]
+    rules = _Rules(generation, network)
     return [
-        nf.new_chain(table, "prerouting", PREROUTING),
-        nf.new_chain(table, "output", OUTPUT),
-        nf.new_chain(table, "postrouting", POSTROUTING),
-        nf.new_chain(table, "forward", FORWARD),
-        nf.new_rule(table, "prerouting", nf.verdict(nf.NFT_JUMP, "nat")),
-        nf.new_rule(table, "prerouting", nf.verdict(nf.NFT_GOTO, "egress")),
-        # Sockets of the node's namespace, which netd and the API server dial services with.
-        nf.new_rule(table, "output", nf.verdict(nf.NFT_GOTO, "nat")),
-        # A pod that reaches itself through a service would drop a packet from its own address.
-        nf.new_rule(
-            table, "postrouting", nf.load_network(12, 4, r), nf.load_network(16, 4, nf.REG32[1]),
-            nf.lookup(HAIRPIN, _IDS[HAIRPIN], r),
-            nf.load_constant(socket.inet_aton(network.gateway), r), nf.snat(r),
-        ),
-        # The default route leads to lo, for the output hook's sake: what is forwarded there has nowhere to go.
-        nf.new_rule(
-            table, "forward", nf.load_meta(nf.META_OIF, r), nf.equal(r, struct.pack("=I", 1)), nf.reject_icmp(9)
-        ),
-    ]  # fmt: skip
+        nf.new_table(TABLE),
+        *(nf.new_chain(TABLE, chain, hook) for chain, hook in _HOOKS.items()),
+        *(nf.new_set(TABLE, name_in(generation, name), _IDS[name], *shape) for name, shape in _SHAPES.items()),
+        *(nf.new_chain(TABLE, name_in(generation, chain)) for chain in _CHAINS),
+        *rules.service(sticky),
+        *rules.refuse(),
+        *rules.nat(),
+        *rules.egress(),
+        *rules.hooks(),
+        nf.add_elements(TABLE, name_in(generation, LOCAL), local),
+    ]
 
 
-def switch(live: str | None, table: str, network: NodeNetwork) -> list[nf.Message]:
-    """Make `table` the live one in the transaction that removes `live`."""
-    return hooks(table, network) + ([nf.delete_table(live)] if live else [])
+def wipe(generation: str) -> list[nf.Message]:
+    """Remove a generation that nothing leads to; also one that is half built, or not there at all."""
+    chains = [name_in(generation, chain) for chain in _CHAINS]
+    return [
+        nf.new_table(TABLE),
+        *(nf.new_chain(TABLE, chain) for chain in chains),
+        *(nf.flush_chain(TABLE, chain) for chain in chains),
+        *(nf.delete_chain(TABLE, chain) for chain in chains),
+        *(nf.new_set(TABLE, name_in(generation, name), _IDS[name], *shape) for name, shape in _SHAPES.items()),
+        *(nf.delete_set(TABLE, name_in(generation, name)) for name in _SHAPES),
+    ]
+
+
+def switch(live: str | None, generation: str) -> list[nf.Message]:
+    """Let the base chains lead to `generation` instead of `live`, and leave the mark that says so."""
+    return [
+        *(nf.flush_chain(TABLE, chain) for chain in _HOOKS),
+        *(nf.new_rule(TABLE, chain, nf.verdict(nf.NFT_GOTO, name_in(generation, f"{chain}-do"))) for chain in _HOOKS),
+        nf.new_chain(TABLE, mark(generation)),
+        *([nf.delete_chain(TABLE, mark(live))] if live else []),
+    ]
+
+
+def mark(generation: str) -> str:
+    """An empty chain that exists while the generation is live: one question instead of reading rules back."""
+    return name_in(generation, "live")
+
+
+# --- its rules --------------------------------------------------------------------------------------------------------
+
+_R = nf.REG32[0]
+_DADDR = nf.load_network(16, 4, _R)
+_IS_TCP = (nf.load_meta(nf.META_L4PROTO, _R), nf.equal(_R, b"\6"))
 
 
 def _in_cidr(cidr: str) -> tuple[bytes, ...]:
     network, mask = _cidr(cidr)
-    r = nf.REG32[0]
-    return nf.load_network(16, 4, r), nf.mask(r, mask), nf.equal(r, network)
+    return _DADDR, nf.mask(_R, mask), nf.equal(_R, network)
 
 
-def _service_rules(table: str, sticky: bool) -> list[nf.Message]:
-    """Three ways to choose the fourth field of the key, then the same lookup and translation."""
-    a, proto, port, slot, target, target_port = nf.REG32[:6]
-    address = (nf.load_network(16, 4, a), nf.load_meta(nf.META_L4PROTO, proto), nf.load_transport(2, 2, port))
-    choices: dict[str, tuple[bytes, ...]] = {
-        SERVICES: (*address, nf.load_random(slots.NARROW, slot)),
-        WIDE: (*address, nf.load_random(slots.WIDE, slot)),
-    }
-    if sticky:
-        # The client's address is hashed where the key's first field will be, before that is loaded.
-        client = (nf.load_network(12, 4, a), nf.load_hash(a, 4, slots.STICKY, _SEED, slot))
-        choices[STICKY] = (*client, *address)
-    return [
-        nf.new_rule(table, "service", *choice, nf.lookup(name, _IDS[name], a, target), nf.dnat(target, target_port))
-        for name, choice in choices.items()
-    ]
+class _Rules:
+    """The rules of one generation, chain by chain."""
 
-
-def _refuse_rules(table: str) -> list[nf.Message]:
-    """Refused as by a machine with nothing listening: a reset for TCP, port unreachable for the rest."""
-    r = nf.REG32[0]
-    return [
-        nf.new_rule(table, "refuse", nf.load_meta(nf.META_L4PROTO, r), nf.equal(r, b"\6"), nf.reject_reset()),
-        nf.new_rule(table, "refuse", nf.reject_icmp(3)),
-    ]
-
-
-def _nat_rules(table: str, network: NodeNetwork) -> list[nf.Message]:
-    r = nf.REG32[0]
-    daddr = nf.load_network(16, 4, r)
-    gateway = socket.inet_aton(network.gateway)
-    return [
-        nf.new_rule(table, "nat", daddr, nf.lookup(LOCAL, _IDS[LOCAL], r), nf.verdict(nf.NF_ACCEPT)),
-        nf.new_rule(table, "nat", nf.verdict(nf.NFT_JUMP, "service")),
-        nf.new_rule(
-            table, "nat", daddr, nf.lookup(ADDRESSES, _IDS[ADDRESSES], r), nf.verdict(nf.NFT_GOTO, "refuse")
-        ),
-        nf.new_rule(
-            table, "egress", *_in_cidr(network.pods), nf.load_network(16, 4, r), nf.differs(r, gateway),
-            nf.verdict(nf.NF_ACCEPT),
-        ),
-        nf.new_rule(table, "egress", *_in_cidr(network.services), nf.verdict(nf.NF_ACCEPT)),
-        *(
-            nf.new_rule(
-                table, "egress", daddr, nf.equal(r, gateway), nf.load_meta(nf.META_L4PROTO, r), nf.equal(r, b"\6"),
-                nf.load_transport(2, 2, r), nf.equal(r, struct.pack(">H", port)), nf.verdict(nf.NF_ACCEPT),
-            )
-            for port in network.gateway_ports
-        ),
-        nf.new_rule(
-            table, "egress", nf.load_meta(nf.META_L4PROTO, r), nf.equal(r, b"\6"),
-            nf.load_constant(gateway, r), nf.load_constant(struct.pack(">H", network.egress_port), nf.REG32[1]),
-            nf.dnat(r, nf.REG32[1]),  # not `redirect`, which needs an address on the pod's own veth
-        ),
-    ]  # fmt: skip
-
-
-# --- the elements -----------------------------------------------------------------------------------------------------
-
-
-class Ruleset:
-    """What the maps of one table hold, by service. `change` moves it and says which messages make it so."""
-
-    def __init__(self, table: str, network: NodeNetwork, sticky: bool = True) -> None:
-        self.table = table
+    def __init__(self, generation: str, network: NodeNetwork) -> None:
+        self._generation = generation
         self._network = network
-        self._sticky = sticky
-        self._services: dict[str, dict[Element, bytes | None]] = {}
-        self._slots: dict[str, dict[tuple[str, str, str, int], Sequence[Backend]]] = {}
-        self._owners: dict[Element, dict[str, None]] = {}
-        """Who asks for an element; the first one's data is what the kernel holds."""
+        self._gateway = socket.inet_aton(network.gateway)
 
-    def keys(self) -> set[str]:
-        """The services it holds."""
-        return set(self._services)
+    def _rule(self, chain: str, *expressions: bytes) -> nf.Message:
+        return nf.new_rule(TABLE, name_in(self._generation, chain), *expressions)
 
-    def change(self, key: str, record: ServiceRecord | None) -> list[nf.Message]:
-        """The messages, of one transaction, that replace service `key`'s elements; empty when nothing changes."""
-        assert record is None or record.key == key
-        old = self._services.pop(key, {})
-        new = self._elements(key, record) if record else {}
-        if new:
-            self._services[key] = new
-        else:
-            self._slots.pop(key, None)
-        if old == new:
-            return []
-        removed: list[Element] = []
-        added: list[tuple[Element, bytes | None]] = []
-        for element, data in old.items():
-            if element not in new or new[element] != data:
-                self._release(key, element, removed, added)
-        for element, data in new.items():
-            if element not in old or old[element] != data:
-                owners = self._owners.setdefault(element, {})
-                owners[key] = None
-                if len(owners) == 1:
-                    added.append((element, data))
-        return self._messages(removed, added)
+    def _lookup(self, name: str, source: int, target: int | None = None) -> bytes:
+        return nf.lookup(name_in(self._generation, name), _IDS[name], source, target)
 
-    def _release(
-        self, key: str, element: Element, removed: list[Element], added: list[tuple[Element, bytes | None]]
-    ) -> None:
-        owners = self._owners[element]
-        first = next(iter(owners)) == key
-        del owners[key]
-        if not owners:
-            del self._owners[element]
-        heir = next(iter(owners), None)
-        if first:
-            data = self._services[heir][element] if heir else None
-            if heir and data is None:
-                return  # a plain set: the heir's element is the same
-            removed.append(element)
-            if heir:
-                added.append((element, data))
+    def _jump(self, chain: str) -> bytes:
+        return nf.verdict(nf.NFT_JUMP, name_in(self._generation, chain))
 
-    def _messages(self, removed: Iterable[Element], added: Iterable[tuple[Element, bytes | None]]) -> list[nf.Message]:
-        """Deletions first: an element is replaced by deleting and adding it in the same transaction."""
-        gone: dict[str, list[bytes]] = {}
-        for name, key in removed:
-            gone.setdefault(name, []).append(key)
-        come: dict[str, list[tuple[bytes, bytes | None]]] = {}
-        for (name, key), data in added:
-            come.setdefault(name, []).append((key, data))
+    def _goto(self, chain: str) -> bytes:
+        return nf.verdict(nf.NFT_GOTO, name_in(self._generation, chain))
+
+    def hooks(self) -> list[nf.Message]:
+        """What the base chains lead to."""
         return [
-            nf.delete_elements(self.table, name, keys[at : at + _ELEMENTS_MAX])
-            for name, keys in gone.items()
-            for at in range(0, len(keys), _ELEMENTS_MAX)
-        ] + [
-            nf.add_elements(self.table, name, pairs[at : at + _ELEMENTS_MAX])
-            for name, pairs in come.items()
-            for at in range(0, len(pairs), _ELEMENTS_MAX)
+            self._rule("prerouting-do", self._jump("nat")),
+            self._rule("prerouting-do", self._goto("egress")),
+            # Sockets of the node's namespace, which netd and the API server dial services with.
+            self._rule("output-do", self._goto("nat")),
+            # A pod that reaches itself through a service would drop a packet from its own address.
+            self._rule(
+                "postrouting-do", nf.load_network(12, 4, _R), nf.load_network(16, 4, nf.REG32[1]),
+                self._lookup(HAIRPIN, _R), nf.load_constant(self._gateway, _R), nf.snat(_R),
+            ),
+            # The default route leads to lo, for the output hook's sake: what is forwarded there has nowhere to go.
+            self._rule(
+                "forward-do", nf.load_meta(nf.META_OIF, _R), nf.equal(_R, struct.pack("=I", 1)), nf.reject_icmp(9)
+            ),
+        ]  # fmt: skip
+
+    def nat(self) -> list[nf.Message]:
+        return [
+            self._rule("nat", _DADDR, self._lookup(LOCAL, _R), nf.verdict(nf.NF_ACCEPT)),
+            self._rule("nat", self._jump("service")),
+            self._rule("nat", _DADDR, self._lookup(ADDRESSES, _R), self._goto("refuse")),
         ]
 
-    def _elements(self, key: str, record: ServiceRecord) -> dict[Element, bytes | None]:
-        elements: dict[Element, bytes | None] = {}
-        before, self._slots[key] = self._slots.get(key, {}), {}
-        addresses = [ip for ip in (record.cluster_ip, *record.addresses) if ip and ip not in self._network.local]
-        for ip in addresses:
-            elements[ADDRESSES, socket.inet_aton(ip)] = None
-        for port in record.ports:
-            for ip in addresses:
-                self._route(elements, before, record, port, (ip, port.port), port.backends)
-            if port.node_port:
-                for ip in self._network.node_addresses:
-                    self._route(elements, before, record, port, (ip, port.node_port), port.through_node)
-        return elements
+    def service(self, sticky: bool) -> list[nf.Message]:
+        """Three ways to choose the fourth field of the key, then the same lookup and translation."""
+        a, proto, port, slot, target, target_port = nf.REG32[:6]
+        address = (nf.load_network(16, 4, a), nf.load_meta(nf.META_L4PROTO, proto), nf.load_transport(2, 2, port))
+        choices: dict[str, tuple[bytes, ...]] = {
+            SERVICES: (*address, nf.load_random(slots.NARROW, slot)),
+            WIDE: (*address, nf.load_random(slots.WIDE, slot)),
+        }
+        if sticky:
+            # The client's address is hashed where the key's first field will be, before that is loaded.
+            client = (nf.load_network(12, 4, a), nf.load_hash(a, 4, slots.STICKY, _SEED, slot))
+            choices[STICKY] = (*client, *address)
+        return [
+            self._rule("service", *choice, self._lookup(name, a, target), nf.dnat(target, target_port))
+            for name, choice in choices.items()
+        ]
 
-    def _route(
-        self,
-        elements: dict[Element, bytes | None],
-        before: Mapping[tuple[str, str, str, int], Sequence[Backend]],
-        record: ServiceRecord,
-        port: ServicePort,
-        at: tuple[str, int],
-        backends: Sequence[Backend],
-    ) -> None:
-        """Add the elements that lead the address and port `at` to `backends`; `before` is where its slots led."""
-        backends = reachable(port.protocol, backends, self._network)
-        if not backends:
-            return
-        name = _map_of(record, backends, self._sticky)
-        where = (name, at[0], port.protocol, at[1])
-        if name == STICKY:
-            chosen = slots.sticky(backends)
-        else:
-            chosen = self._slots[record.key][where] = slots.balanced(backends, _WIDTHS[name], before.get(where))
-        prefix = socket.inet_aton(at[0]) + struct.pack(">B3xH2x", PROTOCOLS[port.protocol], at[1])
-        targets = {b: socket.inet_aton(b.ip) + struct.pack(">H2x", b.port) for b in backends}
-        for slot, backend in enumerate(chosen):
-            elements[name, prefix + struct.pack("=I", slot)] = targets[backend]
-        for backend in backends:
-            elements[HAIRPIN, socket.inet_aton(backend.ip) * 2] = None
+    def refuse(self) -> list[nf.Message]:
+        """As by a machine with nothing listening: a reset for TCP, port unreachable for the rest."""
+        return [self._rule("refuse", *_IS_TCP, nf.reject_reset()), self._rule("refuse", nf.reject_icmp(3))]
 
-
-def _map_of(record: ServiceRecord, backends: Sequence[Backend], sticky: bool) -> str:
-    if record.sticky and sticky:
-        return STICKY
-    return WIDE if len(backends) > slots.NARROW_BACKENDS_MAX else SERVICES
-
-
-def reachable(protocol: str, backends: Sequence[Backend], network: NodeNetwork) -> tuple[Backend, ...]:
-    """Pods as they are; all others, for TCP, as one backend: netd's egress listener, which dials them from the host.
-
-    netd sees the service's address as the original destination and chooses among the outside backends itself.
-    """
-    inside = tuple(b for b in backends if within(b.ip, network.pods) and b.ip != network.gateway)
-    outside = len(inside) < len(backends) and protocol == "TCP"
-    return (*inside, Backend(network.gateway, network.egress_port)) if outside else inside
-
-
-def payloads(groups: Iterable[Sequence[nf.Message]]) -> list[list[nf.Message]]:
-    """Join transactions into fewer, none longer than PAYLOAD_BYTES_MAX unless one group alone is; groups stay whole."""
-    out: list[list[nf.Message]] = []
-    size = PAYLOAD_BYTES_MAX + 1
-    for group in groups:
-        length = sum(map(len, group))
-        if size + length > PAYLOAD_BYTES_MAX:
-            out.append([])
-            size = 0
-        out[-1].extend(group)
-        size += length
-    return [group for group in out if group]
-
-
-def plan(ruleset: Ruleset, records: Mapping[str, ServiceRecord | None]) -> list[list[nf.Message]]:
-    """The transactions that bring these services up to date, others untouched."""
-    return payloads(ruleset.change(key, record) for key, record in records.items())
+    def egress(self) -> list[nf.Message]:
+        """What stays in the pod network, then everything else."""
+        network, accept = self._network, nf.verdict(nf.NF_ACCEPT)
+        to_gateway = (_DADDR, nf.equal(_R, self._gateway), *_IS_TCP, nf.load_transport(2, 2, _R))
+        listener = struct.pack(">H", network.egress_port)
+        return [
+            self._rule("egress", *_in_cidr(network.pods), _DADDR, nf.differs(_R, self._gateway), accept),
+            self._rule("egress", *_in_cidr(network.services), accept),
+            *(
+                self._rule("egress", *to_gateway, nf.equal(_R, struct.pack(">H", port)), accept)
+                for port in network.gateway_ports
+            ),
+            # Not `redirect`, which needs an address on the pod's own veth.
+            self._rule(
+                "egress", *_IS_TCP, nf.load_constant(self._gateway, _R), nf.load_constant(listener, nf.REG32[1]),
+                nf.dnat(_R, nf.REG32[1]),
+            ),
+        ]  # fmt: skip

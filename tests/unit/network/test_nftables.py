@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wherry.network import nfnetlink as nf
-from wherry.network import nftables
-from wherry.network.nftables import ADDRESSES, HAIRPIN, SERVICES, STICKY, WIDE, NodeNetwork, Ruleset
+from wherry.network import nftables, ruleset
+from wherry.network.nftables import ADDRESSES, HAIRPIN, SERVICES, STICKY, WIDE, NodeNetwork
+from wherry.network.ruleset import Change, Ruleset
 from wherry.network.services import Backend, ServicePort, ServiceRecord
 
 NETWORK = NodeNetwork()
@@ -24,10 +25,14 @@ class Sets:
     def __init__(self) -> None:
         self.held: dict[tuple[str, bytes], bytes | None] = {}
 
-    def play(self, messages: list[nf.Message]) -> None:
+    def play(self, change: Change) -> None:
+        self.transact(change.now)
+        self.transact(change.after)
+
+    def transact(self, messages: list[nf.Message]) -> None:
         for message in messages:
             parts = dict(nf.attributes(message.body[4:]))
-            name = parts[2].rstrip(b"\0").decode()
+            name = parts[2].rstrip(b"\0").decode().removesuffix("-a")
             for _, element in nf.attributes(parts[3]):
                 found = dict(nf.attributes(element))
                 key = (name, dict(nf.attributes(found[1]))[1])
@@ -74,7 +79,7 @@ def test_an_element_byte_by_byte() -> None:
 
 
 def test_a_service_is_sixty_elements_shared_evenly() -> None:
-    sets, rules = Sets(), Ruleset("t", NETWORK)
+    sets, rules = Sets(), Ruleset("a", NETWORK)
     sets.play(rules.change("d/web", record("web", "10.96.0.5", 3, node_port=30080)))
     expected = {(f"10.244.0.{n}", 8080): 20 for n in (2, 3, 4)}
     assert sets.targets(SERVICES, "10.96.0.5", 80) == expected
@@ -83,39 +88,59 @@ def test_a_service_is_sixty_elements_shared_evenly() -> None:
     assert sum(name == HAIRPIN for name, _ in sets.held) == 3
     sets.play(rules.change("d/web", None))
     assert sets.held == {}
-    assert rules.change("d/web", None) == []
+    assert rules.change("d/web", None) == ([], [])
 
 
 def test_which_map() -> None:
-    sets, rules = Sets(), Ruleset("t", NETWORK)
+    sets, rules = Sets(), Ruleset("a", NETWORK)
     sets.play(rules.change("d/many", record("many", "10.96.0.6", 13)))
     assert len(sets.targets(WIDE, "10.96.0.6", 80)) == 13
     sets.play(rules.change("d/same", record("same", "10.96.0.7", 3, sticky=True)))
     assert len(sets.targets(STICKY, "10.96.0.7", 80)) == 3
-    plain = Ruleset("t", NETWORK, sticky=False)
+    plain = Ruleset("a", NETWORK, sticky=False)
     sets = Sets()
     sets.play(plain.change("d/same", record("same", "10.96.0.7", 3, sticky=True)))
     assert len(sets.targets(SERVICES, "10.96.0.7", 80)) == 3
 
 
+def test_a_service_that_changes_maps_is_always_in_one() -> None:
+    sets, rules = Sets(), Ruleset("a", NETWORK)
+    sets.play(rules.change("d/web", record("web", "10.96.0.6", 13)))
+    change = rules.change("d/web", record("web", "10.96.0.6", 12))
+    sets.transact(change.now)
+    assert len(sets.targets(SERVICES, "10.96.0.6", 80)) == 12
+    assert len(sets.targets(WIDE, "10.96.0.6", 80)) == 13
+    sets.transact(change.after)
+    assert not sets.targets(WIDE, "10.96.0.6", 80)
+
+
+def test_every_rule_of_a_generation_names_its_own() -> None:
+    for generation, other in (("a", "b"), ("b", "a")):
+        for message in [*nftables.build(generation, NETWORK), *nftables.wipe(generation)]:
+            assert f"-{other}\0".encode() not in message.body
+    switch = b"".join(message.body for message in nftables.switch("a", "b"))
+    assert switch.count(b"-do-b\0") == 4
+    assert b"-do-a\0" not in switch
+
+
 def test_without_endpoints_only_the_address_is_known() -> None:
-    sets, rules = Sets(), Ruleset("t", NETWORK)
+    sets, rules = Sets(), Ruleset("a", NETWORK)
     sets.play(rules.change("d/web", record("web", "10.96.0.5", 0)))
     assert list(sets.held) == [(ADDRESSES, socket.inet_aton("10.96.0.5"))]
 
 
 def test_wherrys_own_addresses_are_left_alone() -> None:
-    assert Ruleset("t", NETWORK).change("d/dns", record("dns", "10.96.0.10", 1)) == []
+    assert Ruleset("a", NETWORK).change("d/dns", record("dns", "10.96.0.10", 1)) == ([], [])
 
 
 def test_endpoints_outside_go_by_netd() -> None:
     outside = (Backend("192.0.2.1", 5432), Backend("10.244.0.2", 5432))
-    assert nftables.reachable("TCP", outside, NETWORK) == (Backend("10.244.0.2", 5432), Backend("10.244.0.1", 15001))
-    assert nftables.reachable("UDP", outside, NETWORK) == (Backend("10.244.0.2", 5432),)
+    assert ruleset.reachable("TCP", outside, NETWORK) == (Backend("10.244.0.2", 5432), Backend("10.244.0.1", 15001))
+    assert ruleset.reachable("UDP", outside, NETWORK) == (Backend("10.244.0.2", 5432),)
 
 
 def test_an_address_two_services_claim_goes_to_the_first_and_then_to_the_other() -> None:
-    sets, rules = Sets(), Ruleset("t", NETWORK)
+    sets, rules = Sets(), Ruleset("a", NETWORK)
     first, second = record("a", "10.96.0.5", 1), record("b", "10.96.0.5", 2)
     sets.play(rules.change("d/a", first))
     sets.play(rules.change("d/b", second))
@@ -134,7 +159,7 @@ changes = st.lists(
 @settings(max_examples=40)
 @given(changes)
 def test_any_history_ends_where_its_last_state_says(history: list[tuple[int, int, bool, int]]) -> None:
-    sets, rules = Sets(), Ruleset("t", NETWORK)
+    sets, rules = Sets(), Ruleset("a", NETWORK)
     now: dict[str, ServiceRecord] = {}
     for number, backends, sticky, node_port in history:
         key = f"d/s{number}"
@@ -149,7 +174,7 @@ def test_any_history_ends_where_its_last_state_says(history: list[tuple[int, int
             )
         sets.play(rules.change(key, wanted))
         now = {k: v for k, v in {**now, key: wanted}.items() if v}
-    fresh, again = Sets(), Ruleset("t", NETWORK)
+    fresh, again = Sets(), Ruleset("a", NETWORK)
     for key, wanted in now.items():
         fresh.play(again.change(key, wanted))
     assert fresh.held.keys() == sets.held.keys()
@@ -162,12 +187,12 @@ def test_any_history_ends_where_its_last_state_says(history: list[tuple[int, int
 
 def test_services_stay_whole_when_transactions_are_joined() -> None:
     records = {f"d/s{n}": record(f"s{n}", f"10.96.2.{n}", 2) for n in range(100)}
-    batches = nftables.plan(Ruleset("t", NETWORK), dict(records))
+    batches = ruleset.plan(Ruleset("a", NETWORK), dict(records))
     assert len(batches) > 1
     for messages in batches:
-        assert sum(map(len, messages)) <= nftables.PAYLOAD_BYTES_MAX
+        assert sum(map(len, messages)) <= ruleset.PAYLOAD_BYTES_MAX
         sets = Sets()
-        sets.play(messages)
+        sets.transact(messages)
         for wanted in records.values():
             counts = sets.targets(SERVICES, wanted.cluster_ip, 80)
             assert not counts or sorted(counts.values()) == [30, 30]
