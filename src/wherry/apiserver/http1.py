@@ -21,6 +21,7 @@ REPEATED = "\n"
 """Joins the values of a header that came several times; no value can contain it."""
 _REMEMBERED_HEADS = 64
 """Per connection: a client that polls sends the same few heads again and again."""
+_ALL_THE_REST = 1 << 62
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00\r\n]*")
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
@@ -190,6 +191,7 @@ class RequestReader:
                 # Where such a body ends is not worth finding out: the connection ends with the answer.
                 self._head = self._chunks = None
                 head.keep_alive = False
+                self._buffer, self._skip = b"", _ALL_THE_REST
                 return Incoming(head, too_large=True)
             chunks.left = size + 2 if size else -2
 
