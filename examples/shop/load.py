@@ -1,6 +1,6 @@
 """A load of visitors: keep-alive connections that ask one page after another and count every answer that is not 200.
 
-python load.py http://127.0.0.1:30080/ --connections 8 --seconds 10
+python load.py http://127.0.0.1:30800/ --connections 8 --seconds 10
 """
 
 from __future__ import annotations
