@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 
 from wherry.images.layers import OPAQUE_ATTRIBUTE, is_whiteout
 from wherry.images.rootfs import RootFS
-from wherry.launcher import host_view
 
 ROOT = PurePosixPath("/")
 LINKS_MAX = 40  # as the kernel: more is a loop
 MACHINE = Path("/")
+HIDDEN = ("/root", "/home", "/run", "/tmp", "/boot", "/proc", "/sys", "/dev", "/var/log", "/var/tmp")
+"""Directories of the machine that containers see empty (launcher/host_view.py): an image must not count on what is there."""
 
 
 class View:
@@ -28,7 +29,7 @@ class View:
     def find(self, path: PurePosixPath) -> Path | None:
         """Where `path` itself lies (a link is not followed); None when it is not there."""
         for tree in self._trees:
-            if tree is MACHINE and host_view.hides(str(path)):
+            if tree is MACHINE and _hidden(path):
                 return None
             real = tree / path.relative_to(ROOT)
             try:
@@ -68,7 +69,7 @@ class View:
         names: set[str] = set()
         hidden: set[str] = set()
         for tree in self._trees:
-            if tree is MACHINE and host_view.hides(str(path / "x")):
+            if tree is MACHINE and _hidden(path / "x"):
                 break
             folder = tree / path.relative_to(ROOT)
             if folder.is_dir() and not folder.is_symlink():
@@ -96,6 +97,12 @@ class View:
         """A small file; empty when it is not there."""
         real = self.find(self.resolve(PurePosixPath(path)))
         return real.read_text(errors="replace") if real is not None and real.is_file() else ""
+
+
+def _hidden(path: PurePosixPath) -> bool:
+    """Whether the machine's own `path` is not there for containers; the hidden directories themselves are, empty."""
+    text = str(path)
+    return any(text.startswith(f"{folder}/") for folder in (*HIDDEN, os.path.realpath(Path.home())))
 
 
 def _covers(tree: Path, path: PurePosixPath) -> bool:
