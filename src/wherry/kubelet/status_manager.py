@@ -209,7 +209,7 @@ def difference(written: Obj, wanted: Obj) -> Obj:
             patch[key] = wanted.get(key)
     before = {each.get("type"): each for each in written.get("conditions") or ()}
     changed = [
-        each
+        dict.fromkeys(before.get(each["type"], ()), None) | each  # a reason that no longer holds must go
         for each in wanted.get("conditions") or ()
         if each["type"] in OWN_CONDITIONS and before.get(each["type"]) != each
     ]

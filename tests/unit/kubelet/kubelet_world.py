@@ -61,7 +61,11 @@ class NodeApi(FakeApi):
         status = dict(body["status"])
         if "conditions" in status:
             old = {each["type"]: each for each in (pod.get("status") or {}).get("conditions") or ()}
-            status["conditions"] = list({**old, **{each["type"]: each for each in status["conditions"]}}.values())
+            for each in status["conditions"]:
+                merged = old.get(each["type"], {}) | each
+                kept = {"lastProbeTime"}  # an always null field of the API
+                old[each["type"]] = {key: value for key, value in merged.items() if value is not None or key in kept}
+            status["conditions"] = list(old.values())
         if "podIPs" in status:
             status["podIPs"] = [each for each in status["podIPs"] if "$patch" not in each]
         return {"status": status}
