@@ -11,11 +11,14 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from wherry.api.errors import StatusError, is_conflict
+from wherry.api.errors import StatusError, is_conflict, is_not_found
 from wherry.reconcile.reconciler import Reconciler, Request, TerminalError
 from wherry.reconcile.workqueue import ShutDown, WorkQueue
 
 log = logging.getLogger(__name__)
+
+QUIET_SECONDS = 0.1
+"""An informer that lags catches up within the first few back-offs; who still conflicts after that should be heard of."""
 
 
 class Synced(Protocol):
@@ -91,9 +94,9 @@ class Controller:
 
     def _retry(self, request: Request, error: Exception) -> None:
         delay = self.queue.add_rate_limited(request)
-        if is_conflict(error):
-            # Somebody else wrote first; the newer object is on its way to us. Nothing is wrong.
-            log.debug("%s: %s: conflict, again in %.3f s", self.name, request, delay)
+        if (is_conflict(error) or is_not_found(error)) and delay < QUIET_SECONDS:
+            # Somebody else wrote first, or deleted it; the news is on its way to us. Nothing is wrong.
+            log.debug("%s: %s: %s; again in %.3f s", self.name, request, error, delay)
         elif isinstance(error, (StatusError, ConnectionError)):
             log.warning("%s: %s: %s; again in %.3f s", self.name, request, error, delay)
         else:

@@ -78,10 +78,12 @@ class Autoscaler:
         self._metrics = Metrics(client, clock)
         self._histories: dict[str, behavior.History] = {}
         self._told: dict[str, tuple[str, str]] = {}
+        self._reported: dict[str, float] = {}
 
     def forget(self, hpa: Obj) -> None:
         self._histories.pop(hpa["metadata"]["uid"], None)
         self._told.pop(hpa["metadata"]["uid"], None)
+        self._reported.pop(hpa["metadata"]["uid"], None)
 
     async def reconcile(self, request: Request) -> Result | None:
         hpa = self._autoscalers.get(request.name, request.namespace)
@@ -93,11 +95,20 @@ class Autoscaler:
         except _Stop:
             pass
         try:
-            await write_status(self._client, HORIZONTAL_POD_AUTOSCALERS, hpa, look.status())
+            await self._report(hpa, look)
         except StatusError as error:
             if not is_not_found(error):
                 raise
         return Result(requeue_after=self._sync_seconds)
+
+    async def _report(self, hpa: Obj, look: _Look) -> None:
+        """What pods use changes at every look: numbers alone are written no more often than Kubernetes would."""
+        uid, status = hpa["metadata"]["uid"], look.status()
+        before = {**hpa.get("status", {}), "currentMetrics": None}
+        if before == {**status, "currentMetrics": None} and look.now - self._reported.get(uid, 0.0) < SYNC_SECONDS:
+            return
+        await write_status(self._client, HORIZONTAL_POD_AUTOSCALERS, hpa, status)
+        self._reported[uid] = look.now
 
     async def _size(self, hpa: Obj, look: _Look) -> None:
         gvr, scale = await self._scale(hpa, look)
