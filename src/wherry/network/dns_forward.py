@@ -27,7 +27,7 @@ CACHE_ENTRIES_MAX = 4096
 """About 1 MB; the oldest go first."""
 IN_FLIGHT_MAX = 512
 """Each is a descriptor; more at once means that nobody answers."""
-_NETWORK_ERROR, _OTHER_ERROR = 23, 0  # extended error codes
+_NETWORK_ERROR = 23  # an extended error code
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,12 @@ class Forwarder:
                     try:
                         async with asyncio.timeout(SERVER_SECONDS):
                             data = await (self._ask_tcp if tcp else self._ask_udp)(server, query)
+                        self._store(key, data)
                     except TimeoutError:
                         why = f"{server} did not answer"
                     except (OSError, WireError) as error:
                         why = f"{server}: {error}"
                     else:
-                        self._store(key, data)
                         return data
         except TimeoutError:
             pass
@@ -197,9 +197,10 @@ def lifetime(message: Message) -> int:
 
 def failure(query: Message, why: str) -> Message:
     """SERVFAIL, with the reason in words for who speaks EDNS (dig prints it)."""
-    code = _NETWORK_ERROR if "resolver" in why else _OTHER_ERROR
     flags = wire.QR | wire.RA | (query.flags & wire.RD) | wire.SERVFAIL
-    return Message(query.id, flags, query.questions, additionals=[wire.opt(error=(code, why))] if query.edns else [])
+    return Message(
+        query.id, flags, query.questions, additionals=[wire.opt(error=(_NETWORK_ERROR, why))] if query.edns else []
+    )
 
 
 def _fold_question(data: bytes) -> bytes:
