@@ -32,6 +32,8 @@ IDLE_SECONDS = 180
 SWEEP_SECONDS = 30
 STOP_SECONDS = 2.0
 """How long handlers may take to end once cancelled."""
+LINGER_SECONDS = 0.5
+"""Go's net/http waits as long."""
 BACKLOG = 1024
 PIPELINED_BYTES_MAX = 256 << 10
 """Of requests sent before the last was answered; reading pauses there."""
@@ -99,6 +101,9 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._paused = False
         self._continued = False
+        self._streaming = False
+        self._lingering = False
+        self._ended = False
 
     # -- what the transport says
 
@@ -110,6 +115,8 @@ class Connection(asyncio.Protocol):
         self._user = certificate_user(certificate) if certificate else None
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
         self._active = self._edge.clock.monotonic()
         if self._hijacked is not None:
             self._hijacked.feed(data)
@@ -129,12 +136,15 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
+        """The client will send no more. True keeps the connection to answer what it sent; TLS has no such half."""
+        half_open = self._transport.get_extra_info("sslcontext") is None
+        self._ended = True
         if self._hijacked is not None:
             self._hijacked.feed(b"")
-            return self._transport.get_extra_info("sslcontext") is None
-        if self._task is None and not self._reader.is_idle:
+            return half_open
+        if self._task is None and not self._reader.is_idle and not self._lingering:
             self._refuse(400, "unexpected EOF")
-        return self._task is not None and self._transport.get_extra_info("sslcontext") is None
+        return half_open and self._task is not None and not self._streaming
 
     def connection_lost(self, error: Exception | None) -> None:
         self._edge.connections.discard(self)
@@ -198,7 +208,9 @@ class Connection(asyncio.Protocol):
             keep_alive = False
         finally:
             self._task = None
-        if not keep_alive:
+        if incoming.too_large and head.chunked:
+            self._linger()
+        elif not keep_alive or self._ended:
             self._transport.close()
         elif not self._transport.is_closing():
             self._go_on()
@@ -228,7 +240,7 @@ class Connection(asyncio.Protocol):
         error = StatusError(status, "BadRequest" if status < 500 else "InternalError", message)
         request = Request("GET", "/")
         self._write_whole(request, failure(request, error), keep_alive=False)
-        self._transport.close()
+        self._linger()
 
     # -- answers
 
@@ -248,6 +260,7 @@ class Connection(asyncio.Protocol):
         headers.append(("Transfer-Encoding", "chunked"))
         self._transport.write(http1.answer_head(answer.status, headers))
         self._app.metrics.long_running += 1
+        self._streaming = True
         try:
             async for item in answer.items:
                 if item:
@@ -256,6 +269,7 @@ class Connection(asyncio.Protocol):
                         await self._drain()
             self._transport.write(http1.LAST_CHUNK)
         finally:
+            self._streaming = False
             self._app.metrics.long_running -= 1
             await answer.items.aclose()
 
@@ -289,6 +303,14 @@ class Connection(asyncio.Protocol):
             self._drained = None
 
     # -- ending
+
+    def _linger(self) -> None:
+        """Close a little later: a connection closed with unread bytes is reset, and the client never sees the answer."""
+        if self._transport.is_closing() or self._ended:
+            self._transport.close()
+            return
+        self._lingering = True
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
 
     def close_if_idle_since(self, limit: float) -> None:
         if self._task is None and self._active < limit:
