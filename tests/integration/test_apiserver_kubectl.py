@@ -130,7 +130,7 @@ def test_scale_label_annotate_patch_set_image(kubectl: Kubectl) -> None:
         "{.spec.template.spec.containers[0].image} {.spec.template.spec.containers[0].env[0].name}",
     )  # fmt: skip
     assert found == "3 y m nginx:9 A"
-    kubectl("wait", "--for=jsonpath={.status.replicas}", "deployment/web", "--timeout=10s")
+    kubectl("wait", "--for=condition=Progressing", "deployment/web", "--timeout=10s")
     assert kubectl("get", "pods", "-l", "app=web", "-o", "name").startswith("pod/web-")
 
 
@@ -141,11 +141,7 @@ def test_every_output_format(kubectl: Kubectl) -> None:
     assert '"k": "v"' in kubectl("get", "configmap", "c", "-o", "json")
     assert kubectl("get", "configmap", "c", "-o", "name") == "configmap/c\n"
     assert kubectl("get", "cm", "c", "-o", "go-template={{.data.k}}") == "v"
-    assert (
-        kubectl("get", "cm", "-o", "custom-columns=N:.metadata.name", "--no-headers").split()
-        == ["c", "kube-root-ca.crt"][:1]
-        or True
-    )
+    assert "c" in kubectl("get", "cm", "-o", "custom-columns=N:.metadata.name", "--no-headers").split()
     assert "SELECTOR" in kubectl("get", "service", "-A", "-o", "wide")
     assert kubectl("get", "cm", "-A", "--sort-by=.metadata.name")
     assert '"kind":"ConfigMapList"' in kubectl("get", "--raw", "/api/v1/configmaps")
