@@ -13,6 +13,7 @@ import pytest
 from runtime_world import World
 
 from wherry.cri.interface import ContainerState, SandboxState
+from wherry.images.rootfs import RootFS
 from wherry.testing.launcher_process import LauncherProcess, tiers
 
 
@@ -121,3 +122,21 @@ async def test_many_pods_at_once_come_and_go(own: LauncherProcess) -> None:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("tier", [tier for tier, user in tiers() if user is None])
+async def test_state_inside_a_directory_that_pods_see(tier: str) -> None:
+    """Root's state is in /var/lib: overlayfs refuses layers inside one another, and pods must not see it."""
+    launcher = LauncherProcess(tier, folder="/var/tmp" if os.geteuid() else "/var/lib")
+    world = World(launcher)
+    try:
+        sandbox = await world.sandbox()
+        first = await world.start(sandbox, ["sh", "-c", "echo 1 > /var/lib/one; mkdir -p /app; echo 2 > /app/two"])
+        assert (await world.ended(first)).exit_code == 0
+        layer = await world.runtime.container_upper(first)
+        script = f"cat /var/lib/one /app/two; ls -d /var/lib/dpkg; echo 3 > /var/lib/three; ls -A {launcher.state}"
+        code, text = await world.sh(sandbox, script, RootFS((layer,), host=True))
+        assert (code, text) == (0, "1\n2\n/var/lib/dpkg\n")
+    finally:
+        await world.close()
+        launcher.close()

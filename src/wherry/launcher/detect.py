@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 
 from wherry.launcher import cgroups, mounts, protocol, rtnetlink, syscalls, usermap
 from wherry.launcher.hints import explain
-from wherry.launcher.host_view import OPAQUE
 from wherry.launcher.loop import after_fork
 from wherry.launcher.options import NS_ROOT, NS_USER
-from wherry.launcher.rootfs import overlay
+from wherry.launcher.overlays import OPAQUE, overlay
 from wherry.launcher.syscalls import SyscallError
 
 PROC = "proc"

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
-from wherry.launcher import cgroups, host_view, init, protocol, rtnetlink, syscalls, usermap
+from wherry.launcher import cgroups, init, machine, protocol, rtnetlink, syscalls, usermap
 from wherry.launcher.connection import Connection
 from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
@@ -56,6 +56,7 @@ def run(options: Options, inner: Inner) -> int:
     if options.tier == NS_USER:
         maps = usermap.enter(usermap.find())
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+    make_slave("/")
     context = _look(options, maps)
     ours, theirs = protocol.socketpair()
     pid = os.fork()
@@ -78,8 +79,7 @@ def run(options: Options, inner: Inner) -> int:
 
 def _look(options: Options, maps: usermap.Maps) -> Context:
     """What all forks will know, see context.py."""
-    view = host_view.build(options.state)
-    base = os.path.join(options.state, "launcher")
+    base, view = machine.prepare(options.state, user_namespace=options.tier == NS_USER)
     staging, shared_memory = os.path.join(base, "root"), os.path.join(base, "shm")
     os.mkdir(staging)
     os.mkdir(shared_memory)
@@ -135,7 +135,6 @@ def _become_inner(context: Context, inner: Inner, control: socket.socket) -> Non
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     syscalls.set_process_name("wherry-node")
     os.setsid()
-    make_slave("/")
     try:
         mount("proc", "/proc", "proc")
     except SyscallError as error:

@@ -11,7 +11,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 
-from wherry.launcher.host_view import OPAQUE
+from wherry.launcher.overlays import OPAQUE
 from wherry.launcher.syscalls import SyscallError
 
 WHITEOUT_PREFIX = ".wh."  # OCI image-spec, layer.md

@@ -28,9 +28,11 @@ SERVICE_ADDRESSES = ("10.96.0.1", "10.96.0.10")
 class LauncherProcess:
     """`state` is made for it and removed by `close`; every process below it is gone then."""
 
-    def __init__(self, tier: str, *, user: str | None = None, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, tier: str, *, user: str | None = None, options: tuple[str, ...] = (), folder: str = "/tmp"
+    ) -> None:
         self.tier = tier
-        self.state = Path(tempfile.mkdtemp(prefix="wherry-", dir="/tmp"))
+        self.state = Path(tempfile.mkdtemp(prefix="wherry-", dir=folder))
         self.socket = self.state / "launcher.sock"
         self._user = user
         self._options = options

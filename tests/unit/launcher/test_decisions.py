@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -140,11 +141,13 @@ def test_options() -> None:
 
 
 def test_the_view_of_the_machine_hides_state_and_homes(tmp_path: Path) -> None:
-    view = host_view.build(str(tmp_path))
+    view = host_view.build(str(tmp_path), "/usr/share", "user.overlay.opaque")
     skeleton = Path(view.skeleton)
-    assert not {"root", "home", "run", "tmp", "proc", "sys", "dev"} & set(view.shared)
-    assert {"usr", "etc"} <= set(view.shared)
+    tops = {path.split("/")[1] for path in view.parts}
+    assert not {"root", "home", "run", "tmp", "proc", "sys", "dev"} & tops
+    assert {"usr", "etc"} <= tops
     assert (skeleton / "tmp").stat().st_mode & 0o7777 == 0o1777
     assert (skeleton / "bin").is_symlink() == Path("/bin").is_symlink()
-    assert all((skeleton / path.lstrip("/")).is_dir() for path in view.interpreter)
+    assert os.getxattr(skeleton / "usr" / "share", "user.overlay.opaque") == b"y"
+    assert all((skeleton / path.lstrip("/")).exists() for path in view.binds)
     assert (Path(view.image_skeleton) / "etc" / "hosts").is_file()
