@@ -128,7 +128,7 @@ class InformerFactory:
         found = self._informers.get(key)
         if found is None:
             # Each has its own chance, drawn in the order of asking: how often one retries does not move the others.
-            rng = Random(self._rng.getrandbits(64))  # noqa: S311 - jitter, no secret
+            rng = Random(self._rng.getrandbits(64))
             found = self._informers[key] = Informer(
                 self._client, gvr, namespace=namespace, labels=labels, fields=fields, clock=self._clock, rng=rng
             )
