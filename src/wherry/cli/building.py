@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from wherry.builder.build import Build, BuildFailure
@@ -34,7 +35,7 @@ async def build_all(
                 artifact.context, artifact.dockerfile, artifact.image, target=artifact.target, arguments=arguments
             )
             try:
-                result = await build(request, lambda line, row=row: progress.update(row, line))
+                result = await build(request, functools.partial(progress.update, row))
             except BuildFailure as error:
                 progress.update(row, str(error).splitlines()[0], "failed")
                 raise Failed(f"image {artifact.image}: {error}") from None
