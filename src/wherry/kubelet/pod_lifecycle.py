@@ -118,7 +118,7 @@ def _plan_new_sandbox(at: Situation) -> Plan:
         Kill(each.id, each.config.name, "sandbox", "Pod sandbox changed, it will be killed and re-created.")
         for each in at.seen.alive()
     )
-    begun = previous is not None or _was_begun(at.pod)
+    begun = previous is not None or was_begun(at.pod)
     again = [each["name"] for each in pod_spec.containers(at.pod) if _starts_over(at, each, begun)]
     if not again:
         return Plan(stale_sandboxes=stale, kills=kills, finished=True)
@@ -143,7 +143,7 @@ def _starts_over(at: Situation, container: Obj, begun: bool) -> bool:
     return "running" not in state or pod_spec.restarts_after(at.pod, container, 137)
 
 
-def _was_begun(pod: Obj) -> bool:
+def was_begun(pod: Obj) -> bool:
     """The API says that a container of this pod has run: its sandbox is lost, not new."""
     return any(
         not {"running", "terminated"}.isdisjoint(status.get("state") or {})

@@ -30,6 +30,7 @@ from wherry.kubelet.pod_lifecycle import (
     crash_holds,
     deadline,
     plan,
+    was_begun,
 )
 from wherry.kubelet.pod_phase import ENFORCED
 from wherry.kubelet.pod_status import Verdict, pod_status
@@ -295,7 +296,7 @@ class PodWorker:
     async def _new_sandbox(self, pod: Obj, seen: PodSeen, decided: Plan) -> None:
         """Sandbox, volumes and images are independent of one another, so they are made side by side."""
         assert decided.new_sandbox is not None
-        if seen.sandboxes:
+        if seen.sandboxes or was_begun(pod):
             self._parts.events.normal(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         self._prefetch(pod, decided.soon)
         try:

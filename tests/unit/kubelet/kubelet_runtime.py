@@ -120,6 +120,12 @@ class ScriptedRuntime(FakeRuntime):
             if container.status.config.name == name and container.task is not None:
                 container.task.cancel()
 
+    async def close(self) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await super().close()
+
     async def lose_everything(self, *, forget: bool) -> None:
         """The launcher has died and come back: everything has ended; `forget`: and is not even remembered."""
         for container in list(self._containers.values()):
