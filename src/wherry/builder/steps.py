@@ -45,6 +45,7 @@ class Steps:
             found = json.loads((self._folder / key).read_text())
             layer = Descriptor.of(found["layer"]), str(found["diff_id"])
             complete = self._store.has(layer[0].digest) and self._store.layer(layer[1]).exists()
+            os.utime(self._folder / key)  # the collector keeps what was used last
         except (OSError, ValueError, KeyError, StoreError):
             return None
         return layer if complete else None

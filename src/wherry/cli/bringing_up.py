@@ -29,7 +29,7 @@ async def bring_up(
     if bundle.artifacts:
         from wherry.cli.building import build_all
 
-        built = await build_all(state, options, bundle.artifacts, progress)
+        built = await build_all(state, bundle.artifacts, progress)
     async with connect(state, options) as connection:
         applied = await _apply_all(
             connection.client, scheme, with_built(bundle.objects, built), bundle.namespace or namespace, progress

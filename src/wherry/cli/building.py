@@ -11,13 +11,10 @@ from wherry.cli.session import Failed
 from wherry.cli.sources.bundle import Artifact, SourceError, in_build_order
 from wherry.cli.sources.pinning import pinned
 from wherry.cluster.building import builder
-from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 
 
-async def build_all(
-    state: State, options: Options, artifacts: Sequence[Artifact], progress: Progress
-) -> dict[str, str]:
+async def build_all(state: State, artifacts: Sequence[Artifact], progress: Progress) -> dict[str, str]:
     """Build in order; artifact image -> the name of what was built. Raises Failed with the step that failed."""
     built: dict[str, str] = {}
     if not artifacts:
@@ -26,7 +23,7 @@ async def build_all(
         ordered = in_build_order(list(artifacts))
     except SourceError as error:
         raise Failed(str(error)) from None
-    async with builder(state, options) as build:
+    async with builder(state) as build:
         for artifact in ordered:
             row = f"image {artifact.image}"
             progress.update(row, "building")

@@ -20,9 +20,10 @@ MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "running": ("·", "
 class Progress:
     """Rows by name. `monotonic` measures how long each took."""
 
-    def __init__(self, monotonic: Callable[[], float], *, terminal: bool) -> None:
+    def __init__(self, monotonic: Callable[[], float], *, terminal: bool, quiet: bool = False) -> None:
         self.monotonic = monotonic
         self.terminal = terminal
+        self._quiet = quiet
         self._rows: dict[str, tuple[str, str]] = {}
         self._started: dict[str, float] = {}
         self._live: Live | None = None
@@ -46,7 +47,7 @@ class Progress:
 
     def update(self, name: str, text: str, mark: str = "running") -> None:
         """Show `text` behind `name`; a finished row (`done`, `failed`, `unchanged`) is printed for good."""
-        if self._rows.get(name) == (mark, text):
+        if self._quiet or self._rows.get(name) == (mark, text):
             return
         self._started.setdefault(name, self.monotonic())
         self._rows[name] = (mark, text)

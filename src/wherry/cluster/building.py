@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from wherry.builder.build import Builder
 from wherry.builder.running import sweep
-from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cri.interface import RuntimeService
 from wherry.cri.service import LinuxRuntime
@@ -16,7 +16,7 @@ from wherry.images.store import ImageStore
 
 
 @asynccontextmanager
-async def builder(state: State, options: Options) -> AsyncIterator[Builder]:
+async def builder(state: State) -> AsyncIterator[Builder]:
     """Connected to the launcher only if a step has to run."""
     rng = random.Random()
     runtimes: list[LinuxRuntime] = []
@@ -32,3 +32,15 @@ async def builder(state: State, options: Options) -> AsyncIterator[Builder]:
     finally:
         for each in runtimes:
             each.close()
+
+
+async def layers_in_use(state: State) -> frozenset[Path]:
+    """Unpacked layers under containers that exist; none when nothing runs."""
+    runtime = LinuxRuntime(state.launcher_socket, random.Random())
+    try:
+        containers = await runtime.list_containers()
+    except ConnectionError:
+        return frozenset()
+    finally:
+        runtime.close()
+    return frozenset(layer for container in containers for layer in container.config.rootfs.layers)

@@ -53,6 +53,12 @@ class Blobs:
         """A blob on its way: write, then commit; close in any case."""
         return BlobDraft(self, temporary(self.root))
 
+    def adopt(self, file: Path, digest: str) -> None:
+        """Take over a file on the same file system, whose digest the caller has computed."""
+        target = self.path(digest)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.replace(file, target)
+
     def all(self) -> list[str]:
         """Digests of what is here."""
         folder = self.root / "blobs" / "sha256"
@@ -91,9 +97,7 @@ class BlobDraft:
             raise StoreError(f"expected a blob with digest {expected}, what came has {self.digest}")
         self._file.flush()
         os.fsync(self._file.fileno())  # else a power cut could leave an empty file under a good name
-        target = self._blobs.path(self.digest)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.replace(self._path, target)
+        self._blobs.adopt(self._path, self.digest)
         return self.digest
 
     def close(self) -> None:

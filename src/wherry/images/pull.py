@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from wherry.images import credentials as login
@@ -33,14 +34,26 @@ async def pull(store: ImageStore, reference: Reference, credentials: Mapping[str
     at = _located(reference)
     try:
         found = await login.find(at.host, credentials, os.environ)
-        async with Repository(at, found) as repository:
-            digest, manifest = await _manifest(repository, at, store)
-            await _layers(repository, manifest, store)
-        await asyncio.to_thread(store.image_of, digest)
+        async with _using(store):
+            async with Repository(at, found) as repository:
+                digest, manifest = await _manifest(repository, at, store)
+                await _layers(repository, manifest, store)
+            await asyncio.to_thread(store.image_of, digest)
+            await asyncio.to_thread(store.tag, str(reference), digest)
     except (RegistryFailure, StoreError, LayerError) as error:
         raise PullFailure(f'failed to pull image "{reference}": {error}') from error
-    await asyncio.to_thread(store.tag, str(reference), digest)
     return digest
+
+
+@asynccontextmanager
+async def _using(store: ImageStore) -> AsyncIterator[None]:
+    """Waits in a thread while the collector has the store."""
+    held = store.using()
+    await asyncio.to_thread(held.__enter__)
+    try:
+        yield
+    finally:
+        held.__exit__(None, None, None)
 
 
 def _located(reference: Reference) -> Reference:

@@ -31,6 +31,7 @@ __all__ = ["Descriptor", "ImageStore", "StoreError"]
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = f"{LAYER}+gzip"
 BASE_LABEL = "wherry.dev/base"
 """Image label: what lies below the layers. `host` is the machine's own file system."""
 HOST_REPOSITORY = "wherry.dev/host"
@@ -225,12 +226,7 @@ class ImageStore:
 
     def add(self, config: dict[str, Any], descriptors: list[Descriptor]) -> str:
         """Write config and manifest of an image whose layers are here; the manifest's digest."""
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": self.put_json(config, CONFIG).to_dict(),
-            "layers": [descriptor.to_dict() for descriptor in descriptors],
-        }
+        manifest = manifest_of(self.put_json(config, CONFIG), descriptors)
         return self.put_json(manifest, MANIFEST).digest
 
     def _load(self, digest: str) -> Image:
@@ -242,3 +238,13 @@ class ImageStore:
         size = sum(descriptor.size for descriptor, _ in pairs) + int(manifest["config"].get("size", 0))
         rootfs = RootFS(tuple(reversed(trees)), host=host)
         return Image(manifest["config"]["digest"], (), rootfs, size, settings, digest)
+
+
+def manifest_of(config: Descriptor, layers: list[Descriptor]) -> dict[str, Any]:
+    """An OCI image manifest."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": config.to_dict(),
+        "layers": [descriptor.to_dict() for descriptor in layers],
+    }
