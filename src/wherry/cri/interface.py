@@ -142,6 +142,7 @@ class ContainerStatus:
     """`Completed`, `Error`, `OOMKilled`, `StartError` (exit code 128, with the message why it did not start)."""
     message: str = ""
     pid: int = 0
+    """Of its first process, as the node's pid namespace numbers it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,18 +72,11 @@ class LinuxRuntime:
             await self._call("container.kill", id=container_id, signal=signal_number(signal))
             try:
                 async with asyncio.timeout(grace_seconds):
-                    await self._wait(container_id)
+                    await self._call("container.wait", id=container_id)
                     return
             except TimeoutError:
                 pass
         await self._call("container.kill", id=container_id, signal=int(signals.SIGKILL))
-        await self._wait(container_id)
-
-    async def _wait(self, container_id: str) -> None:
-        """Until it has ended; one that was never started, or is unknown, has nothing to end."""
-        status = await self.container_status(container_id)
-        if status is None or not status.started_at:
-            return
         await self._call("container.wait", id=container_id)
 
     async def remove_container(self, container_id: str) -> None:

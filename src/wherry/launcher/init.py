@@ -147,10 +147,10 @@ class PodInit:
                 request.refuse(error["reason"], error["message"])
                 return
             running.started = True
-            if running.namespace == "":
-                running.namespace = _mount_namespace(running.pidfd)
-            self._report("started", container=container_id, namespace=running.namespace, at=time.time())
-            request.answer({"namespace": running.namespace})
+            node_pid = _node_pid(running.pidfd)
+            running.namespace = running.namespace or _mount_namespace(node_pid)
+            self._report("started", container=container_id, namespace=running.namespace, pid=node_pid, at=time.time())
+            request.answer()
 
         running.birth = Birth(self._loop, ours, master, done)
         try:
@@ -371,13 +371,15 @@ def _sysctl(name: str, value: str) -> None:
         ) from error
 
 
-def _mount_namespace(pidfd: int) -> str:
-    """`mnt:<inode>` of a process, by its number in the /proc we see."""
+def _node_pid(pidfd: int) -> int:
+    """The number of a process in the /proc we see, which is the node's; 0 when it has ended."""
     with open(f"/proc/self/fdinfo/{pidfd}") as lines:
-        for line in lines:
-            if line.startswith("Pid:"):
-                try:
-                    return f"mnt:{os.stat(f'/proc/{int(line[4:])}/ns/mnt').st_ino}"
-                except OSError:
-                    break
-    return ""
+        return next((max(int(line[4:]), 0) for line in lines if line.startswith("Pid:")), 0)
+
+
+def _mount_namespace(node_pid: int) -> str:
+    """`mnt:<inode>` of a process."""
+    try:
+        return f"mnt:{os.stat(f'/proc/{node_pid}/ns/mnt').st_ino}"
+    except OSError:
+        return ""

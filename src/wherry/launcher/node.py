@@ -11,6 +11,7 @@ import errno
 import gc
 import hashlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -51,6 +52,7 @@ def listen(path: str) -> socket.socket:
 def run(options: Options, inner: Inner) -> int:
     """Build the node, run `inner` in it, wait. The process's exit code. Raises SyscallError before the inner one exists."""
     syscalls.set_process_name("wherry-launcher")
+    _raise_open_files()
     options = replace(options, state=os.path.realpath(options.state))
     maps = usermap.Maps(uid_count=1, gid_count=1)
     if options.tier == NS_USER:
@@ -75,6 +77,12 @@ def run(options: Options, inner: Inner) -> int:
             os._exit(status)
     theirs.close()
     return _wait(pid, ours, context)
+
+
+def _raise_open_files() -> None:
+    """Three descriptors per pod are ours, and containers inherit the limit: container runtimes give them the highest there is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _look(options: Options, maps: usermap.Maps) -> Context:

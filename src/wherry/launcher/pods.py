@@ -260,6 +260,7 @@ class Pods:
             container.state = RUNNING
             container.started_at = message["at"]
             container.namespace = message["namespace"]
+            container.pid = message["pid"]
             self._tell(sandbox.id, container.id, "started")
         elif container.state != EXITED:
             self._ended(container, message["code"], message["at"], oom=message["oom"], failure=message["failure"])
@@ -272,12 +273,12 @@ class Pods:
         self._tell(container.sandbox_id, container.id, "stopped")
         waiting, container.waiting = container.waiting, []
         for request in waiting:
-            request.answer({"code": container.exit_code})
+            request.answer()
 
     def _kill(self, request: Request) -> None:
         """id, signal: one that is not running is no error."""
         container = self._containers.get(request.text("id"))
-        if container is None or container.state != RUNNING:
+        if container is None or not (container.state == RUNNING or container.starting):
             request.answer()
             return
         self._relay(
@@ -285,12 +286,12 @@ class Pods:
         )
 
     def _wait(self, request: Request) -> None:
-        """id -> its exit code, when it has ended."""
-        container = self._container(request)
-        if container.state == EXITED:
-            request.answer({"code": container.exit_code})
-        else:
+        """id -> when it has ended; at once for one that was never started, or is unknown."""
+        container = self._containers.get(request.text("id"))
+        if container is not None and (container.state == RUNNING or container.starting):
             container.waiting.append(request)
+        else:
+            request.answer()
 
     def _remove(self, request: Request) -> None:
         """id -> when its files are gone. It must not be running; an unknown one is no error."""
