@@ -16,6 +16,7 @@ from typing import Any
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, internal_error
+from wherry.api.resources import EVENTS
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
 from wherry.apiserver import negotiation
@@ -25,6 +26,7 @@ from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.documents import Documents
+from wherry.apiserver.event_ttl import EventTTL
 from wherry.apiserver.filters.authorization import authorize
 from wherry.apiserver.filters.impersonation import impersonate
 from wherry.apiserver.filters.request_info import RequestInfo, parse
@@ -87,6 +89,10 @@ class App:
         self.health = Health(lambda: "")
         self._documents = Documents(scheme, self.health, self.metrics, tokens, options.server_address)
         self._metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
+
+    async def run(self) -> None:
+        """What the server does unasked, until cancelled: it lets old Events go."""
+        await EventTTL(self.core.storage, self.core.served[EVENTS].registry, self.clock).run()
 
     async def handle(self, request: Request) -> Answer:
         """Never raises but for cancellation: a failure is a Status, a bug of ours a 500 and a log entry."""

@@ -16,7 +16,9 @@ from wherry.api.scheme import Resource, Scheme
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import versions
 from wherry.apiserver.admission.chain import Admission, AdmissionRequest
+from wherry.apiserver.auth import escalation
 from wherry.apiserver.auth.authenticator import Authenticator
+from wherry.apiserver.auth.rbac import GROUP as RBAC_GROUP
 from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
@@ -173,5 +175,7 @@ class Core:
                 context=context,
             )
             await self.admission.admit(request)
+            if obj is not None and served.registry.resource.group == RBAC_GROUP and not info.subresource:
+                escalation.check(self.authorizer, call.user, served.registry.resource.resource, obj, old)
 
         return Write(context, admit, call.request.warnings)

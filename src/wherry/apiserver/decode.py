@@ -85,14 +85,21 @@ def settle_patched(
 
 def read_options(core: Core, call: Call) -> Any:
     """The DeleteOptions body of a DELETE, None when there is none. Raises 400, 415."""
-    request = call.request
-    if request.draft is not None:
-        return request.draft
-    if not request.body:
+    request, kind = call.request, "DeleteOptions"
+    if request.draft is None and not request.body:
         return None
-    if content_media(request.headers) == PROTOBUF:
-        return _parse_protobuf(request, "DeleteOptions", "v1", core.scheme.schema_of("v1", "DeleteOptions"))
-    value, _ = _parse(request, "DeleteOptions", "Ignore")
+    schema = core.scheme.schema_of("v1", kind)
+    assert schema is not None
+    if content_media(request.headers) == PROTOBUF and request.draft is None:
+        value = _parse_protobuf(request, kind, "v1", schema)
+    else:
+        value, _ = _parse(request, kind, "Ignore")
+    if isinstance(value, dict):
+        problem = normalise(value, schema).error
+    else:
+        problem = f"json: cannot unmarshal {json_kind(value)} into Go value of type v1.DeleteOptions"
+    if problem:
+        raise _unfit(kind, "v1", problem)
     return value
 
 

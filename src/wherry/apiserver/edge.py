@@ -58,15 +58,21 @@ class Edge:
         self._servers.append(server)
 
     async def run(self) -> None:
-        """Close idle connections, until cancelled; then stop: nobody is waited for longer than `STOP_SECONDS`."""
+        """Look after the connections and the app until cancelled; then stop: nobody is waited for longer than
+        `STOP_SECONDS`."""
         try:
-            while True:
-                await self.clock.sleep(SWEEP_SECONDS)
-                limit = self.clock.monotonic() - IDLE_SECONDS
-                for connection in list(self.connections):
-                    connection.close_if_idle_since(limit)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.app.run())
+                group.create_task(self._close_idle())
         finally:
             await self.stop()
+
+    async def _close_idle(self) -> None:
+        while True:
+            await self.clock.sleep(SWEEP_SECONDS)
+            limit = self.clock.monotonic() - IDLE_SECONDS
+            for connection in list(self.connections):
+                connection.close_if_idle_since(limit)
 
     async def stop(self) -> None:
         self.app.health.shutting_down = True

@@ -150,6 +150,10 @@ class Authorizer:
             )
             index.setdefault(key, []).append(Grant(namespace, rules, reason))
 
+    def rules_of(self, namespace: str, reference: Obj) -> tuple[Obj, ...]:
+        """The rules a roleRef stands for, in a namespace ("" for cluster bindings)."""
+        return self._rules(namespace or None, reference)
+
     def _rules(self, namespace: str | None, reference: Obj) -> tuple[Obj, ...]:
         name = reference.get("name", "")
         if reference.get("kind") == "ClusterRole":

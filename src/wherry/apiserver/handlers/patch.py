@@ -42,8 +42,11 @@ async def handle(core: Core, call: Call) -> Answer:
     served, info = call.served, call.info
 
     def change(current: Obj) -> Obj:
-        patched = apply(served.show(current))
-        obj = decode.settle_patched(core, call, patched, options.field_validation, duplicates, shown)
+        try:
+            patched = apply(served.show(current))
+            obj = decode.settle_patched(core, call, patched, options.field_validation, duplicates, shown)
+        except RecursionError:
+            raise bad_request("error decoding patch: json: exceeded max depth") from None
         check_name(call, obj["metadata"])
         settle_namespace(call, obj["metadata"])
         return obj if served.inward is None else served.inward(obj)

@@ -23,12 +23,13 @@ from wherry.apiserver.respond import write
 
 async def handle(core: Core, request: Request, info: RequestInfo, resource: Resource, user: User) -> Answer:
     review = decode.read_kind(request, resource.kind, resource.api_version, core.scheme.schema(resource))
+    review.setdefault("spec", {})
     status = _ANSWERS[resource.resource](core, review, info, user)
     metadata = review["metadata"]
     if resource.resource == "selfsubjectreviews":
         metadata = {"creationTimestamp": rfc3339(core.clock.time())}
     answer = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-    if "spec" in review:
+    if resource.resource != "selfsubjectreviews":
         answer["spec"] = review["spec"]
     answer["status"] = status
     if request.in_process:

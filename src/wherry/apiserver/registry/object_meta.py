@@ -58,7 +58,7 @@ def fill_new(metadata: Obj, clock: Clock, rng: random.Random) -> None:
         if prefix:
             metadata["name"] = generate_name(prefix, rng)
         else:
-            metadata.pop("name", None)
+            metadata["name"] = ""  # strategies may read it before validation refuses it
     metadata["uid"] = new_uid(rng)
     metadata["creationTimestamp"] = rfc3339(clock.time())
 
