@@ -162,7 +162,6 @@ class StreamingHandlers:
                     remote.close()
         finally:
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
             raw.close()
         return hijack.Taken()
 

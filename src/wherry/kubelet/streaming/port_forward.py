@@ -69,9 +69,10 @@ async def _forward(data: SpdyStream, error: SpdyStream, dial: Dial) -> None:
     loop = asyncio.get_running_loop()
 
     async def upstream() -> None:
-        while chunk := await data.read():
-            await loop.sock_sendall(target, chunk)
-        target.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # seen by the reading side
+            while chunk := await data.read():
+                await loop.sock_sendall(target, chunk)
+            target.shutdown(socket.SHUT_WR)
 
     sending = asyncio.create_task(upstream())
     try:
@@ -86,8 +87,17 @@ async def _forward(data: SpdyStream, error: SpdyStream, dial: Dial) -> None:
             await data.reset()
     finally:
         sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        target.close()
+        _close(target)
+
+
+def _close(target: socket.socket) -> None:
+    """Close a socket that a cancelled task may still wait for: its number may belong to another one a moment later.
+
+    Waits for nothing, because the client's leaving may cancel us at any moment."""
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(target)
+    loop.remove_writer(target)
+    target.close()
 
 
 def refusal(port: int, failure: Exception) -> str:
@@ -113,7 +123,7 @@ async def serve_channels(client: web.WebSocketResponse, ports: Sequence[int], di
                 await links[channel // 2].feed(data)
     finally:
         for link in links:
-            await link.close()
+            link.close()
 
 
 class _Link:
@@ -154,12 +164,11 @@ class _Link:
         with contextlib.suppress(ConnectionError):
             await _send(self._client, self._framing, self._channel + 1, refusal(self._port, failure).encode())
 
-    async def close(self) -> None:
+    def close(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
         if self._target is not None:
-            self._target.close()
+            _close(self._target)
 
 
 async def _send(client: web.WebSocketResponse, framing: Framing, channel: int, data: bytes) -> None:

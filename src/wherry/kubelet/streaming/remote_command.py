@@ -80,8 +80,10 @@ async def serve(session: ExecSession, remote: Remote, wanted: Wanted, *, report_
     finally:
         for task in (inbound, outbound, ended):
             task.cancel()
-        await asyncio.gather(inbound, outbound, ended, return_exceptions=True)
-        session.close()
+        try:
+            await asyncio.gather(inbound, outbound, ended, return_exceptions=True)
+        finally:  # the client's leaving may cancel us even here
+            session.close()
 
 
 async def _inbound(session: ExecSession, remote: Remote, wanted: Wanted) -> None:
