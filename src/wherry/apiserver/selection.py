@@ -48,7 +48,7 @@ def select(options: ListOptions, strategy: Strategy, name: str = "") -> Selectio
     try:
         label_selector = labels.Selector.parse(options.label_selector)
     except labels.SelectorError as error:
-        raise bad_request(f"unable to parse requirement: {error}") from None
+        raise bad_request(str(error)) from None
     try:
         field_selector = fields.Selector.parse(options.field_selector)
     except fields.FieldSelectorError as error:
