@@ -22,9 +22,9 @@ class StoreImageService:
 
     async def image_status(self, reference: str) -> Image | None:
         try:
-            return self._store.image(reference)
+            return await asyncio.to_thread(self._store.image, reference)  # it reads files, and may have to unpack
         except InvalidReference as error:
-            raise RuntimeFailure("InvalidImageName", f"Failed to apply default image tag {error}") from None
+            raise RuntimeFailure("InvalidImageName", _invalid(reference, error)) from None
         except (StoreError, LayerError) as error:
             raise RuntimeFailure("ImageInspectError", str(error)) from None
 
@@ -43,12 +43,21 @@ class StoreImageService:
             digest = await pull(self._store, parsed, credentials)
             return await asyncio.to_thread(self._store.image_of, digest)
         except InvalidReference as error:
-            raise RuntimeFailure("InvalidImageName", str(error)) from None
+            raise RuntimeFailure("InvalidImageName", _invalid(reference, error)) from None
         except (PullFailure, StoreError, LayerError) as error:
             raise RuntimeFailure("ErrImagePull", str(error)) from None
 
     async def list_images(self) -> Sequence[Image]:
-        return self._store.images()
+        return await asyncio.to_thread(self._store.images)
 
     async def remove_image(self, reference: str) -> None:
-        self._store.untag(reference)
+        """The name; what it stood for goes with the next collection."""
+        await asyncio.to_thread(self._store.untag, reference)
+
+
+def _invalid(reference: str, error: InvalidReference) -> str:
+    """In the kubelet's words, with what exactly is wrong."""
+    return (
+        f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": '
+        f"invalid reference format: {error}"
+    )

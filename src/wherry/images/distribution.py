@@ -1,7 +1,8 @@
 """One repository of a registry, over the pull half of the OCI distribution specification.
 
 Nothing is believed: what comes is checked against its digest by whoever stores it. HTTPS always, but for registries on
-this machine (`localhost`, 127.0.0.0/8, `[::1]`), which speak HTTP. Proxies of the environment are used for the others.
+this machine (`localhost`, 127.0.0.0/8, `[::1]`) and those it calls insecure: HTTP, and no proxy. For the others the
+environment's proxies are used.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class RegistryFailure(Exception):
 class Repository:
     """`async with`; `credentials` are sent to the registry and to the token service it names, to nobody else."""
 
-    def __init__(self, reference: Reference, credentials: Credentials) -> None:
+    def __init__(self, reference: Reference, credentials: Credentials, *, insecure: bool = False) -> None:
         self.host, self.path = reference.host, reference.path
-        self._plain = is_loopback(reference.host)
+        self._plain = insecure or is_loopback(reference.host)
         self._credentials = credentials
         self._authorization = ""
         self._session: aiohttp.ClientSession | None = None

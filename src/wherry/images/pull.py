@@ -16,14 +16,15 @@ from wherry.images import credentials as login
 from wherry.images import platform
 from wherry.images.distribution import INDEXES, MANIFESTS, RegistryFailure, Repository
 from wherry.images.layers import LayerError
-from wherry.images.reference import REGISTRIES_CONF, Reference, default_registry
+from wherry.images.reference import InvalidReference, Reference
+from wherry.images.registries import NoRegistry, Registries
 from wherry.images.store import Descriptor, ImageStore, StoreError
 
 LAYERS_AT_ONCE = 3  # as containerd and Docker: more connections to one host gain nothing
 
 
 class PullFailure(Exception):
-    """The image could not be fetched; the text names the image and the host, why, and what to do."""
+    """The image could not be fetched; the text names the host, why, and what to do. The caller names the image."""
 
 
 async def pull(store: ImageStore, reference: Reference, credentials: Mapping[str, tuple[str, str]]) -> str:
@@ -31,17 +32,19 @@ async def pull(store: ImageStore, reference: Reference, credentials: Mapping[str
 
     `credentials` are (user, password) by registry host, preferred to this machine's own. Raises PullFailure.
     """
-    at = _located(reference)
+    if not reference.tag and not reference.digest:
+        raise PullFailure(f"its name has no tag: write the version, as in {reference}:1.2")
     try:
-        found = await login.find(at.host, credentials, os.environ)
+        place = Registries.load(os.environ).place(reference)
+        found = await login.find(place.reference.host, credentials, os.environ)
         async with _using(store):
-            async with Repository(at, found) as repository:
-                digest, manifest = await _manifest(repository, at, store)
+            async with Repository(place.reference, found, insecure=place.insecure) as repository:
+                digest, manifest = await _manifest(repository, place.reference, store)
                 await _layers(repository, manifest, store)
             await asyncio.to_thread(store.image_of, digest)
             await asyncio.to_thread(store.tag, str(reference), digest)
-    except (RegistryFailure, StoreError, LayerError) as error:
-        raise PullFailure(f'failed to pull image "{reference}": {error}') from error
+    except (NoRegistry, InvalidReference, RegistryFailure, StoreError, LayerError) as error:
+        raise PullFailure(str(error)) from error
     return digest
 
 
@@ -54,23 +57,6 @@ async def _using(store: ImageStore) -> AsyncIterator[None]:
         yield
     finally:
         held.__exit__(None, None, None)
-
-
-def _located(reference: Reference) -> Reference:
-    """With a host. Raises PullFailure when neither the name nor this machine says one."""
-    if not reference.tag and not reference.digest:
-        raise PullFailure(f'failed to pull image "{reference}": it has no tag; name the version, as in {reference}:1.2')
-    if reference.host:
-        return reference
-    host, _, path = default_registry().partition("/")
-    if not host:
-        raise PullFailure(
-            f'failed to pull image "{reference}": it is not in the local store, and its name has no registry host. '
-            f"Build it (`wherry build -t {reference}`), load it (`wherry image load`), write the host into the name, or "
-            f"name a default registry in $WHERRY_DEFAULT_REGISTRY or {REGISTRIES_CONF} (unqualified-search-registries)"
-        )
-    name = f"{path}/{reference.path}" if path else reference.path
-    return Reference(host, name, reference.tag, reference.digest)
 
 
 async def _manifest(repository: Repository, at: Reference, store: ImageStore) -> tuple[str, dict[str, Any]]:

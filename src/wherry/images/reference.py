@@ -1,16 +1,13 @@
 """Image references, by the grammar of the OCI distribution specification: `[host/]path[:tag][@digest]`.
 
-A reference without a registry host names an image of the local store; to be pulled it needs a default registry, which is
-the machine's own setting (`default_registry`), never ours. A tag is not invented: `cart` and `cart:latest` are two names.
+A reference without a registry host names an image of the local store; `registries` knows where it may be pulled from.
+A tag is not invented: `cart` and `cart:latest` are two names.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 NAME_MAX = 255  # of the repository, as the specification says
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -18,7 +15,6 @@ _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _HOST = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?\.?)+(?::[0-9]+)?|\[[0-9a-fA-F:]+\](?::[0-9]+)?")
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
-REGISTRIES_CONF = Path("/etc/containers/registries.conf")
 
 
 class InvalidReference(ValueError):
@@ -68,16 +64,3 @@ def _split_host(name: str) -> tuple[str, str]:
     if slash and ("." in first or ":" in first or first == "localhost" or first.startswith("[")):
         return first, rest
     return "", name
-
-
-def default_registry(conf: Path = REGISTRIES_CONF) -> str:
-    """Where this machine looks for names without a host: $WHERRY_DEFAULT_REGISTRY, else the first of
-    `unqualified-search-registries` in containers' registries.conf; empty when neither says."""
-    chosen = os.environ.get("WHERRY_DEFAULT_REGISTRY", "")
-    if chosen:
-        return chosen
-    try:
-        found = tomllib.loads(conf.read_text()).get("unqualified-search-registries") or [""]
-    except (OSError, tomllib.TOMLDecodeError):
-        return ""
-    return str(found[0])
