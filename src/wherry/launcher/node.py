@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import gc
-import hashlib
 import os
 import resource
 import signal
 import socket
 import sys
 import traceback
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -93,7 +93,7 @@ def _look(options: Options, maps: usermap.Maps) -> Context:
     os.mkdir(shared_memory)
     groups = cgroups.Cgroups(reason="switched off")
     if options.cgroups:
-        groups = cgroups.find("wherry-" + hashlib.sha256(options.state.encode()).hexdigest()[:12])
+        groups = cgroups.find(f"wherry-{zlib.crc32(os.fsencode(options.state)):08x}")
     return Context(options, maps, view, groups, staging, shared_memory)
 
 

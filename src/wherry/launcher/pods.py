@@ -342,7 +342,12 @@ class Pods:
             protocol.close_fds(output)
             request.answer() if error is None else request.refuse("Kernel", f"archive {upper}: {error}")
 
-        jobs.run(self._loop, lambda: trees.archive(upper, output[0]), set(output), done)
+        def archive() -> None:
+            from wherry.launcher import layers
+
+            layers.archive(upper, output[0])
+
+        jobs.run(self._loop, archive, set(output), done)
 
     def _remove_tree(self, request: Request) -> None:
         """path."""

@@ -8,7 +8,7 @@ a few instructions. Programs that check getuid() afterwards still see 0.
 from __future__ import annotations
 
 import ctypes
-import platform
+import os
 import struct
 
 from wherry.launcher import syscalls
@@ -45,7 +45,7 @@ def program(machine: str) -> bytes | None:
 
 def fake_root() -> None:
     """Install the filter for this process and what it becomes. Needs CAP_SYS_ADMIN in its user namespace."""
-    code = program(platform.machine())
+    code = program(os.uname().machine)
     if code is None:
         return
     buffer = ctypes.create_string_buffer(code, len(code))

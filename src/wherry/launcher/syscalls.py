@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # Declared once: ctypes then converts in C, which matters to forks that call prctl thirty times before they exec.
@@ -73,9 +72,9 @@ def _check(result: int, syscall: str, target: str = "") -> int:
 def _number(name: str) -> int:
     if name in _NEW_NUMBERS:
         return _NEW_NUMBERS[name]
-    table = _OLD_NUMBERS.get(platform.machine())
+    table = _OLD_NUMBERS.get(os.uname().machine)
     if table is None:
-        raise SyscallError(errno.ENOSYS, name, f"on {platform.machine()}")
+        raise SyscallError(errno.ENOSYS, name, f"on {os.uname().machine}")
     return table[name]
 
 

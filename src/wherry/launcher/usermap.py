@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import subprocess
 from dataclasses import dataclass
 
 from wherry.launcher import syscalls
@@ -96,7 +95,7 @@ def _enter_with_helpers(maps: Maps, uid: int, gid: int) -> str | None:
             _run(["newuidmap", str(parent), "0", str(uid), "1", "1", str(maps.uid_start), str(maps.uid_count)])
             _run(["newgidmap", str(parent), "0", str(gid), "1", "1", str(maps.gid_start), str(maps.gid_count)])
             status = 0
-        except (OSError, subprocess.SubprocessError):
+        except Exception:  # noqa: BLE001 -- whatever it was, one user remains
             status = 1
         finally:
             os._exit(status)
@@ -112,6 +111,8 @@ def _enter_with_helpers(maps: Maps, uid: int, gid: int) -> str | None:
 
 
 def _run(argv: list[str]) -> None:
+    import subprocess  # only where there are helpers
+
     subprocess.run(
         argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10
     )
