@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from wherry.api import json
 from wherry.api.errors import StatusError, bad_request, internal_error
 from wherry.launcher.protocol import unix_address
+
+if TYPE_CHECKING:
+    import aiohttp  # a tenth of a second of a start; nobody asks a kubelet before there is one
 
 CONNECT_SECONDS = 5
 """A kubelet on this machine answers in microseconds or not at all."""
@@ -48,6 +49,8 @@ class KubeletClient:
             return await asyncio.open_unix_connection(unix_address(self._socket_of(node)))
 
     def _session(self, node: str) -> aiohttp.ClientSession:
+        import aiohttp
+
         connector = aiohttp.UnixConnector(path=unix_address(self._socket_of(node)))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         return aiohttp.ClientSession(connector=connector, timeout=timeout)
@@ -63,6 +66,10 @@ class _reachable:  # noqa: N801 (reads as a phrase)
         return None
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        import aiohttp
+
         if isinstance(error, OSError | aiohttp.ClientError | TimeoutError):
             raise internal_error(f"error dialing backend: the kubelet of node {self._node} does not answer: {error}")
 

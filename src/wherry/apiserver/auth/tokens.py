@@ -10,22 +10,20 @@ Kubernetes' documentation; keys: RFC 7517, key id as kube-apiserver derives it (
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from wherry.aio.clock import Clock
 from wherry.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from wherry.api.types import GVR, Obj
 from wherry.apiserver.auth.user import User, service_account_user
 from wherry.apiserver.registry.object_meta import new_uid
+
+if TYPE_CHECKING:
+    from wherry.apiserver.auth.signing import SigningKey
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
@@ -61,21 +59,17 @@ class ServiceAccountTokens:
 
     def __init__(self, private_key: bytes, clock: Clock, rng: random.Random, issuer: str = DEFAULT_ISSUER) -> None:
         """`private_key` is PEM, EC P-256 or RSA."""
-        key = load_pem_private_key(private_key, None)
-        if isinstance(key, ec.EllipticCurvePrivateKey):
-            self._algorithm = "ES256"
-        elif isinstance(key, rsa.RSAPrivateKey):
-            self._algorithm = "RS256"
-        else:
-            raise TypeError("the service account key must be an EC or RSA private key")
-        self._key: Any = key
-        self._public: Any = key.public_key()
+        self._pem = private_key
         self._clock = clock
         self._rng = rng
         self.issuer = issuer
         self.audiences: tuple[str, ...] = (issuer,)
-        der = self._public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self._key_id = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+
+    @cached_property
+    def _key(self) -> SigningKey:
+        from wherry.apiserver.auth.signing import SigningKey
+
+        return SigningKey(self._pem)
 
     # -- giving out
 
@@ -122,40 +116,27 @@ class ServiceAccountTokens:
         )
 
     def _sign(self, claims: Obj) -> str:
-        return jwt.encode(claims, self._key, self._algorithm, headers={"kid": self._key_id})
+        return self._key.sign(claims)
 
     # -- checking
 
     def identify(self, token: str) -> Identity | None:
         """What the token says, if we signed it; times, audiences and references are for the caller to check."""
+        claims = self._key.verified(token)
+        if claims is None:
+            return None
         try:
-            claims: Obj = jwt.decode(
-                token,
-                self._public,
-                algorithms=[self._algorithm],
-                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
-            )
             if claims.get("iss") == LEGACY_ISSUER:
                 return _legacy_identity(claims, self.audiences)
             return _identity(claims) if claims.get("iss") == self.issuer else None
-        except (jwt.PyJWTError, KeyError, TypeError, AttributeError, ValueError):
+        except (KeyError, TypeError, AttributeError, ValueError):
             return None
 
     # -- telling others
 
     def jwks(self) -> Obj:
         """RFC 7517 key set."""
-        numbers = self._public.public_numbers()
-        if self._algorithm == "ES256":
-            size = (self._public.curve.key_size + 7) // 8
-            key = {"kty": "EC", "crv": "P-256", "x": _base64(numbers.x, size), "y": _base64(numbers.y, size)}
-        else:
-            key = {
-                "kty": "RSA",
-                "n": _base64(numbers.n, (numbers.n.bit_length() + 7) // 8),
-                "e": _base64(numbers.e, (numbers.e.bit_length() + 7) // 8),
-            }
-        return {"keys": [{"use": "sig", "kid": self._key_id, "alg": self._algorithm, **key}]}
+        return {"keys": [self._key.jwk()]}
 
     def discovery(self, server: str) -> Obj:
         """The OpenID provider document; `server` is this server's URL."""
@@ -164,7 +145,7 @@ class ServiceAccountTokens:
             "jwks_uri": f"{server}/openid/v1/jwks",
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [self._algorithm],
+            "id_token_signing_alg_values_supported": [self._key.algorithm],
         }
 
 
@@ -197,7 +178,3 @@ def _legacy_identity(claims: Obj, audiences: tuple[str, ...]) -> Identity:
         Reference(SECRETS, namespace, claims[f"{_LEGACY}secret.name"], ""),
     )
     return Identity(service_account_user(namespace, name, uid), audiences, None, 0.0, references)
-
-
-def _base64(number: int, size: int) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes(size, "big")).decode().rstrip("=")
