@@ -19,7 +19,8 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
     for container in pod_spec.all_containers(pod):
         found += _of_container(pod, container, runtime)
     for volume in pod["spec"].get("volumes") or ():
-        if "emptyDir" in volume and (volume["emptyDir"] or {}).get("sizeLimit"):
+        source = volume.get("emptyDir") or {}
+        if source.get("sizeLimit") and source.get("medium") != "Memory":
             found.append(f"volumes[{volume['name']}].emptyDir.sizeLimit: the size is not limited")
     return list(dict.fromkeys(found))
 

@@ -14,7 +14,7 @@ from wherry.kubelet import pod_spec
 from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.observation import PodSeen
 from wherry.kubelet.pleg import Pleg
-from wherry.kubelet.remove import remove_trees
+from wherry.kubelet.remove import TreeRemover
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ DEAD_CONTAINERS_KEPT = 1
 
 
 class Garbage:
-    def __init__(self, config: NodeConfig, runtime: RuntimeService, pleg: Pleg) -> None:
+    def __init__(self, config: NodeConfig, runtime: RuntimeService, pleg: Pleg, trees: TreeRemover) -> None:
+        self._trees = trees
         self._config = config
         self._runtime = runtime
         self._pleg = pleg
@@ -53,7 +54,7 @@ class Garbage:
         uid = pod_spec.uid_of(pod)
         await self.remove_runtime(uid)
         logs = self._config.log_directory(pod_spec.namespace_of(pod), pod_spec.name_of(pod), uid)
-        await remove_trees([self._config.pod_directory(uid), logs])
+        await self._trees.remove([self._config.pod_directory(uid), logs])
 
     async def remove_runtime(self, uid: str) -> None:
         seen = self._pleg.pod(uid)
@@ -74,7 +75,7 @@ class Garbage:
         stale = [path for path in _children(self._config.pods_directory) if path.name not in kept]
         stale += [path for path in _children(self._config.logs_directory) if path.name.rpartition("_")[2] not in kept]
         if stale:
-            await remove_trees(stale)
+            await self._trees.remove(stale)
 
 
 def _children(directory: Path) -> list[Path]:

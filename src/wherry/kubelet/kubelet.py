@@ -32,6 +32,7 @@ from wherry.kubelet.parts import Addresses, Parts
 from wherry.kubelet.pleg import Pleg
 from wherry.kubelet.pod_workers import PodWorkers
 from wherry.kubelet.prober import Prober
+from wherry.kubelet.remove import TreeRemover
 from wherry.kubelet.server import KubeletServer
 from wherry.kubelet.stats import Stats
 from wherry.kubelet.status_manager import StatusManager
@@ -64,10 +65,11 @@ class Kubelet:
         objects = Objects(client, informers)
         self.pleg = Pleg(runtime, clock, rng, self._wake)
         status = StatusManager(client, clock, rng)
-        volumes = VolumeManager(config, facts, objects, Tokens(client, clock), clock, rng)
+        trees = TreeRemover(runtime)
+        volumes = VolumeManager(config, facts, objects, Tokens(client, clock), trees, clock, rng)
         agent = f"kube-probe/{'.'.join(config.kubelet_version.removeprefix('v').split('.')[:2])}"
         prober = Prober(runtime, clock, events, self._wake, agent)
-        garbage = Garbage(config, runtime, self.pleg)
+        garbage = Garbage(config, runtime, self.pleg, trees)
         environment = Environment(objects, facts)
         self.parts = Parts(
             config=config,

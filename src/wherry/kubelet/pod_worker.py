@@ -337,6 +337,7 @@ class PodWorker:
             share_process_namespace=bool(pod["spec"].get("shareProcessNamespace")),
             sysctls={each["name"]: str(each["value"]) for each in sysctls},
             resources=pod_resources(pod),
+            memory_volumes=self._parts.volumes.memory_volumes(pod),
             labels={
                 "io.kubernetes.pod.name": name,
                 "io.kubernetes.pod.namespace": namespace,

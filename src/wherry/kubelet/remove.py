@@ -9,25 +9,41 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from wherry.cri.interface import RuntimeFailure, RuntimeService
+
 log = logging.getLogger(__name__)
 
 ENTRIES_AT_ONCE = 256  # some 2 ms of unlink(2)
 
 
-async def remove_trees(paths: Iterable[Path]) -> None:
-    """Remove what is there; what cannot be removed is logged and left. Never follows a symlink."""
-    for path in paths:
-        if path.is_symlink() or not path.exists():
-            continue
-        removed = 0
+class TreeRemover:
+    """Removes what we may; the rest, files that a container's own users left, by the runtime, which may remove them."""
+
+    def __init__(self, runtime: RuntimeService) -> None:
+        self._runtime = runtime
+
+    async def remove(self, paths: Iterable[Path]) -> None:
+        """What is there goes; what cannot be removed is logged and left. Never follows a symlink."""
+        for path in paths:
+            if path.is_symlink() or not path.exists():
+                continue
+            try:
+                await _remove_tree(path)
+            except OSError:
+                await self._remove_by_runtime(path)
+
+    async def _remove_by_runtime(self, path: Path) -> None:
         try:
-            for entry, is_directory in _bottom_up(path):
-                _remove(entry, is_directory)
-                removed += 1
-                if removed % ENTRIES_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-        except OSError as error:
+            await self._runtime.remove_tree(path)
+        except (RuntimeFailure, ConnectionError) as error:
             log.warning("cannot remove %s: %s", path, error)
+
+
+async def _remove_tree(path: Path) -> None:
+    for count, (entry, is_directory) in enumerate(_bottom_up(path), 1):
+        _remove(entry, is_directory)
+        if count % ENTRIES_AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 def _bottom_up(path: Path) -> Iterable[tuple[Path, bool]]:

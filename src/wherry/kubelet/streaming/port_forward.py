@@ -39,7 +39,7 @@ async def serve_spdy(connection: SpdyConnection, dial: Dial) -> None:
                 waiting[request] = stream
                 continue
             kinds = {each.headers.get("streamtype", ""): each for each in (stream, other)}
-            if kinds.keys() != {"data", "error"}:
+            if kinds.keys() != {"data", "error"} or not stream.headers.get("port", "").isdigit():
                 await stream.reset()
                 await other.reset()
                 continue

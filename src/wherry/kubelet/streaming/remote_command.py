@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -96,7 +94,7 @@ async def _inbound(session: ExecSession, remote: Remote, wanted: Wanted) -> None
             if wanted.tty:
                 session.resize(event.columns, event.rows)
         elif isinstance(event, InputClosed):
-            close_stdin(session, tty=wanted.tty)
+            session.close_stdin()
         elif isinstance(event, Input) and wanted.stdin:
             await _feed(session, event.data)
 
@@ -111,21 +109,6 @@ async def _feed(session: ExecSession, data: bytes) -> None:
             await asyncio.get_running_loop().sock_sendall(session.stdin, data)
     except OSError:
         pass  # the command has closed its input; its output is still of interest
-
-
-def close_stdin(session: ExecSession, *, tty: bool) -> None:
-    """End of file for the command. A terminal has none: there the client types Ctrl-D."""
-    stdin = session.stdin
-    if stdin is None or tty:
-        return
-    if isinstance(stdin, int):
-        os.close(stdin)
-        session.stdin = None
-    else:
-        try:
-            stdin.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
 
 async def _outbound(session: ExecSession, remote: Remote, wanted: Wanted) -> None:

@@ -22,14 +22,15 @@ from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.downward import NodeFacts
 from wherry.kubelet.failures import MissingObject, VolumeFailure
 from wherry.kubelet.objects import Objects
-from wherry.kubelet.remove import remove_trees
+from wherry.kubelet.quality import size_bytes
+from wherry.kubelet.remove import TreeRemover
 from wherry.kubelet.volumes import atomic_writer, claims, host_path, ownership, payload
 from wherry.kubelet.volumes.mounts import Mountable, container_mounts
 from wherry.kubelet.volumes.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-SHARED_MEMORY = Path("/dev/shm")
+EMPTY_DIR = "kubernetes.io~empty-dir"
 RETRY_SECONDS = 5.0  # a refresh that failed (the API server is away); the old content stays meanwhile
 
 
@@ -50,6 +51,7 @@ class VolumeManager:
         node: NodeFacts,
         objects: Objects,
         tokens: Tokens,
+        trees: TreeRemover,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -57,6 +59,7 @@ class VolumeManager:
         self._node = node
         self._objects = objects
         self._tokens = tokens
+        self._trees = trees
         self._clock = clock
         self._rng = rng
         self._pods: dict[str, _Pod] = {}
@@ -99,6 +102,17 @@ class VolumeManager:
         entry = self._pods.get(pod_spec.uid_of(pod))
         return container_mounts(container, entry.mountables if entry is not None else {}, env)
 
+    def memory_volumes(self, pod: Obj) -> dict[Path, int | None]:
+        """Directories that the sandbox covers with a tmpfs (emptyDir of medium Memory), and their limits in bytes."""
+        found: dict[Path, int | None] = {}
+        for volume in pod["spec"].get("volumes") or ():
+            source = volume.get("emptyDir") or {}
+            if source.get("medium") == "Memory":
+                limit = source.get("sizeLimit")
+                directory = self._directory(pod, EMPTY_DIR, volume["name"])
+                found[directory] = size_bytes(limit) if limit is not None else None
+        return found
+
     def update(self, pod: Obj) -> None:
         """The pod has changed: its labels and annotations may show in a downward API volume."""
         entry = self._pods.get(pod_spec.uid_of(pod))
@@ -117,10 +131,7 @@ class VolumeManager:
         """The pod is over: what its volumes held is gone. Claims and host paths are not ours to touch."""
         self._pods.pop(uid, None)
         self._tokens.forget(uid)
-        memory = SHARED_MEMORY / f"wherry-{uid}"
-        directory = self._config.pod_directory(uid) / "volumes"
-        if directory.exists() or memory.exists():
-            await remove_trees([directory, memory])
+        await self._trees.remove([self._config.pod_directory(uid) / "volumes"])
 
     def statistics(self) -> dict[str, int]:
         return {"pods": len(self._pods), "live": sum(len(each.live) for each in self._pods.values())}
@@ -159,14 +170,9 @@ class VolumeManager:
         raise ValueError(f'volume type "{kind}" is not supported on this node')
 
     def _empty_dir(self, pod: Obj, name: str, source: Obj) -> Path:
-        uid = pod_spec.uid_of(pod)
-        if source.get("medium") == "Memory" and SHARED_MEMORY.is_dir():
-            directory = SHARED_MEMORY / f"wherry-{uid}" / name
-            directory.mkdir(parents=True, exist_ok=True)
-        elif source.get("medium") in (None, "", "Memory"):
-            directory = self._directory(pod, "kubernetes.io~empty-dir", name)
-        else:
+        if source.get("medium") not in (None, "", "Memory"):
             raise ValueError(f'emptyDir medium "{source["medium"]}" is not supported on this node')
+        directory = self._directory(pod, EMPTY_DIR, name)
         if directory.stat().st_mode & 0o7777 not in (0o777, 0o2777):
             directory.chmod(0o777)
             self._own(pod, directory)

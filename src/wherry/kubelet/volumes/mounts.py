@@ -13,7 +13,6 @@ from wherry.kubelet.expansion import expand, unknown_names
 from wherry.kubelet.failures import StartFailure
 
 CONFIG_ERROR = "CreateContainerConfigError"
-_PROPAGATION = {"None": "private", "HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,16 @@ def container_mounts(container: Obj, volumes: Mapping[str, Mountable], env: Mapp
                 source=source,
                 target=target if target.startswith("/") else f"/{target}",
                 readonly=volume.readonly or bool(entry.get("readOnly")),
-                propagation=_PROPAGATION[entry.get("mountPropagation") or "None"],
+                propagation=_propagation(entry),
             )
         )
     # Parents before what is mounted inside them, whatever the order of the spec.
     return sorted(mounts, key=lambda mount: len(PurePosixPath(mount.target).parts))
+
+
+def _propagation(entry: Obj) -> str:
+    wanted = str(entry.get("mountPropagation") or "None")
+    return "private" if wanted == "None" else wanted
 
 
 def _sub_path(container: Obj, entry: Obj, env: Mapping[str, str]) -> str:
