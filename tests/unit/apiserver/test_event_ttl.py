@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from server import make_server
+from api_core import make_server
 
 from wherry.aio.virtual import run_virtual
 

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from server import make_server
+from api_core import make_server
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR

@@ -5,9 +5,9 @@ import struct
 from typing import Any
 
 import pytest
+from api_core import MAPS, make_server
 from hypothesis import given
 from hypothesis import strategies as st
-from server import MAPS, make_server
 
 from wherry.api.scheme import Scheme
 from wherry.apiserver import protobuf

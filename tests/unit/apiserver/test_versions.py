@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from server import make_server
+from api_core import make_server
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server import Server, make_server
+from api_core import Server, make_server
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ROLES, BINDINGS = f"{RBAC}/namespaces/shop/roles", f"{RBAC}/namespaces/shop/rolebindings"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from server import JANE, Server, make_server
+from api_core import JANE, Server, make_server
 
 from wherry.api.errors import StatusError
 from wherry.apiserver.auth.rbac import Attributes, rule_allows

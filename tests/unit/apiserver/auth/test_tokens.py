@@ -5,7 +5,7 @@ from typing import Any
 
 import jwt
 import pytest
-from server import Server, make_server
+from api_core import Server, make_server
 
 from wherry.aio.virtual import run_virtual
 

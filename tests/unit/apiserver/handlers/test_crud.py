@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from server import MAPS, Server, config_map, make_server
+from api_core import MAPS, Server, config_map, make_server
 
 from wherry.api.types import Obj
 from wherry.apiserver.admission.chain import Admission

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from server import MAPS, Server, config_map, make_server
+from api_core import MAPS, Server, config_map, make_server
 
 from wherry.aio.virtual import run_virtual
 
