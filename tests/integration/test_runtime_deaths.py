@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,8 @@ async def test_sigterm_ends_it_too(own: LauncherProcess) -> None:
     await asyncio.to_thread(own.process.wait, 10)
     await asyncio.to_thread(_gone, everything)
     world.runtime.close()
+    left = f"wherry-{zlib.crc32(os.fsencode(own.state)):08x}"
+    assert not list(Path("/sys/fs/cgroup").rglob(left))
 
 
 async def test_an_init_that_dies_takes_its_containers(own: LauncherProcess) -> None:

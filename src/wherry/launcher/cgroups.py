@@ -140,12 +140,19 @@ def _enable(group: str) -> list[str]:
 
 def _renew(base: str) -> None:
     """Make our base group; groups of a launcher that was killed are removed."""
-    if os.path.isdir(base):
-        for path, _, _ in os.walk(base, topdown=False):
-            if path != base:
-                _remove(path)
-    else:
-        os.mkdir(base)
+    _clear(base)
+    os.makedirs(base, exist_ok=True)
+
+
+def remove_all(cgroups: Cgroups) -> None:
+    """At the launcher's end, when nothing runs any more."""
+    for base in cgroups.directories:
+        _clear(base)
+
+
+def _clear(base: str) -> None:
+    for path, _, _ in os.walk(base, topdown=False):
+        _remove(path)
 
 
 def create(cgroups: Cgroups, path: str, resources: ResourcesSpec) -> None:

@@ -118,6 +118,7 @@ def _wait(pid: int, control: socket.socket, context: Context) -> int:
     gc.collect()
     gc.freeze()
     loop.run()
+    cgroups.remove_all(context.cgroups)
     return codes[0]
 
 

@@ -111,8 +111,11 @@ class LauncherProcess:
         self.process.wait()
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.kill()
+        """End it as `wherry down` does; one that was killed is started once more, so that it removes its cgroups."""
+        if self.process.poll() is not None:
+            self.start()
+        self.process.terminate()
+        self.process.wait()
         for path, folders, _ in os.walk(self.state):
             for name in folders:  # overlayfs leaves directories of mode 000
                 if not os.path.islink(os.path.join(path, name)):
