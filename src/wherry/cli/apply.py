@@ -1,6 +1,7 @@
 """Bring objects into the system the way `kubectl apply` does, sharing its last-applied annotation.
 
-Objects go in the order that lets each find what it needs (Helm's install order); nothing is deleted.
+Objects go in the order that lets each find what it needs (Helm's install order). Nothing is deleted but a Job whose
+pods would now be others: it is run again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ ATTEMPTS = 5  # somebody else's write in between is merged with at the next atte
 
 STRICT = "Strict"  # as kubectl asks: a misspelt field is an error, not a surprise
 
-Outcome = Literal["created", "configured", "unchanged"]
+IMMUTABLE = "field is immutable"
+
+Outcome = Literal["created", "configured", "replaced", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,14 @@ async def _once(client: Client, scheme: Scheme, resource: Resource, wanted: Obj,
     patch = three_way(last_applied(live), wanted, live, scheme.schema(resource))
     if not patch:
         return Applied(live, resource, "unchanged")
-    merged = await client.patch(resource.gvr, name, patch, namespace, type="strategic", field_validation=STRICT)
+    try:
+        merged = await client.patch(resource.gvr, name, patch, namespace, type="strategic", field_validation=STRICT)
+    except StatusError as error:
+        if resource.kind != "Job" or IMMUTABLE not in error.message:
+            raise
+        # What a Job runs cannot be changed, and a rebuilt image is a change: the new version is another run.
+        await client.delete(resource.gvr, name, namespace, uid=live["metadata"]["uid"], propagation="Background")
+        again = await client.create(resource.gvr, wanted, namespace, field_validation=STRICT)
+        return Applied(again, resource, "replaced")
     same = merged["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
     return Applied(merged, resource, "unchanged" if same else "configured")
