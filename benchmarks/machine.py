@@ -50,8 +50,10 @@ class Machine:
         return ["-base", self.status()["apiServer"], *credentials]
 
     def pids(self) -> dict[str, list[int]]:
-        """Every process of ours by role, with its descendants that are ours (not what pods run)."""
-        return {item["role"]: [item["pid"], *_descendants(item["pid"])] for item in self.status()["processes"]}
+        """Processes by role; the launcher is two, and what it has forked for pods counts as its own."""
+        found = {item["role"]: [item["pid"]] for item in self.status()["processes"]}
+        found["launcher"] += _descendants(found["launcher"][0])
+        return found
 
     def close(self) -> None:
         self.wherry("down", "--delete")
