@@ -95,7 +95,8 @@ class _Unpacking:
             self._entry(path, member)
 
     def finish(self) -> None:
-        for path, member in reversed(self._directories.items()):
+        deepest_first = sorted(self._directories.items(), key=lambda item: len(item[0].parts), reverse=True)
+        for path, member in deepest_first:
             path.chmod(stat.S_IMODE(member.mode))
             os.utime(path, (member.mtime, member.mtime))
 
