@@ -5,13 +5,12 @@ Run again it changes only what changed: images by their content, objects by a th
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
+from time import monotonic
 
 import click
 
-from wherry.aio.clock import RealClock
 from wherry.cli import starting, status
 from wherry.cli.progress import Progress
 from wherry.cli.session import USAGE, fail, system_options
@@ -59,9 +58,11 @@ def command(
         fail(str(error), USAGE)
     before = Options.load(state.config) or Options(name=name)
     options = starting.settle(state, before.with_(**chosen))
-    with Progress(RealClock().monotonic, terminal=sys.stdout.isatty()) as progress:
+    with Progress(monotonic, terminal=sys.stdout.isatty()) as progress:
         _start(state, options, progress)
         if paths:
+            import asyncio
+
             from wherry.cli.bringing_up import bring_up  # an HTTP client and a builder, which `up` alone does not need
 
             asyncio.run(bring_up(state, options, bundle, namespace, progress, timeout if wait else None))

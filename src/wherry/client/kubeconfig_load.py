@@ -11,12 +11,14 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from wherry.api.types import Obj
-from wherry.client.http import HttpTransport
+
+if TYPE_CHECKING:
+    from wherry.client.http import HttpTransport
 
 SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
 """The lists of named entries and the key under which an entry has its content."""
@@ -47,6 +49,8 @@ class Access:
     server_name: str | None = None
 
     def transport(self, user_agent: str = "wherry") -> HttpTransport:
+        from wherry.client.http import HttpTransport  # who only edits the file does not pay for an HTTP client
+
         token: Any = self.token
         if self.token_file is not None:
             path = self.token_file

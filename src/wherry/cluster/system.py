@@ -20,7 +20,7 @@ from wherry.cluster.options import OptionError, Options
 from wherry.cluster.paths import State
 from wherry.cluster.supervisor import Role, Supervisor
 from wherry.launcher import detect
-from wherry.launcher.client import LauncherError
+from wherry.launcher.protocol import LauncherError
 
 ROLES = ("supervisor", "launcher", "netd", "control-plane", "node-agent")
 STOP_SECONDS = 60.0  # every role may take its own time to finish
