@@ -1,7 +1,7 @@
 """A runtime in memory that keeps the same promises as the real one: it passes `testing/contracts/cri.py`.
 
 Not a mock: sandboxes, containers, logs (real files in CRI's format), exec, attach and events behave as on Linux, only the
-programs are pretended. `programs` maps argv[0] to a coroutine; those of `PROGRAMS` stand for coreutils. Time is `clock`'s,
+programs are pretended. `programs` maps argv[0] to a coroutine (fake_programs.py). Time is `clock`'s,
 so that it also works in virtual time. Tasks belong to it until `close`.
 Long because it is one runtime: sandboxes, containers, logs, exec and events keep their promises together.
 """
@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from wherry.aio.clock import Clock
+from wherry.cri.fake_programs import PROGRAMS, Process, Program
+from wherry.cri.fake_streams import FakeSession, Output, pipe, write_some
 from wherry.cri.interface import (
     ContainerConfig,
     ContainerEvent,
@@ -29,98 +31,10 @@ from wherry.cri.interface import (
     SandboxState,
     SandboxStatus,
 )
-from wherry.launcher.logs import LineSplitter, LogFile, timestamp
 from wherry.launcher.protocol import close_fds
 
 KILLED = 128 + 9
 EVENTS_MAX = 8192  # a listener further behind than this is cut off, as by the launcher
-
-
-@dataclass
-class Process:
-    """A pretended process as its program sees it."""
-
-    argv: Sequence[str]
-    env: Mapping[str, str]
-    cwd: str
-    clock: Clock
-    write: Callable[[str, bytes], None]
-    """(`stdout` or `stderr`, what is printed)."""
-    stdin: int | None = None
-    signals: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
-
-    async def read(self) -> bytes:
-        """Some of stdin; empty at its end, at once without one."""
-        if self.stdin is None:
-            return b""
-        return await read_some(self.stdin)
-
-
-Program = Callable[[Process], Awaitable[int]]
-
-
-async def read_some(fd: int) -> bytes:
-    """What a non-blocking descriptor has, waiting for it."""
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            return os.read(fd, 64 * 1024)
-        except BlockingIOError:
-            readable = asyncio.Event()
-            loop.add_reader(fd, readable.set)
-            try:
-                await readable.wait()
-            finally:
-                loop.remove_reader(fd)
-
-
-async def _true(_: Process) -> int:
-    return 0
-
-
-async def _false(_: Process) -> int:
-    return 1
-
-
-async def _sleep(process: Process) -> int:
-    """As pid 1 it ignores SIGTERM, like the real one."""
-    await process.clock.sleep(float(process.argv[1]))
-    return 0
-
-
-async def _echo(process: Process) -> int:
-    process.write("stdout", (" ".join(process.argv[1:]) + "\n").encode())
-    return 0
-
-
-async def _cat(process: Process) -> int:
-    while data := await process.read():
-        process.write("stdout", data)
-    return 0
-
-
-async def _printenv(process: Process) -> int:
-    for name in process.argv[1:]:
-        if name not in process.env:
-            return 1
-        process.write("stdout", (process.env[name] + "\n").encode())
-    return 0
-
-
-async def _pwd(process: Process) -> int:
-    process.write("stdout", (process.cwd + "\n").encode())
-    return 0
-
-
-PROGRAMS: Mapping[str, Program] = {
-    "true": _true,
-    "false": _false,
-    "sleep": _sleep,
-    "echo": _echo,
-    "cat": _cat,
-    "printenv": _printenv,
-    "pwd": _pwd,
-}
 
 
 @dataclass
@@ -131,39 +45,6 @@ class _Container:
     tees: list[tuple[str, int]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     stdin: tuple[int, int] | None = None
-
-
-class FakeSession:
-    """`ExecSession` of a pretended process."""
-
-    def __init__(
-        self, stdin: int | None, stdout: int | None, stderr: int | None, end: Callable[[], Awaitable[int]]
-    ) -> None:
-        self.stdin: socket.socket | int | None = stdin
-        self.stdout = stdout
-        self.stderr = stderr
-        self.size: tuple[int, int] | None = None
-        self.task: asyncio.Future[int] | None = None
-        self._end = end
-
-    async def wait(self) -> int:
-        return await self._end()
-
-    def resize(self, columns: int, rows: int) -> None:
-        self.size = (columns, rows)
-
-    def close_stdin(self) -> None:
-        if isinstance(self.stdin, int):
-            os.close(self.stdin)
-            self.stdin = None
-
-    def close(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-        for fd in {self.stdin, self.stdout, self.stderr}:
-            if isinstance(fd, int):
-                os.close(fd)
-        self.stdin = self.stdout = self.stderr = None
 
 
 class FakeRuntime:
@@ -237,16 +118,16 @@ class FakeRuntime:
             self._exit(container, 128, "StartError", str(failure))
             raise
         if status.config.stdin:
-            container.stdin = _pipe()
+            container.stdin = pipe()
         container.status = replace(status, state=ContainerState.RUNNING, started_at=now, pid=1)
-        writer = _Writer(self._clock, sandbox.config.log_directory / status.config.log_path, container.tees)
+        writer = Output(self._clock, sandbox.config.log_directory / status.config.log_path, container.tees)
         container.process = self._process(container, status.config.argv, writer.write)
         container.process.stdin = container.stdin[0] if container.stdin else None
         container.task = asyncio.ensure_future(program(container.process))
         container.task.add_done_callback(lambda task: self._finish(container, task, writer))
         self._tell(status.sandbox_id, container_id, "started")
 
-    def _finish(self, container: _Container, task: asyncio.Future[int], writer: _Writer) -> None:
+    def _finish(self, container: _Container, task: asyncio.Future[int], writer: Output) -> None:
         """Also of one that was killed before its first step."""
         writer.close()
         for fd in container.stdin or ():
@@ -323,10 +204,10 @@ class FakeRuntime:
     async def exec(self, container_id: str, argv: Sequence[str], *, tty: bool, stdin: bool) -> FakeSession:
         container = self._running(container_id)
         program = self._program(argv)
-        out, err = _pipe(), _pipe()
-        given = _pipe() if stdin else None
+        out, err = pipe(), pipe()
+        given = pipe() if stdin else None
         writers = {"stdout": out[1], "stderr": out[1] if tty else err[1]}
-        process = self._process(container, argv, lambda name, data: _write(writers[name], data))
+        process = self._process(container, argv, lambda name, data: write_some(writers[name], data))
         process.stdin = given[0] if given else None
 
         ends = [out[1], err[1], *([given[0]] if given else [])]
@@ -344,7 +225,7 @@ class FakeRuntime:
 
     async def attach(self, container_id: str, *, tty: bool, stdin: bool) -> FakeSession:
         container = self._running(container_id)
-        out, err = _pipe(), _pipe()
+        out, err = pipe(), pipe()
         container.tees += [("stdout", out[1]), ("stderr", err[1])]
         given = os.dup(container.stdin[1]) if stdin and container.stdin else None
 
@@ -435,46 +316,3 @@ class FakeRuntime:
 
     def _new_id(self) -> str:
         return f"{self._rng.getrandbits(256):064x}"
-
-
-class _Writer:
-    """A pretended container's output: its log, and whoever is attached."""
-
-    def __init__(self, clock: Clock, path: Path, tees: list[tuple[str, int]]) -> None:
-        self._clock = clock
-        self._log = LogFile(str(path)) if not path.is_dir() else None
-        self._tees = tees
-        self._lines = {name: LineSplitter(name) for name in ("stdout", "stderr")}
-
-    def write(self, name: str, data: bytes) -> None:
-        now = self._clock.time()
-        if self._log is not None:
-            self._log.write(self._lines[name].feed(data, timestamp(int(now * 1e9)).encode()), now)
-        for stream, fd in self._tees:
-            if stream == name:
-                _write(fd, data)
-
-    def close(self) -> None:
-        now = self._clock.time()
-        for lines in self._lines.values():
-            if self._log is not None:
-                self._log.write(lines.end(timestamp(int(now * 1e9)).encode()), now)
-        if self._log is not None:
-            self._log.close()
-        for _, fd in self._tees:
-            os.close(fd)
-        self._tees.clear()
-
-
-def _pipe() -> tuple[int, int]:
-    read, write = os.pipe()
-    os.set_blocking(read, False)
-    os.set_blocking(write, False)
-    return read, write
-
-
-def _write(fd: int, data: bytes) -> None:
-    try:
-        os.write(fd, data)
-    except (BlockingIOError, BrokenPipeError):  # a reader that is behind, or has gone, loses it
-        pass

@@ -28,6 +28,7 @@ from wherry.launcher.processes import Birth, Running, Session
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.requests import Operation, Request, dispatch
 from wherry.launcher.specs import SandboxSpec
+from wherry.launcher.stdio import Stdio
 from wherry.launcher.syscalls import SyscallError
 
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024  # /dev/shm of a pod, as container runtimes make it
@@ -121,7 +122,7 @@ class PodInit:
         group = f"{self._id}/{container_id}"
         cgroups.create(self._context.cgroups, group, spec["resources"])
         log = LogFile(os.path.join(self._spec["log_directory"], spec["log_path"])) if spec["log_path"] else None
-        stdio = _Stdio(tty=spec["tty"], stdin=spec["stdin"])
+        stdio = Stdio(tty=spec["tty"], stdin=spec["stdin"])
         ours, theirs = protocol.socketpair()
         writable = rootfs.Writable(request.text("writable"))
 
@@ -203,7 +204,7 @@ class PodInit:
         """Fork a process into a running container; answers with its descriptors and leash once execve has happened."""
         running = self._running(request)
         argv, tty = request.args["argv"], bool(request.args["tty"])
-        stdio = _Stdio(tty=tty, stdin=bool(request.args["stdin"]))
+        stdio = Stdio(tty=tty, stdin=bool(request.args["stdin"]))
         ours, theirs = protocol.socketpair()
 
         def child() -> NoReturn:
@@ -299,55 +300,6 @@ class PodInit:
         self._report(
             "exited", container=running.id, code=running.exit, oom=oom, failure=running.failure, at=time.time()
         )
-
-
-class _Stdio:
-    """The pipes of a new process; with a terminal there are none, and `ours` becomes its master."""
-
-    def __init__(self, *, tty: bool, stdin: bool) -> None:
-        self._tty = tty
-        self._stdin = stdin
-        self.ours: list[int] = []
-        self.theirs: list[int] = []
-        if tty:
-            return
-        if stdin:
-            read, write = os.pipe()
-            self.theirs.append(read)
-            self.ours.append(write)
-        else:
-            self.theirs.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        for _ in ("stdout", "stderr"):
-            read, write = os.pipe()
-            self.ours.append(read)
-            self.theirs.append(write)
-
-    def description(self) -> dict[str, bool]:
-        """What the descriptors of an answer are, in their order."""
-        return {
-            "stdin": self._stdin and not self._tty,
-            "stdout": not self._tty,
-            "stderr": not self._tty,
-            "tty": self._tty,
-        }
-
-    def set_master(self, fd: int) -> None:
-        self.ours = [fd]
-
-    def take_stdin(self) -> int:
-        return self.ours.pop(0) if self._stdin and not self._tty else -1
-
-    def take_outputs(self) -> list[tuple[str, int]]:
-        taken, self.ours = self.ours, []
-        return list(zip(("stdout", "stderr"), taken, strict=False))
-
-    def close_theirs(self) -> None:
-        protocol.close_fds(self.theirs)
-        self.theirs = []
-
-    def close_ours(self) -> None:
-        protocol.close_fds(self.ours)
-        self.ours = []
 
 
 def _kill_group(pid: int) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from wherry.launcher import stats
 from wherry.launcher.connection import Connection
+from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.requests import Request
 from wherry.launcher.specs import ContainerSpec, SandboxSpec
 
@@ -76,3 +82,80 @@ class Container:
             self.reason = "OOMKilled"
         else:
             self.reason = "Completed" if code == 0 else "Error"
+
+    @property
+    def alive(self) -> bool:
+        """Something of it runs, if only its setting up."""
+        return self.state == RUNNING or self.starting
+
+
+class Records:
+    """All sandboxes and containers by id. `publish` gets an event for every change."""
+
+    def __init__(self, publish: Callable[[dict[str, object]], None]) -> None:
+        self.sandboxes: dict[str, Sandbox] = {}
+        self.containers: dict[str, Container] = {}
+        self._publish = publish
+
+    def tell(self, sandbox_id: str, container_id: str, kind: str) -> None:
+        """Something changed; whoever listens asks for the status."""
+        self._publish({"sandbox_id": sandbox_id, "container_id": container_id, "type": kind})
+
+    def container(self, request: Request) -> Container:
+        """The one that a request names. Raises LauncherError(NotFound)."""
+        container = self.containers.get(request.text("id"))
+        if container is None:
+            raise LauncherError("NotFound", f"there is no container {request.text('id')[:12]}")
+        return container
+
+    def running(self, request: Request) -> Container:
+        """The same; raises LauncherError(NotRunning) too."""
+        container = self.container(request)
+        if container.state != RUNNING:
+            raise LauncherError("NotRunning", f"container {container.id[:12]} is not running")
+        return container
+
+    def of(self, sandbox: Sandbox) -> list[Container]:
+        return [container for container in self.containers.values() if container.sandbox_id == sandbox.id]
+
+    def drop(self, container: Container) -> None:
+        """Forget a container whose files are gone."""
+        if self.containers.pop(container.id, None) is not None:
+            self.tell(container.sandbox_id, container.id, "deleted")
+
+    def happened(self, message: Message) -> None:
+        """`started` and `exited` events of a pod's init."""
+        container = self.containers.get(message["container"])
+        if container is None:
+            return
+        if message["event"] == "started":
+            container.starting = False
+            container.state = RUNNING
+            container.started_at = message["at"]
+            container.namespace = message["namespace"]
+            container.pid = message["pid"]
+            self.tell(container.sandbox_id, container.id, "started")
+        elif container.state != EXITED:
+            self.ended(container, message["code"], message["at"], oom=message["oom"], failure=message["failure"])
+
+    def ended(
+        self, container: Container, code: int, at: float, *, oom: bool = False, failure: dict[str, str] | None = None
+    ) -> None:
+        """Write down an end and tell those who wait for it."""
+        container.starting = False
+        container.end(code, at, oom=oom, failure=failure)
+        if container.namespace.startswith("mnt:"):
+            _kill_all(container.namespace)
+        self.tell(container.sandbox_id, container.id, "stopped")
+        waiting, container.waiting = container.waiting, []
+        for request in waiting:
+            request.answer()
+
+
+def _kill_all(namespace: str) -> None:
+    """In a shared pid namespace the end of a container's first process does not end the others."""
+    for pid in stats.members(namespace):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError as error:
+            print(f"launcher: kill {pid}: {error}", file=sys.stderr, flush=True)

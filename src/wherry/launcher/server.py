@@ -11,12 +11,16 @@ import socket
 
 from wherry.launcher import protocol
 from wherry.launcher.connection import Connection
+from wherry.launcher.containers import ContainerOperations
 from wherry.launcher.context import Context
+from wherry.launcher.inits import Inits
 from wherry.launcher.loop import READ, Loop, reap
 from wherry.launcher.node_ops import NodeOperations
-from wherry.launcher.pods import Pods
 from wherry.launcher.protocol import Message
+from wherry.launcher.records import Records
 from wherry.launcher.requests import Operation, Request, dispatch
+from wherry.launcher.sandboxes import SandboxOperations
+from wherry.launcher.usage import UsageOperations
 
 CONNECTIONS_MAX = 256  # agent, control plane, netd, builders and doctors; each is one descriptor
 
@@ -29,11 +33,14 @@ class Server:
         self._loop = loop
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
+        records, inits = Records(self.publish), Inits()
         self._operations: dict[str, Operation] = {
             "ping": self._ping,
             "events.subscribe": self._subscribe,
             **NodeOperations().operations(),
-            **Pods(context, loop, control, self.publish).operations(),
+            **SandboxOperations(context, loop, control, records, inits).operations(),
+            **ContainerOperations(loop, records, inits).operations(),
+            **UsageOperations(context, records).operations(),
         }
         self._context = context
 
