@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import os
 import re
 import ssl
 from collections.abc import AsyncIterator
@@ -200,6 +201,6 @@ def _why(error: BaseException) -> str:
         return f"its certificate is not trusted here ({error})"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"its name does not resolve ({error.os_error.strerror or error.os_error})"
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
-        return error.os_error.strerror
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
     return str(error) or type(error).__name__

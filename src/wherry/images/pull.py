@@ -6,10 +6,10 @@ Nothing becomes visible before it is complete: the name is given last, to an ima
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from wherry.images import credentials as login
@@ -48,15 +48,12 @@ async def pull(store: ImageStore, reference: Reference, credentials: Mapping[str
     return digest
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _using(store: ImageStore) -> AsyncIterator[None]:
     """Waits in a thread while the collector has the store."""
-    held = store.using()
-    await asyncio.to_thread(held.__enter__)
-    try:
+    with contextlib.ExitStack() as held:
+        await _in_thread(held.enter_context, store.using())
         yield
-    finally:
-        held.__exit__(None, None, None)
 
 
 async def _manifest(repository: Repository, at: Reference, store: ImageStore) -> tuple[str, dict[str, Any]]:
@@ -119,14 +116,24 @@ async def _blob(repository: Repository, descriptor: Descriptor, store: ImageStor
     if store.has(descriptor.digest):
         return
     async with repository.blob(descriptor.digest) as chunks:
-        draft = await asyncio.to_thread(store.draft)
+        draft = store.draft()
         try:
             async for data in chunks:
-                await asyncio.to_thread(draft.write, data)
+                await _in_thread(draft.write, data)
                 if draft.size > descriptor.size:
                     raise RegistryFailure(
                         f"blob {descriptor.digest} is larger than the {descriptor.size} bytes announced"
                     )
-            await asyncio.to_thread(draft.commit, descriptor.digest)
+            await _in_thread(draft.commit, descriptor.digest)
         finally:
-            await asyncio.to_thread(draft.close)
+            draft.close()
+
+
+async def _in_thread(function: Callable[..., object], *arguments: object) -> None:
+    """As asyncio.to_thread, but when we are cancelled the thread ends first: it must not write what is being removed."""
+    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
