@@ -1,0 +1,28 @@
+"""How tests are spread over worker processes: a file's tests together, and all end-to-end tests of a tier together.
+
+Systems and other expensive fixtures belong to a file or a tier. pytest-xdist's own way to say so, `xdist_group`, renames
+tests, which pytest 9.2 no longer lets it do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+try:
+    from xdist.scheduler import LoadScopeScheduling
+except ImportError:  # tests run in one process then
+    pass
+else:
+
+    class _ByFileOrTier(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            tier = re.search(r"\[(ns-root|ns-user)", test)
+            return tier[1] if tier and "e2e/" in file else file
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+        return _ByFileOrTier(config, log) if config.getvalue("dist") in ("load", "loadgroup") else None

@@ -1,0 +1,142 @@
+"""Whole systems with real pods: one per tier for all tests of a worker, and one of their own for tests that break it.
+
+As root both tiers run, `ns-user` as an ordinary user. Every test has a namespace of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import installation
+import kubectl as kubectls
+import pytest
+from kubectl import Kubectl
+from wherry_system import Tier, WherrySystem, until
+
+from wherry.testing.launcher_process import ORDINARY_USER, ensure_user
+
+HERE = Path(__file__).parent
+TIERS = ["ns-root", "ns-user"] if os.geteuid() == 0 else ["ns-user"]
+KUBECTLS = kubectls.found()
+needs_kubectl = pytest.mark.skipif(not KUBECTLS, reason="there is no kubectl on PATH")
+
+
+def pytest_report_header() -> str:
+    return f"kubectl: {', '.join(f'{version} ({path})' for version, path in KUBECTLS.items()) or 'none on PATH'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where both tiers run, older kubectls talk to the first one only: what they ask of the node is the same in both."""
+    kept, left = [], []
+    for item in items:
+        if HERE not in item.path.parents:
+            kept.append(item)
+            continue
+        item.add_marker("e2e")
+        chosen = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        older = chosen.get("each_kubectl") not in (None, *list(KUBECTLS)[:1])
+        (left if older and chosen.get("tier") != TIERS[0] else kept).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failed test shows what the system's processes said last."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name in ("system", "own_system"):
+            system = item.funcargs.get(name)
+            if isinstance(system, WherrySystem) and system.state.exists():
+                report.sections.append((f"logs of the {system.tier.name} system", system.logs()))
+    return report
+
+
+@pytest.fixture(scope="session", params=TIERS)
+def tier(request: pytest.FixtureRequest) -> Iterator[Tier]:
+    """`ns-root` as root; `ns-user` as an ordinary user, made when we are root."""
+    if os.geteuid() != 0 or request.param == "ns-root":
+        if not _namespaces_work(request.param):
+            pytest.skip("user namespaces are not allowed here")
+        yield Tier(request.param)
+        return
+    if reason := installation.unavailable():
+        pytest.skip(reason)
+    ensure_user(ORDINARY_USER)
+    folder = Path(tempfile.mkdtemp(prefix="wherry-e2e-python-"))
+    folder.chmod(0o755)
+    try:
+        yield Tier("ns-user", ORDINARY_USER, str(installation.install(folder)))
+    finally:
+        shutil.rmtree(folder)
+
+
+def _namespaces_work(tier: str) -> bool:
+    flags = ["-n", "-m"] if tier == "ns-root" else ["-U", "-r", "-n", "-m"]
+    return subprocess.run(["unshare", *flags, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def system(tier: Tier) -> Iterator[WherrySystem]:
+    """A running system that tests share; whoever kills parts of it leaves it running."""
+    system = WherrySystem(tier)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.close()
+
+
+@pytest.fixture
+def own_system(tier: Tier) -> Iterator[WherrySystem]:
+    """A system for one test, not yet started."""
+    system = WherrySystem(tier)
+    try:
+        yield system
+    finally:
+        system.close()
+
+
+@pytest.fixture(params=list(KUBECTLS) or ["none"])
+def each_kubectl(request: pytest.FixtureRequest, system: WherrySystem) -> Iterator[Kubectl]:
+    """Every kubectl there is, each test in a namespace of its own."""
+    if request.param not in KUBECTLS:
+        pytest.skip("there is no kubectl on PATH")
+    with _namespace(Kubectl(KUBECTLS[request.param], system)) as kubectl:
+        yield kubectl
+
+
+@pytest.fixture
+def kubectl(system: WherrySystem) -> Iterator[Kubectl]:
+    """The newest kubectl there is, in a namespace of its own."""
+    if not KUBECTLS:
+        pytest.skip("there is no kubectl on PATH")
+    with _namespace(newest(system)) as kubectl:
+        yield kubectl
+
+
+def newest(system: WherrySystem) -> Kubectl:
+    return Kubectl(next(iter(KUBECTLS.values())), system)
+
+
+class _namespace:
+    """Make a namespace, wait until pods can be made in it, and delete it in the background afterwards."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl.in_namespace(f"e2e-{secrets.token_hex(3)}")
+
+    def __enter__(self) -> Kubectl:
+        name = self._kubectl.namespace
+        self._kubectl("create", "namespace", name)
+        until(lambda: self._kubectl.run("get", "serviceaccount", "default").returncode == 0, "service account default")
+        return self._kubectl
+
+    def __exit__(self, *_: object) -> None:
+        self._kubectl("delete", "namespace", self._kubectl.namespace, "--wait=false")

@@ -1,0 +1,65 @@
+"""Objects the tests apply, as short as they can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+Obj = dict[str, Any]
+IMAGE = "wherry.dev/host:v1"
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+def program(name: str, *arguments: str) -> list[str]:
+    """A command that runs one of the programs beside these tests in a pod."""
+    return ["python3", "-u", "-c", (PROGRAMS / f"{name}.py").read_text(), *arguments]
+
+
+def shell(script: str) -> list[str]:
+    return ["sh", "-c", script]
+
+
+FOREVER = ["sleep", "infinity"]
+
+
+def container(command: list[str], name: str = "main", **fields: Any) -> Obj:
+    return {"name": name, "image": IMAGE, "command": command, **fields}
+
+
+def pod_spec(*containers: Obj, **fields: Any) -> Obj:
+    """Pods of tests end at once unless a test says otherwise."""
+    return {"terminationGracePeriodSeconds": 1, "containers": list(containers), **fields}
+
+
+def pod(name: str, *containers: Obj, labels: Obj | None = None, annotations: Obj | None = None, **fields: Any) -> Obj:
+    metadata: Obj = {"name": name, "labels": labels or {"app": name}}
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec(*containers, **fields)}
+
+
+def deployment(name: str, *containers: Obj, replicas: int = 1, spec: Obj | None = None, **fields: Any) -> Obj:
+    """`spec` is merged into the Deployment's, `fields` into the pod's."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": pod_spec(*containers, **fields)}
+    own = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **(spec or {})}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": labels}, "spec": own}
+
+
+def service(name: str, *ports: Obj, **fields: Any) -> Obj:
+    spec = {"selector": {"app": name}, "ports": list(ports) or [{"port": 80, "targetPort": 8080}], **fields}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def config_map(name: str, **data: str) -> Obj:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def secret(name: str, **data: str) -> Obj:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+
+
+def web(name: str = "web", **fields: Any) -> Obj:
+    """A container that serves on 8080 and is ready once it does."""
+    probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}
+    return container(program("web", name), readinessProbe=probe, **fields)
