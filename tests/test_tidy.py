@@ -50,7 +50,7 @@ PRODUCT_CLOCK = {
     "src/wherry/client/kubeconfig.py": "waits for a file lock in a command, without an event loop; tests pass their own pause",
     "src/wherry/launcher/init.py": "standard library only: the launcher must not load asyncio before it forks",
     "src/wherry/launcher/output.py": "standard library only; the time stamp of each line of a container's log",
-    "src/wherry/launcher/pods.py": "standard library only; when sandboxes and containers began and ended",
+    "src/wherry/launcher/records.py": "standard library only; when sandboxes and containers began and ended",
     "src/wherry/testing/launcher_process.py": "waits for a real process to listen",
 }
 """Who else may read the clock or sleep, and why; everybody else is given a `wherry.aio.clock.Clock`."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from wherry.aio.clock import RealClock
-from wherry.cri.fake import FakeRuntime
 from wherry.cri.interface import RuntimeService
 from wherry.cri.service import LinuxRuntime
 from wherry.testing.contracts.cri import RuntimeContract
+from wherry.testing.fake_runtime import FakeRuntime
 from wherry.testing.launcher_process import LauncherProcess, tiers
 
 

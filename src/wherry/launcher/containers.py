@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from wherry.launcher import jobs, protocol, trees
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import Loop
 from wherry.launcher.protocol import LauncherError, Message
-from wherry.launcher.records import CREATED, READY, Container, Records
+from wherry.launcher.records import CREATED, READY, Container, Records, wall_time
 from wherry.launcher.requests import Operation, Request
 
 
@@ -64,7 +63,7 @@ class ContainerOperations:
             raise LauncherError("AlreadyExists", f"container {container_id[:12]} exists")
         directory = os.path.join(sandbox.spec["directory"], container_id[:16])
         self._records.containers[container_id] = Container(
-            container_id, sandbox.id, request.args["config"], directory, time.time()
+            container_id, sandbox.id, request.args["config"], directory, wall_time()
         )
         self._records.tell(sandbox.id, container_id, "created")
         request.answer()
@@ -83,7 +82,7 @@ class ContainerOperations:
             protocol.close_fds(fds)
             if "error" in message:
                 if container.starting:
-                    self._records.ended(container, 128, time.time(), failure=message["error"])
+                    self._records.ended(container, 128, wall_time(), failure=message["error"])
                 request.refuse(message["error"]["reason"], message["error"]["message"])
             else:
                 request.answer()

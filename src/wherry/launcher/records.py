@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,11 @@ from wherry.launcher.specs import ContainerSpec, SandboxSpec
 
 READY, NOTREADY = "SANDBOX_READY", "SANDBOX_NOTREADY"
 CREATED, RUNNING, EXITED = "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED"
+
+
+def wall_time() -> float:
+    """Unix seconds, for when things began and ended. The launcher has no event loop to take a clock from."""
+    return time.time()
 
 
 @dataclass(slots=True)

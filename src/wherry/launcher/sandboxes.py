@@ -10,7 +10,6 @@ import itertools
 import os
 import signal
 import socket
-import time
 from collections.abc import Mapping
 
 from wherry.launcher import cgroups, init, jobs, protocol, syscalls, trees
@@ -19,7 +18,7 @@ from wherry.launcher.context import Context
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import READ, Loop
 from wherry.launcher.protocol import LauncherError, Message
-from wherry.launcher.records import NOTREADY, READY, Records, Sandbox
+from wherry.launcher.records import NOTREADY, READY, Records, Sandbox, wall_time
 from wherry.launcher.requests import Operation, Request
 
 _FIRST_LINK = 100  # interface indexes of veths in the node's network; below are lo and what a user may add
@@ -110,7 +109,7 @@ class SandboxOperations:
             request.refuse("CreatePodSandboxError", message["message"])
             return
         sandbox.netns, sandbox.pidfd = fds
-        sandbox.created_at = time.time()
+        sandbox.created_at = wall_time()
         sandbox.state = READY
         self._loop.watch(sandbox.pidfd, READ, lambda _: self._over(sandbox))
         self._records.tell(sandbox.id, "", "started")
@@ -125,7 +124,7 @@ class SandboxOperations:
         sandbox.pidfd = sandbox.netns = -1
         sandbox.state = NOTREADY
         self._inits.gone(sandbox)
-        now = time.time()
+        now = wall_time()
         for container in self._records.of(sandbox):
             if container.alive:
                 self._records.ended(container, 128 + signal.SIGKILL, now)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from wherry.launcher import cgroups, stats
 from wherry.launcher.context import Context
-from wherry.launcher.records import RUNNING, Container, Records
+from wherry.launcher.records import RUNNING, Container, Records, wall_time
 from wherry.launcher.requests import Operation, Request
 
 
@@ -29,7 +28,7 @@ class UsageOperations:
         running = [each for each in self._records.containers.values() if each.state == RUNNING]
         items: list[dict[str, Any]] = []
         without: list[Container] = []
-        now = time.time()
+        now = wall_time()
         for container in running:
             used = cgroups.usage(self._context.cgroups, f"{container.sandbox_id}/{container.id}")
             if used is None:
