@@ -1,43 +1,66 @@
 """JSON as the API reads it: fast, and able to say which fields came twice.
 
-Integers keep every digit. NaN and infinity are refused. Of a field that comes twice the last one counts, as in Go;
-`decode_strict` also names such fields, for fieldValidation. Messages about malformed text are those clients know.
+Integers keep every digit. NaN and infinity are refused. As in Go, what is no Unicode becomes U+FFFD, and of a field that
+comes twice the last one counts; `decode_strict` also names such fields, for fieldValidation. Messages about malformed
+text are those clients know.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
+_ESCAPE = re.compile(
+    r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
+)
 encode = msgspec.json.Encoder().encode
 """value -> compact UTF-8 bytes, fields in the order of the dict."""
 
 
 def decode(data: bytes | str) -> Any:
     """The value; raises ValueError for malformed text, also for text nested too deep to be an object."""
+    return _read(data)[0]
+
+
+def _read(data: bytes | str) -> tuple[Any, bytes | str]:
+    """The value, and the text it was read from: what is no Unicode in it has been replaced, as Go does."""
     try:
-        return _decode(data)
+        try:
+            return _decode(data), data
+        except ValueError:
+            mended = _mended(data)
+            if mended == data:
+                raise
+            return _decode(mended), mended
     except RecursionError:
         raise ValueError("exceeded max depth") from None
+
+
+def _mended(data: bytes | str) -> bytes | str:
+    """Bytes that are no UTF-8, and escapes of half a character, become U+FFFD."""
+    text = data if isinstance(data, str) else data.decode(errors="replace")
+    mended = _ESCAPE.sub(lambda found: "\ufffd" if found["half"] else found[0], text)
+    return mended if isinstance(data, str) else mended.encode()
 
 
 def decode_strict(data: bytes) -> tuple[Any, list[str]]:
     """(value, paths of fields that came twice, in order); raises ValueError with syntax_problem's message."""
     try:
-        value = decode(data)
+        value, text = _read(data)
     except ValueError:
         raise ValueError(syntax_problem(data)) from None
     # Most clients send exactly what we would: then nothing can have been dropped, and the slow look is spared.
     if encode(value) == data.strip():
         return value, []
-    return value, list(duplicates(data))
+    return value, list(duplicates(text))
 
 
-def duplicates(data: bytes) -> Iterator[str]:
+def duplicates(data: bytes | str) -> Iterator[str]:
     """The paths (`metadata.labels.app`, `spec.containers[0].name`) of fields that came twice."""
     repeated: dict[int, list[str]] = {}
     keep: list[Any] = []  # so that no id is given away twice
@@ -69,13 +92,13 @@ def _paths(value: Any, path: str, repeated: dict[int, list[str]]) -> Iterator[st
 def syntax_problem(data: bytes) -> str:
     """Why `data` is no JSON, in the words of Go's encoding/json, which API clients look for."""
     try:
-        json.loads(data, parse_constant=_refuse)
+        json.loads(data.decode(errors="replace"), parse_constant=_refuse)
     except json.JSONDecodeError as error:
         return _in_go_words(error)
-    except UnicodeDecodeError:
-        return "invalid UTF-8"
     except RecursionError:
         return "exceeded max depth"
+    except ValueError:
+        pass  # an integer of more digits than Python reads
     return "invalid number"
 
 

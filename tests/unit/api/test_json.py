@@ -33,6 +33,10 @@ def test_big_integers_survive() -> None:
         (b"nope", "invalid character 'n' looking for beginning of value"),
         (b"{'a':1}", "invalid character '\\'' looking for beginning of object key string"),
         (b'{"a":NaN}', "invalid character 'N' looking for beginning of value"),
+        (b'\x00{"a":1}', "invalid character '\\u0000' looking for beginning of value"),
+        (b'{"a":"\x00"}', "invalid character '\\u0000' in string literal"),
+        (b"9" * 5000, "invalid number"),
+        (b'{"a":1e400}', "invalid number"),
     ],
 )
 def test_malformed(text: bytes, message: str) -> None:
@@ -44,3 +48,13 @@ def test_malformed(text: bytes, message: str) -> None:
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(ValueError):
         json.decode_strict(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("text", [b'{"a":"x\xff"}', b'{"a":"x\\ud800"}', b'{"a":"x\\uDC00"}', b'{"a":0,"a":"x\xff"}'])
+def test_what_is_no_unicode_is_replaced(text: bytes) -> None:
+    assert json.decode(text) == json.decode_strict(text)[0] == {"a": "x\ufffd"}
+
+
+def test_pairs_and_escaped_backslashes_stay() -> None:
+    text = b'["\\ud83d\\ude00", "\\\\ud800", "\xff"]'
+    assert json.decode(text) == ["\U0001f600", "\\ud800", "\ufffd"]
