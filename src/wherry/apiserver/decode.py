@@ -34,10 +34,13 @@ def read_object(core: Core, call: Call, validation: str = "Warn") -> Obj:
 def read_kind(request: Request, kind: str, api_version: str, schema: Schema, validation: str = "Warn") -> Obj:
     """The body as a draft of any kind."""
     duplicates: list[str] = []
+    said: list[str] = []
     if content_media(request.headers) == PROTOBUF and request.draft is None:
         value = _parse_protobuf(request, kind, api_version, schema)
     else:
-        value, duplicates = _parse(request, kind, validation)
+        value, duplicates, said = _parse(request, kind, validation)
+    if value is None:
+        value = {}  # to Go's decoder a null is nothing
     if not isinstance(value, dict):
         problem = f"json: cannot unmarshal {json_kind(value)} into Go value of type {_TYPE_META}"
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", request.body)
@@ -48,11 +51,12 @@ def read_kind(request: Request, kind: str, api_version: str, schema: Schema, val
     findings = normalise(value, schema)
     if findings.error:
         raise _unfit(kind, api_version, findings.error)
-    if findings.unknown or duplicates:
+    if findings.unknown or duplicates or said:
+        complaints = said + strict_warnings(duplicates, findings)
         if validation == "Strict":
-            raise _unfit(kind, api_version, strict_error(duplicates, findings))
+            raise _unfit(kind, api_version, f"strict decoding error: {', '.join(complaints)}")
         if validation == "Warn":
-            request.warnings += strict_warnings(duplicates, findings)
+            request.warnings += complaints
     if value.get("metadata") is None:
         value["metadata"] = {}
     return value
@@ -93,7 +97,7 @@ def read_options(core: Core, call: Call) -> Any:
     if content_media(request.headers) == PROTOBUF and request.draft is None:
         value = _parse_protobuf(request, kind, "v1", schema)
     else:
-        value, _ = _parse(request, kind, "Ignore")
+        value, _, _ = _parse(request, kind, "Ignore")
     if isinstance(value, dict):
         problem = normalise(value, schema).error
     else:
@@ -116,21 +120,24 @@ def json_kind(value: Any) -> str:
     return "string" if isinstance(value, str) else "number"
 
 
-def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str]]:
-    """The value and the paths of fields that came twice."""
+def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str], list[str]]:
+    """The value, the paths of fields that came twice in JSON, and what YAML has to say of such fields."""
     if request.draft is not None:
-        return request.draft, []
+        return request.draft, [], []
     media = content_media(request.headers)
     if media == JSON:
         try:
-            return (json.decode(request.body), []) if validation == "Ignore" else json.decode_strict(request.body)
+            if validation == "Ignore":
+                return json.decode(request.body), [], []
+            return *json.decode_strict(request.body), []
         except ValueError:
             problem = json.syntax_problem(request.body)
             message = f"couldn't get version/kind; json parse error: {problem}"
             raise _unrecognized(kind, message, request.body) from None
     if media == YAML:
         try:
-            return yaml.load(request.body, duplicates=[]), []
+            said: list[str] = []
+            return yaml.load(request.body, duplicates=said), [], said
         except ValueError as error:
             raise _unrecognized(kind, f"error converting YAML to JSON: {error}", request.body) from None
     raise refuse_media(media)
