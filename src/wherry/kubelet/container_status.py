@@ -13,6 +13,7 @@ from wherry.api.types import Obj
 from wherry.cri.interface import ContainerState, ContainerStatus
 from wherry.kubelet import pod_spec
 from wherry.kubelet.observation import ID_PREFIX, Health, Hold, PodSeen
+from wherry.kubelet.quality import container_resources
 
 LOST_MESSAGE = "The container could not be located when the pod was deleted.  The container used to be Running"
 
@@ -84,18 +85,26 @@ def _status(pod: Obj, container: Obj, seen: PodSeen, known: Known, idle: str) ->
     status["imageID"] = latest.config.image_id
     status["containerID"] = ID_PREFIX + latest.id
     status["started"] = False
-    status.update(_applied(container, latest))
+    status.update(_applied(container, latest, recorded))
     return status
 
 
-def _applied(container: Obj, latest: ContainerStatus) -> Obj:
+def is_resized(container: Obj, latest: ContainerStatus) -> bool:
+    """The spec asks for other resources than the container was started with."""
+    return container_resources(container) != latest.config.resources
+
+
+def _applied(container: Obj, latest: ContainerStatus, recorded: Obj) -> Obj:
     """What of the spec is in effect: resources (in-place resize reads them), mounts and user."""
     applied: Obj = {}
     resources = container.get("resources") or {}
-    if resources.get("requests"):
-        applied["allocatedResources"] = dict(resources["requests"])
-    if latest.state is ContainerState.RUNNING:
-        applied["resources"] = {key: resources[key] for key in ("limits", "requests") if resources.get(key)}
+    if not is_resized(container, latest):
+        if resources.get("requests"):
+            applied["allocatedResources"] = dict(resources["requests"])
+        if latest.state is ContainerState.RUNNING:
+            applied["resources"] = {key: resources[key] for key in ("limits", "requests") if resources.get(key)}
+    else:
+        applied |= {key: recorded[key] for key in ("allocatedResources", "resources") if key in recorded}
     if container.get("volumeMounts"):
         applied["volumeMounts"] = [_mount_status(mount) for mount in container["volumeMounts"]]
     linux: Obj = {"uid": latest.config.uid, "gid": latest.config.gid}

@@ -15,7 +15,14 @@ from wherry.kubelet.security import effective
 
 def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
     """One text for each thing that is not enforced; `runtime` is `RuntimeService.status()`."""
-    found: list[str] = []
+    spec = pod["spec"]
+    found = [
+        f"{name}: the machine's processes and memory are not shown" for name in ("hostPID", "hostIPC") if spec.get(name)
+    ]
+    context = spec.get("securityContext") or {}
+    reason = runtime.get("users", "")
+    if reason and (context.get("fsGroup") or context.get("supplementalGroups")):
+        found.append(f"securityContext.fsGroup: {reason}")
     for container in pod_spec.all_containers(pod):
         found += _of_container(pod, container, runtime)
     for volume in pod["spec"].get("volumes") or ():
@@ -28,6 +35,9 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
 def _of_container(pod: Obj, container: Obj, runtime: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     name = container["name"]
+    ports = [str(port["hostPort"]) for port in container.get("ports") or () if port.get("hostPort")]
+    if ports and not pod_spec.host_network(pod):
+        found.append(f"containers[{name}].ports.hostPort: no port of the machine is opened ({', '.join(ports)})")
     limits = (container.get("resources") or {}).get("limits") or {}
     reason = runtime.get("limits", "")
     if reason and {"cpu", "memory"} & limits.keys():

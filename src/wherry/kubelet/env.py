@@ -11,6 +11,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from wherry.api.errors import StatusError
 from wherry.api.resources import CONFIG_MAPS, SECRETS
 from wherry.api.types import GVR, Obj
 from wherry.kubelet import pod_spec
@@ -59,6 +60,8 @@ class Environment:
             return await self._objects.get(gvr, namespace, name)
         except MissingObject:
             return None
+        except (StatusError, ConnectionError, TimeoutError) as error:
+            raise StartFailure(CONFIG_ERROR, f"failed to fetch {gvr.resource} {namespace}/{name}: {error}") from error
 
 
 def references(container: Obj) -> set[tuple[GVR, str]]:

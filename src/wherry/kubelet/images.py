@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError
 from wherry.api.resources import SECRETS
 from wherry.api.types import Obj
 from wherry.cri.interface import ImageService, RegistryAuth, RuntimeFailure
@@ -116,7 +117,7 @@ class Images:
         for reference in pod["spec"].get("imagePullSecrets") or ():
             try:
                 secret = await self._objects.get(SECRETS, namespace, reference.get("name", ""))
-            except MissingObject:
+            except (MissingObject, StatusError, ConnectionError, TimeoutError):
                 missing = reference.get("name", "")
                 text = (
                     f"Unable to retrieve some image pull secrets ({missing}); "

@@ -33,6 +33,7 @@ from wherry.kubelet.pleg import Pleg
 from wherry.kubelet.pod_workers import PodWorkers
 from wherry.kubelet.prober import Prober
 from wherry.kubelet.remove import TreeRemover
+from wherry.kubelet.routes import Routes
 from wherry.kubelet.server import KubeletServer
 from wherry.kubelet.stats import Stats
 from wherry.kubelet.status_manager import StatusManager
@@ -86,6 +87,7 @@ class Kubelet:
             events=events,
             addresses=addresses,
             garbage=garbage,
+            routes=Routes(informers, clock),
             crash_backoff=Backoff(),
         )
         self.workers = PodWorkers(self.parts)

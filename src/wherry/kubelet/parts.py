@@ -17,6 +17,7 @@ from wherry.kubelet.hooks import Hooks
 from wherry.kubelet.images import Images
 from wherry.kubelet.pleg import Pleg
 from wherry.kubelet.prober import Prober
+from wherry.kubelet.routes import Routes
 from wherry.kubelet.status_manager import StatusManager
 from wherry.kubelet.volumes.manager import VolumeManager
 
@@ -51,4 +52,5 @@ class Parts:
     events: PodEvents
     addresses: Addresses
     garbage: Garbage
+    routes: Routes
     crash_backoff: Backoff

@@ -15,7 +15,16 @@ from wherry.kubelet import pod_spec
 
 ENFORCED = "wherry.dev/Enforced"
 """False, with what is not enforced, on pods that ask for more than this node can do; absent on all others."""
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", ENFORCED)
+RESIZE = "PodResizePending"
+OWN_CONDITIONS = (
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    RESIZE,
+    ENFORCED,
+)
 """The conditions the kubelet writes, in the order it lists them; all others belong to somebody else."""
 
 
@@ -99,6 +108,7 @@ def conditions(
     *,
     sandbox_ready: bool,
     not_enforced: str,
+    resized: bool,
     now: float,
 ) -> list[Obj]:
     """The kubelet's own conditions; `lastTransitionTime` moves only when a condition's status changes."""
@@ -112,6 +122,14 @@ def conditions(
         "ContainersReady": containers_ready,
         "PodScheduled": {"status": "True"},
     }
+    if resized:
+        wanted[RESIZE] = {
+            "status": "True",
+            "reason": "Infeasible",
+            "message": "resources of running containers are not changed on this node; a new container gets them",
+        }
+    elif pod_spec.condition(pod, RESIZE) is not None:
+        wanted[RESIZE] = {"status": "False"}
     if not_enforced:
         wanted[ENFORCED] = _not("NotEnforced", not_enforced)
     return [_condition(pod, kind, wanted[kind], now) for kind in OWN_CONDITIONS if kind in wanted]

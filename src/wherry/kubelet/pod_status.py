@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
+from wherry.cri.interface import ContainerStatus
 from wherry.kubelet import pod_spec
-from wherry.kubelet.container_status import Known, container_statuses
-from wherry.kubelet.observation import PodSeen
+from wherry.kubelet.container_status import Known, container_statuses, is_resized
+from wherry.kubelet.observation import PodSeen, is_running
 from wherry.kubelet.pod_phase import conditions, phase
 from wherry.kubelet.quality import qos_class
 
@@ -49,7 +50,16 @@ def pod_status(
     generation = pod["metadata"].get("generation")
     if generation:
         status["observedGeneration"] = generation
-    status["conditions"] = conditions(pod, reached, init, main, sandbox_ready=ready, not_enforced=not_enforced, now=now)
+    status["conditions"] = conditions(
+        pod,
+        reached,
+        init,
+        main,
+        sandbox_ready=ready,
+        not_enforced=not_enforced,
+        resized=any(is_resized(spec, found) for spec in pod_spec.containers(pod) if (found := _running(seen, spec))),
+        now=now,
+    )
     if verdict is not None:
         status |= {"reason": verdict.reason, "message": verdict.message}
     elif reached == "Failed" and recorded.get("reason"):
@@ -66,3 +76,8 @@ def pod_status(
         status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = recorded.get("qosClass") or qos_class(pod)
     return status
+
+
+def _running(seen: PodSeen, spec: Obj) -> ContainerStatus | None:
+    found = seen.latest(spec["name"])
+    return found if is_running(found) else None

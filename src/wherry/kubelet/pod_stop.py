@@ -26,12 +26,14 @@ STOP_SIGNAL_LABEL = "wherry.dev/stop-signal"
 
 
 def effective_grace(pod: Obj, removed: bool) -> float:
-    """Seconds a pod has to end: what its deletion says, else its spec; at least 1, which is what force deletion gives."""
+    """Seconds a pod has to end: what its deletion says, else its spec, at least 1.
+
+    A pod that is gone from the API before its end was deleted by force, or while we were away: it has 1 second."""
     metadata = pod["metadata"]
-    if metadata.get("deletionGracePeriodSeconds") is not None and (metadata.get("deletionTimestamp") or removed):
-        return float(max(metadata["deletionGracePeriodSeconds"], 1))
     if removed:
         return 1.0
+    if metadata.get("deletionTimestamp") and metadata.get("deletionGracePeriodSeconds") is not None:
+        return float(max(metadata["deletionGracePeriodSeconds"], 1))
     return float(max(pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS), 1))
 
 
@@ -46,12 +48,15 @@ async def stop_containers(
     """End containers and return when they have ended. `only`: these ids, each with why; else the whole pod, in order."""
     targets = [each for each in seen.alive() if only is None or each.id in only]
     done = {each.config.name: asyncio.Event() for each in targets}
-    async with asyncio.TaskGroup() as tasks:
-        for container in targets:
-            reason = only[container.id] if only is not None else ""
-            seconds = grace if grace is not None else _container_grace(pod, container, reason)
-            before = [] if only is not None else _goes_before(pod, container.config.name, done)
-            tasks.create_task(_stop_one(parts, pod, container, seconds, reason, before, done[container.config.name]))
+    endings = []
+    for container in targets:
+        reason = only[container.id] if only is not None else ""
+        seconds = grace if grace is not None else _container_grace(pod, container, reason)
+        before = [] if only is not None else _goes_before(pod, container.config.name, done)
+        endings.append(_stop_one(parts, pod, container, seconds, reason, before, done[container.config.name]))
+    for outcome in await asyncio.gather(*endings, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def _stop_one(

@@ -1,9 +1,8 @@
 """One pod, one worker: observes, asks `pod_lifecycle.plan`, performs, and begins again, one thing at a time and in order.
 
-Not here: what to do (pod_lifecycle), how a container is started (container_start) or ended (pod_stop), what a status says
-(pod_status). Always true: only the worker of a pod changes anything of that pod in the runtime. A wish to end the pod
-interrupts whatever its worker is doing; every step may be repeated, so being interrupted loses nothing.
-Long because everything that changes a pod in the runtime is done in this one class, in the order of a pod's life.
+Not here: what to do (pod_lifecycle), how it is done (pod_actions, pod_stop), what a status says (pod_status).
+Always true: only the worker of a pod changes anything of that pod in the runtime. A wish to end the pod interrupts
+whatever its worker is doing; every step may be repeated, so being interrupted loses nothing.
 """
 
 from __future__ import annotations
@@ -12,37 +11,29 @@ import asyncio
 import logging
 
 from wherry.api.types import Obj
-from wherry.cri.interface import ContainerState, RuntimeFailure, SandboxConfig, SandboxState, SandboxStatus
+from wherry.cri.interface import ContainerState
 from wherry.kubelet import pod_spec
-from wherry.kubelet.backoff import Backoff
 from wherry.kubelet.container_status import Known
 from wherry.kubelet.enforcement import not_enforced
-from wherry.kubelet.etc_files import sandbox_hostname
-from wherry.kubelet.failures import HookFailure, StartFailure, VolumeFailure
 from wherry.kubelet.observation import Hold, PodSeen
 from wherry.kubelet.parts import Parts
+from wherry.kubelet.pod_actions import RETRY_SECONDS, PodActions
 from wherry.kubelet.pod_lifecycle import (
     DEADLINE_MESSAGE,
     DEADLINE_REASON,
-    Kill,
-    Plan,
     Situation,
     crash_holds,
     deadline,
     plan,
-    was_begun,
 )
 from wherry.kubelet.pod_phase import ENFORCED
 from wherry.kubelet.pod_status import Verdict, pod_status
 from wherry.kubelet.pod_stop import effective_grace, stop_containers
-from wherry.kubelet.quality import pod_resources
 from wherry.kubelet.termination_message import termination_message
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 10.0  # kubelet's own pause after a pod sync that failed
-VOLUME_RETRY_SECONDS_FIRST, VOLUME_RETRY_SECONDS_MAX = 0.5, 122.0  # kubelet's volume operations: 500 ms to 2 min 2 s
-SANDBOX_RETRY_SECONDS_FIRST, SANDBOX_RETRY_SECONDS_MAX = 1.0, 60.0
+RECONNECT_SECONDS = 0.2  # after the runtime has come back: let its first events pass
 
 
 class PodWorker:
@@ -61,17 +52,12 @@ class PodWorker:
         self._clearing = False
         """What is left of the pod is being removed: what can be seen of it says nothing any more."""
         self._cleaned = False
-        self._volumes_ready = False
         self._not_enforced: str | None = None
         """What this node does not enforce of the pod; None: not looked yet."""
         self._report_pending = False
-        self._holds: dict[str, Hold] = {}
         self._announced: dict[str, float] = {}
         self._messages: dict[str, str] = {}
-        self._in_hook: set[str] = set()
-        self._retries = Backoff(VOLUME_RETRY_SECONDS_FIRST, VOLUME_RETRY_SECONDS_MAX)
-        self._sandbox_retries = Backoff(SANDBOX_RETRY_SECONDS_FIRST, SANDBOX_RETRY_SECONDS_MAX)
-        self._wait_until: float | None = None
+        self._actions = PodActions(self.uid, parts, self._seen, self._report)
 
     # --- what others tell it -------------------------------------------------------------------------------------
 
@@ -81,7 +67,7 @@ class PodWorker:
         if pod_spec.is_deleted(pod) and (not pod_spec.is_deleted(before) or _grace(pod) < _grace(before)):
             self._interrupt()
         elif pod["metadata"].get("generation") != before["metadata"].get("generation") or _gates(pod) != _gates(before):
-            self._wait_until = None
+            self._actions.wait_until = None
         else:
             return  # our own status coming back, or labels: nothing here depends on them but downward API volumes
         self._woken.set()
@@ -89,7 +75,7 @@ class PodWorker:
     def remove(self) -> None:
         """The API no longer has the pod: whatever runs of it is ended."""
         self._removed = True
-        if not (pod_spec.is_deleted(self.pod) and self._scope is not None):
+        if not self._clearing:
             self._interrupt()
         self._woken.set()
 
@@ -103,11 +89,8 @@ class PodWorker:
 
     def retry_now(self) -> None:
         """An object this pod may be waiting for has appeared or changed."""
-        if not self._holds and self._wait_until is None:
-            return
-        self._holds = {name: hold for name, hold in self._holds.items() if "Image" in hold.reason}
-        self._wait_until = None
-        self.wake()
+        if self._actions.retry_now():
+            self.wake()
 
     @property
     def is_ending(self) -> bool:
@@ -130,10 +113,11 @@ class PodWorker:
             except ConnectionError as error:
                 log.warning("pod %s: the runtime is away: %s", self.uid, error)
                 await self._parts.pleg.wait_synced()
-                wake_at = self._parts.clock.time() + 0.2
-            except RuntimeFailure as error:
-                log.warning("pod %s: %s", self.uid, error)
-                self._parts.events.warning(self.pod, "FailedSync", f"error determining status: {error}")
+                wake_at = self._parts.clock.time() + RECONNECT_SECONDS
+            except Exception as error:
+                # One pod that we cannot handle, through whatever fault, must not take the others' workers with it.
+                log.exception("pod %s", self.uid)
+                self._parts.events.warning(self.pod, "FailedSync", f"error syncing pod: {error}")
                 wake_at = self._parts.clock.time() + RETRY_SECONDS
             finally:
                 self._scope = None
@@ -179,19 +163,19 @@ class PodWorker:
                 return await self._end()
             self._announce_back_off(pod, situation)
             self._report()
-            if self._wait_until is not None and self._wait_until > now:
+            if self._actions.wait_until is not None and self._actions.wait_until > now:
                 if not decided.kills:
-                    return _earliest(self._wait_until, decided.wake_at, ends_at)
-                await self._kill(pod, decided.kills)
+                    return _earliest(self._actions.wait_until, decided.wake_at, ends_at)
+                await self._actions.kill(pod, decided.kills)
                 continue
-            self._wait_until = None
+            self._actions.wait_until = None
             if not decided.has_actions:
                 for sandbox in seen.sandboxes[1:]:
                     await self._parts.garbage.remove_sandbox(self.uid, sandbox.id)
-                if not self._volumes_ready:
-                    await self._set_up_volumes(pod)  # a restarted kubelet: keep their contents fresh again
-                return _earliest(decided.wake_at, ends_at, self._wait_until)
-            await self._perform(decided, pod, seen)
+                if not self._actions.volumes_ready:
+                    await self._actions.set_up_volumes(pod)  # a restarted kubelet: keep their contents fresh again
+                return _earliest(decided.wake_at, ends_at, self._actions.wait_until)
+            await self._actions.perform(decided, pod, seen)
 
     async def _refuses(self) -> bool:
         """Say, once for each pod, what of it is not enforced here; True when it is therefore not run at all."""
@@ -206,8 +190,8 @@ class PodWorker:
         return self._over
 
     def _situation(self, pod: Obj, seen: PodSeen, now: float) -> Situation:
-        health = self._parts.prober.health(pod, seen, frozenset(self._in_hook))
-        return Situation(pod, seen, health, self._holds, self._parts.crash_backoff, now)
+        health = self._parts.prober.health(pod, seen, frozenset(self._actions.in_hook))
+        return Situation(pod, seen, health, self._actions.holds, self._parts.crash_backoff, now)
 
     def _seen(self) -> PodSeen:
         seen = self._parts.pleg.pod(self.uid)
@@ -245,14 +229,14 @@ class PodWorker:
         idle = all(each.state is ContainerState.CREATED for each in seen.every())
         self._parts.status.set(self.pod, status, lazy=idle and not holds and not self.is_ending)
         if not self._over:
-            self._parts.prober.sync(pod, seen, frozenset(self._in_hook), ending=self.is_ending)
+            self._parts.prober.sync(pod, seen, frozenset(self._actions.in_hook), ending=self.is_ending)
 
     def _shown_holds(self, situation: Situation) -> dict[str, Hold]:
         if self.is_ending:
             return {}
         crashed = crash_holds(situation)
         running = {name for name, found in situation.seen.containers.items() if found[0] in situation.seen.alive()}
-        return {**crashed, **{name: hold for name, hold in self._holds.items() if name not in running}}
+        return {**crashed, **{name: hold for name, hold in self._actions.holds.items() if name not in running}}
 
     def _address(self, seen: PodSeen) -> str:
         if pod_spec.host_network(self.pod):
@@ -267,142 +251,6 @@ class PodWorker:
                 text = f"Back-off restarting failed container {name} in pod {pod_spec.full_name(pod)}"
                 self._parts.events.warning(pod, "BackOff", text, name)
 
-    # --- what it performs ----------------------------------------------------------------------------------------
-
-    async def _perform(self, decided: Plan, pod: Obj, seen: PodSeen) -> None:
-        if decided.kills:
-            await self._kill(pod, decided.kills)
-        for sandbox_id in decided.stale_sandboxes:
-            await self._parts.runtime.stop_pod_sandbox(sandbox_id)
-        if decided.stale_sandboxes:
-            await self._parts.pleg.refresh_sandboxes()
-        if decided.new_sandbox is not None:
-            await self._new_sandbox(pod, seen, decided)
-            return
-        if decided.starts:
-            await self._set_up_volumes(pod)
-            if self._volumes_ready:
-                self._prefetch(pod, decided.starts)
-                for name in decided.starts:
-                    await self._start(pod, name)
-
-    async def _kill(self, pod: Obj, kills: tuple[Kill, ...]) -> None:
-        for kill in kills:
-            self._parts.events.normal(pod, "Killing", kill.message, kill.name)
-            self._parts.prober.drop(kill.container_id)
-        reasons = {kill.container_id: kill.reason for kill in kills}
-        await stop_containers(self._parts, pod, self._seen(), only=reasons)
-
-    async def _new_sandbox(self, pod: Obj, seen: PodSeen, decided: Plan) -> None:
-        """Sandbox, volumes and images are independent of one another, so they are made side by side."""
-        assert decided.new_sandbox is not None
-        if seen.sandboxes or was_begun(pod):
-            self._parts.events.normal(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
-        self._prefetch(pod, decided.soon)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._set_up_volumes(pod))
-                tasks.create_task(self._run_sandbox(pod, decided.new_sandbox))
-        except* RuntimeFailure as group:
-            failure = group.exceptions[0]
-            self._parts.events.warning(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}")
-            self._hold_all(self._sandbox_retries, "sandbox")
-
-    async def _run_sandbox(self, pod: Obj, attempt: int) -> None:
-        try:
-            address = "" if pod_spec.host_network(pod) else self._parts.addresses.allocate(self.uid)
-        except Exception as error:
-            raise RuntimeFailure("FailedCreatePodSandBox", str(error)) from error
-        config = self._sandbox_config(pod, attempt, address)
-        sandbox_id = await self._parts.runtime.run_pod_sandbox(config)
-        self._parts.pleg.saw_sandbox(SandboxStatus(sandbox_id, config, SandboxState.READY, self._parts.clock.time()))
-
-    def _sandbox_config(self, pod: Obj, attempt: int, address: str) -> SandboxConfig:
-        config, name, namespace = self._parts.config, pod_spec.name_of(pod), pod_spec.namespace_of(pod)
-        logs = config.log_directory(namespace, name, self.uid)
-        directory = config.pod_directory(self.uid) / "sandboxes" / str(attempt)
-        logs.mkdir(parents=True, exist_ok=True)
-        directory.mkdir(parents=True, exist_ok=True)
-        sysctls = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
-        return SandboxConfig(
-            uid=self.uid,
-            name=name,
-            namespace=namespace,
-            hostname=sandbox_hostname(pod, config),
-            ip=address,
-            log_directory=logs,
-            directory=directory,
-            attempt=attempt,
-            host_network=pod_spec.host_network(pod),
-            share_process_namespace=bool(pod["spec"].get("shareProcessNamespace")),
-            sysctls={each["name"]: str(each["value"]) for each in sysctls},
-            resources=pod_resources(pod),
-            memory_volumes=self._parts.volumes.memory_volumes(pod),
-            labels={
-                "io.kubernetes.pod.name": name,
-                "io.kubernetes.pod.namespace": namespace,
-                "io.kubernetes.pod.uid": self.uid,
-            },
-        )
-
-    def _prefetch(self, pod: Obj, names: tuple[str, ...]) -> None:
-        for name in names:
-            container = pod_spec.find_container(pod, name)
-            if container is not None:
-                self._parts.images.begin(pod, container)
-
-    async def _set_up_volumes(self, pod: Obj) -> None:
-        if self._volumes_ready:
-            return
-        try:
-            await self._parts.volumes.set_up(pod)
-        except VolumeFailure as failure:
-            self._parts.events.warning(pod, "FailedMount", str(failure))
-            self._hold_all(self._retries, "volumes")
-        else:
-            self._volumes_ready = True
-            self._retries.forget("volumes")
-
-    def _hold_all(self, backoff: Backoff, key: str) -> None:
-        now = self._parts.clock.time()
-        backoff.next(key, now)
-        held = backoff.hold_since_update(key, now)
-        self._wait_until = held[0] if held is not None else now
-
-    async def _start(self, pod: Obj, name: str) -> None:
-        container = pod_spec.find_container(pod, name)
-        sandbox = self._seen().ready_sandbox
-        if container is None or sandbox is None:
-            return
-        try:
-            image = await self._parts.images.ensure(pod, container)
-            latest = self._seen().current(name)
-            if latest is not None and latest.finished_at:
-                self._parts.crash_backoff.next((self.uid, name), self._parts.clock.time())
-            container_id = await self._parts.starter.start(pod, container, image, self._seen(), self._in_hook)
-        except StartFailure as failure:
-            now = self._parts.clock.time()
-            retry_at = failure.retry_at if failure.retry_at is not None else now + RETRY_SECONDS
-            self._holds[name] = Hold(failure.reason, str(failure), retry_at)
-            self._parts.events.warning(pod, "Failed", f"Error: {_error_text(failure)}", name)
-            self._report()
-            return
-        self._holds.pop(name, None)
-        self._report()
-        if container_id in self._in_hook:
-            await self._post_start(pod, container, container_id)
-
-    async def _post_start(self, pod: Obj, container: Obj, container_id: str) -> None:
-        try:
-            await self._parts.hooks.post_start(pod, container, container_id, self._seen())
-        except HookFailure as failure:
-            self._parts.events.warning(pod, "FailedPostStartHook", str(failure), container["name"])
-            self._parts.events.normal(pod, "Killing", "FailedPostStartHook", container["name"])
-            await stop_containers(self._parts, pod, self._seen(), only={container_id: "postStart"})
-        finally:
-            self._in_hook.discard(container_id)
-        self._report()
-
     # --- its end -------------------------------------------------------------------------------------------------
 
     async def _end(self) -> float | None:
@@ -414,7 +262,11 @@ class PodWorker:
             self._report()
         if not self._seen().is_gone:
             self._parts.prober.end(self.uid, keep_readiness=True)
-            await stop_containers(self._parts, pod, self._seen(), grace=effective_grace(pod, self._removed))
+            grace, began = effective_grace(pod, self._removed), self._parts.clock.monotonic()
+            if pod_spec.is_deleted(pod) and not self._removed:
+                await self._parts.routes.wait_unrouted(pod, grace / 2)
+            left = grace - (self._parts.clock.monotonic() - began)
+            await stop_containers(self._parts, pod, self._seen(), grace=left)
             for sandbox in self._seen().sandboxes:
                 await self._parts.runtime.stop_pod_sandbox(sandbox.id)
             await self._parts.pleg.refresh_sandboxes()
@@ -435,11 +287,6 @@ class PodWorker:
         if not self._removed:
             self._parts.status.finish(self.pod)
         return None
-
-
-def _error_text(failure: StartFailure) -> str:
-    """Image failures are shown by reason, the others by their text, as kubelet's `Error: ` events do."""
-    return failure.reason if "Image" in failure.reason else str(failure)
 
 
 def _grace(pod: Obj) -> int:

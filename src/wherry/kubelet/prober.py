@@ -10,6 +10,7 @@ exactly as Kubernetes would. A readiness that the API has recorded for a running
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,7 +21,9 @@ from wherry.kubelet import pod_spec
 from wherry.kubelet.events import PodEvents
 from wherry.kubelet.observation import ID_PREFIX, Health, PodSeen, is_running
 from wherry.kubelet.probes.ask import Asker, Target
-from wherry.kubelet.probes.outcome import Outcome, Result
+from wherry.kubelet.probes.outcome import Outcome, Result, failure
+
+log = logging.getLogger(__name__)
 
 KINDS = ("startup", "readiness", "liveness")
 EARLY_SECONDS = 0.01  # a server needs a few ms to listen
@@ -147,6 +150,9 @@ class Prober:
                 outcome = await self.asker.ask(probe, target)
             except ConnectionError:
                 outcome = None  # the runtime is away, which says nothing of the container
+            except Exception as error:
+                log.exception("%s probe of container %s in pod %s", kind, target.spec["name"], watch.uid)
+                outcome = failure(f"{type(error).__name__}: {error}")
             if outcome is not None and self._judge(kind, probe, pod, target, watch, pace, outcome, counts=counts):
                 return
             await self._clock.sleep(pace.pause(self._clock.monotonic()))

@@ -14,6 +14,7 @@ from kubelet_runtime import Behaviour
 from kubelet_world import World
 
 from wherry.aio.virtual import run_virtual
+from wherry.api.resources import ENDPOINT_SLICES, PODS
 from wherry.cri.interface import RuntimeFailure
 
 Scenario = Callable[[World], Coroutine[Any, Any, None]]
@@ -430,5 +431,75 @@ def test_many_statuses_at_once_are_all_written(play: Callable[[Scenario], None])
             for number in range(40):
                 await world.create(f"web-{number}")
             await world.until(lambda: all(world.is_ready(f"web-{number}") for number in range(40)))
+
+    play(scenario)
+
+
+def test_sigterm_waits_until_no_service_sends_traffic(play: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World) -> None:
+        async with world.running():
+            pod = await world.create()
+            await world.until(world.is_ready)
+            endpoint = {"addresses": ["10.244.0.5"], "targetRef": {"kind": "Pod", "uid": pod["metadata"]["uid"]}}
+            found = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "endpoints": [endpoint]}
+            found["metadata"] = {"name": "web-1", "namespace": "default"}
+            stored = await world.client.create(ENDPOINT_SLICES, found)
+            await world.wait(0.1)
+            await world.delete()
+            await world.wait(0.3)
+            assert world.runtime.said("stop") == []
+            endpoint = {**endpoint, "conditions": {"ready": False, "terminating": True}}
+            await world.client.update(ENDPOINT_SLICES, {**stored, "endpoints": [endpoint]})
+            assert await world.until(lambda: world.stored() is None) < 0.1
+
+    play(scenario)
+
+
+def test_a_force_deletion_shortens_a_long_end(play: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World) -> None:
+        world.runtime.script["app"] = [Behaviour(term_seconds=100)]
+        async with world.running():
+            await world.create()
+            await world.until(world.is_ready)
+            await world.delete()
+            await world.wait(1)
+            await world.delete(grace_seconds=0)
+            assert await world.until(lambda: not world.runtime.sandboxes) < 3
+
+    play(scenario)
+
+
+def test_one_pod_we_cannot_handle_leaves_the_others_alone(play: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World) -> None:
+        async with world.running():
+            await world.create("broken", activeDeadlineSeconds="soon")
+            await world.create("web")
+            await world.until(world.is_ready)
+            await world.until(lambda: bool(world.events.messages("FailedSync")))
+
+    play(scenario)
+
+
+def test_a_resize_is_said_to_be_infeasible_and_not_pretended(play: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World) -> None:
+        async with world.running():
+            resources = {"requests": {"cpu": "100m"}}
+            pod = await world.create("web", {"name": "app", "resources": resources})
+            await world.until(world.is_ready)
+            assert world.container()["allocatedResources"] == {"cpu": "100m"}
+            stored = world.stored()
+            assert stored is not None
+            (container,) = pod["spec"]["containers"]
+            grown = {**container, "resources": {"requests": {"cpu": "200m"}}}
+            metadata = {**stored["metadata"], "generation": 2}
+            await world.client.update(
+                PODS, {**stored, "metadata": metadata, "spec": {**pod["spec"], "containers": [grown]}}
+            )
+            await world.until(lambda: "PodResizePending" in [each["type"] for each in world.status()["conditions"]])
+            assert world.condition("PodResizePending")["reason"] == "Infeasible"
+            assert world.container()["allocatedResources"] == {"cpu": "100m"}
+            world.runtime.kill("app")
+            await world.until(lambda: world.container().get("allocatedResources") == {"cpu": "200m"})
+            assert world.condition("PodResizePending")["status"] == "False"
 
     play(scenario)

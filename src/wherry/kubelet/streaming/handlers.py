@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -54,43 +55,39 @@ class StreamingHandlers:
         name = request.match_info["container"]
         if pod_spec.find_container(pod, name) is None:
             raise web.HTTPNotFound(text=f'container "{name}" not found in pod "{pod_spec.name_of(pod)}"')
-        container = self._logged(pod, name, previous=_flag(request, "previous"))
+        path, container_id = self._log_file(pod, name, previous=_flag(request, "previous"))
         options = self._log_options(request)
-        directory = self._parts.config.log_directory(
-            pod_spec.namespace_of(pod), pod_spec.name_of(pod), pod_spec.uid_of(pod)
-        )
         pleg = self._parts.pleg
 
         def is_over() -> bool:
-            return not is_running(pleg.container(container.id))
+            return not is_running(pleg.container(container_id))
 
         def on_end(poke: Callable[[], None]) -> Callable[[], None]:
-            return pleg.on_container_change(container.id, poke)
+            return pleg.on_container_change(container_id, poke)
 
-        output = read_log(directory / container.config.log_path, options, is_over, on_end)
-        return await _stream(request, output)
+        return await _stream(request, read_log(path, options, is_over, on_end))
 
-    def _logged(self, pod: Obj, name: str, *, previous: bool) -> ContainerStatus:
-        """The attempt whose log is meant."""
+    def _log_file(self, pod: Obj, name: str, *, previous: bool) -> tuple[Path, str]:
+        """The log of the attempt that is meant, and the id of its container (empty when the runtime has forgotten it)."""
         found = self._parts.pleg.pod(pod_spec.uid_of(pod)).containers.get(name, ())
-        if previous:
-            older = [each for each in found[1:] if each.finished_at]
-            # A container that waits to be restarted is its own previous one.
-            if not older and found and not is_running(found[0]) and found[0].finished_at:
-                older = [found[0]]
-            if not older:
-                text = f'previous terminated container "{name}" in pod "{pod_spec.name_of(pod)}" not found'
-                raise web.HTTPBadRequest(text=text)
-            return older[0]
+        directory = self._parts.config.log_directory(
+            pod_spec.namespace_of(pod), pod_spec.name_of(pod), pod_spec.uid_of(pod)
+        )
+        recorded = pod_spec.container_status(pod, name) or {}
         begun = [each for each in found if each.started_at or each.finished_at]
-        if not begun:
-            status = pod_spec.container_status(pod, name) or {}
-            waiting = (status.get("state") or {}).get("waiting") or {}
-            why = waiting.get("reason") or "ContainerCreating"
-            hint = _WAITING_TEXTS.get(why, why)
-            text = f'container "{name}" in pod "{pod_spec.name_of(pod)}" is waiting to start: {hint}'
-            raise web.HTTPBadRequest(text=text)
-        return begun[0]
+        attempt = begun[0].config.attempt if begun else recorded.get("restartCount", 0)
+        is_waiting = not begun or not is_running(begun[0])
+        if previous and not (is_waiting and "waiting" in (recorded.get("state") or {})):
+            attempt -= 1  # a container that waits to be started again is its own previous one
+        path = directory / name / f"{attempt}.log"
+        container_id = next((each.id for each in begun if each.config.attempt == attempt), "")
+        if container_id or (attempt >= 0 and path.exists()):
+            return path, container_id
+        where = f'container "{name}" in pod "{pod_spec.name_of(pod)}"'
+        if previous:
+            raise web.HTTPBadRequest(text=f"previous terminated {where} not found")
+        reason = ((recorded.get("state") or {}).get("waiting") or {}).get("reason") or "ContainerCreating"
+        raise web.HTTPBadRequest(text=f"{where} is waiting to start: {_WAITING_TEXTS.get(reason, reason)}")
 
     def _log_options(self, request: web.Request) -> Options:
         query, now = request.query, self._parts.clock.time()
@@ -224,7 +221,6 @@ class StreamingHandlers:
 _WAITING_TEXTS = {
     "ImagePullBackOff": "trying and failing to pull image",
     "ErrImagePull": "image can't be pulled",
-    "CreateContainerConfigError": "CreateContainerConfigError",
 }
 """What kubelet says instead of the waiting reason."""
 
