@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from wherry.cri.interface import ContainerConfig, SandboxConfig
@@ -91,7 +92,8 @@ async def _life(launcher: LauncherProcess, runtime: LinuxRuntime, rootfs: RootFS
     mark("remove")
 
 
-def main(rounds: int = 40) -> None:
+def rows(rounds: int = 40) -> Iterator[tuple[str, ...]]:
+    """(step, p50, p90, times a plain process) for each tier and kind of root."""
     for tier, user in tiers():
         launcher = LauncherProcess(tier, user=user, folder="/var/tmp")
         try:
@@ -99,12 +101,17 @@ def main(rounds: int = 40) -> None:
             for name, rootfs in (("image", RootFS((image,))), ("host", RootFS(host=True))):
                 times = asyncio.run(measure(launcher, rootfs, rounds))
                 popen = times.quantile("popen", 0.5)
-                print(f"{tier}, {name} root, {rounds} rounds; a plain process {popen:.2f} ms")
+                yield (f"{tier}, {name} root; a plain process", f"{popen:.2f} ms", "p90", "x plain")
                 for step in STEPS:
                     middle, high = times.quantile(step, 0.5), times.quantile(step, 0.9)
-                    print(f"  {step:<12} p50 {middle:7.2f} ms   p90 {high:7.2f} ms   {middle / popen:6.1f} x")
+                    yield (f"  {step}", f"{middle:.2f} ms", f"{high:.2f} ms", f"{middle / popen:.1f}")
         finally:
             launcher.close()
+
+
+def main(rounds: int = 40) -> None:
+    for name, *values in rows(rounds):
+        print(f"{name:<46}" + "".join(f"{value:>14}" for value in values), flush=True)
 
 
 if __name__ == "__main__":
