@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
             keep_alive = False
         finally:
             self._task = None
-        if incoming.too_large and head.chunked:
+        if incoming.too_large and not keep_alive:
             self._linger()
         elif not keep_alive or self._ended:
             self._transport.close()

@@ -25,6 +25,7 @@ _ALL_THE_REST = 1 << 62
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00\r\n]*")
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class ProtocolError(Exception):
@@ -223,7 +224,9 @@ def parse_head(raw: bytes) -> Head:
         headers[key] = f"{headers[key]}{REPEATED}{text}" if key in headers else text
     if version == b"HTTP/1.1" and "host" not in headers:
         raise ProtocolError(400, "missing required Host header")
-    return _head(method.decode("ascii"), target.decode("latin-1"), version == b"HTTP/1.1", headers)
+    if REPEATED in headers.get("host", ""):
+        raise ProtocolError(400, "too many Host headers")
+    return _head(method.decode("ascii"), target.decode(errors="replace"), version == b"HTTP/1.1", headers)
 
 
 def _head(method: str, target: str, modern: bool, headers: dict[str, str]) -> Head:
@@ -232,6 +235,8 @@ def _head(method: str, target: str, modern: bool, headers: dict[str, str]) -> He
     if target.startswith(("http://", "https://")):  # absolute form, as proxies send it
         target = "/" + target.split("/", 3)[3] if target.count("/") >= 3 else "/"
     path, _, query_string = target.partition("?")
+    if "%" in path and _BROKEN_ESCAPE.search(path):
+        raise ProtocolError(400, "invalid URL escape")
     head = Head(method, path, query_string.partition("#")[0], headers, keep_alive)
     head.upgrade = "upgrade" in headers and "upgrade" in connection
     encoding, length = headers.get("transfer-encoding"), headers.get("content-length")

@@ -139,7 +139,7 @@ def rewrite(data: bytes, obj: Any, representation: Representation) -> bytes:
 def content_media(headers: Mapping[str, str]) -> str:
     """The media type of the request body; JSON when nothing is said."""
     value = headers.get("content-type", "")
-    return value.split(";", 1)[0].strip().lower() or JSON
+    return value.split(";", 1)[0].strip().lower() if value else JSON
 
 
 def refuse_media(media: str) -> StatusError:

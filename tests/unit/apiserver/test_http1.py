@@ -124,3 +124,13 @@ def test_repeated_headers_are_kept_apart() -> None:
 def test_answers() -> None:
     assert answer_head(404, [("A", "b")]) == b"HTTP/1.1 404 Not Found\r\nA: b\r\n\r\n"
     assert chunk(b"x" * 17) == b"11\r\n" + b"x" * 17 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", b"GET /api/%zz HTTP/1.1\r\nHost: a\r\n\r\n"],
+)
+def test_what_go_refuses_too(data: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        read(data)
+    assert caught.value.status == 400
