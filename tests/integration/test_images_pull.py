@@ -193,6 +193,7 @@ async def test_what_is_not_there(registry, store):
         (b'{"schemaVersion": 2}', MANIFEST, "no config and layers"),
         (b" " * (5 << 20), MANIFEST, "larger than 4 MiB"),
     ],
+    ids=["html", "list", "schema 1", "empty", "large"],
 )
 async def test_what_is_no_image(registry, store, content, kind, message):
     registry.put_manifest("team/web", "v1", content, kind)

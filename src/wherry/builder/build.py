@@ -15,6 +15,7 @@ from wherry.builder.site import Site
 from wherry.builder.steps import Steps
 from wherry.builder.work import BuildFailure, Work, failure
 from wherry.cri.interface import RuntimeService
+from wherry.images.blobs import clear_abandoned
 from wherry.images.platform import architecture
 from wherry.images.rootfs import Image
 from wherry.images.store import ImageStore
@@ -69,6 +70,7 @@ class Builder:
             raise BuildFailure(str(error)) from None
         for name in arguments.unused:
             report(f"warning: build argument {name} is used by no ARG")
+        clear_abandoned(self.store.root)
         steps = Steps(self.store)
         site = Site(self.store, steps, context, arguments, self.runtime, self.rng, report)
         with self.store.using():

@@ -109,7 +109,7 @@ class BlobDraft:
 
 @contextlib.contextmanager
 def temporary(root: Path) -> Iterator[Path]:
-    """A folder on the store's file system, removed afterwards; locked meanwhile, so that `sweep` knows whose it is."""
+    """A folder on the store's file system, removed afterwards; locked meanwhile, so that `clear_abandoned` knows whose it is."""
     parent = root / "tmp"
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(dir=parent))
@@ -122,7 +122,7 @@ def temporary(root: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep(root: Path) -> None:
+def clear_abandoned(root: Path) -> None:
     """Remove temporary folders of processes that were killed."""
     parent = root / "tmp"
     for name in os.listdir(parent) if parent.is_dir() else ():

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry.images.blobs import sweep
+from wherry.images.blobs import clear_abandoned
 from wherry.images.store import Descriptor, ImageStore
 from wherry.images.trees import remove_tree
 
@@ -44,7 +44,7 @@ def collect(store: ImageStore, removed: Collection[str] = (), in_use: Collection
     """
     with store.alone():
         kept = needed(store, set(removed), {path.name for path in in_use})
-        sweep(store.root)
+        clear_abandoned(store.root)
         for key in _listed(store.root / "steps"):
             if key not in kept.steps:
                 (store.root / "steps" / key).unlink()

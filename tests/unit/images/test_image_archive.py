@@ -197,6 +197,18 @@ def damaged(data: bytes) -> bytes:
         (tar([entry("index.json", b'{"manifests": [{"digest": "sha256:%064d"}]}' % 0)]), "missing"),
         (tar([entry("index.json", b'{"manifests": [7]}')]), "not an image archive"),
     ],
+    ids=[
+        "text",
+        "empty",
+        "no image",
+        "no json",
+        "no config",
+        "nothing named",
+        "loop",
+        "short digest",
+        "no blob",
+        "number",
+    ],
 )
 def test_what_is_no_archive_says_why_and_leaves_nothing(other, data, message):
     with pytest.raises(ArchiveError, match=message):

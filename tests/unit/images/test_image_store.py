@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from image_samples import digest, entry, make_image, tar
 
-from wherry.images.blobs import sweep, temporary
+from wherry.images.blobs import clear_abandoned, temporary
 from wherry.images.collect import collect
 from wherry.images.reference import InvalidReference
 from wherry.images.store import BASE_LABEL, HOST_ID, LAYER, Descriptor, ImageStore, StoreError
@@ -157,7 +157,7 @@ def test_a_killed_process_leaves_its_folder_to_the_sweep_and_a_living_one_keeps_
     (store.root / "tmp" / "left" / "blob").write_bytes(b"x")
     (store.root / "tmp" / "left" / "locked").mkdir(mode=0o000)
     with temporary(store.root) as mine:
-        sweep(store.root)
+        clear_abandoned(store.root)
         assert os.listdir(store.root / "tmp") == [mine.name]
 
 
