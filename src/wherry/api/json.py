@@ -108,6 +108,8 @@ def _refuse(word: str) -> Any:
 
 def _in_go_words(error: json.JSONDecodeError) -> str:
     rest = error.doc[error.pos :].lstrip(" \t\r\n")
+    if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 points at the comma, Go at what follows it
+        rest = rest[1:].lstrip(" \t\r\n")
     if not rest or error.msg.startswith("Unterminated string"):
         return "unexpected end of JSON input"
     where = {
