@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test check format lint types contract bench clean
+# make oracle ORACLE='--orders 600 --kills 20 --seed 7'
+.PHONY: setup demo oracle test check format lint types contract bench clean
 
 setup: $(VENV)/.ready
 
@@ -16,6 +17,9 @@ $(VENV)/.ready: pyproject.toml
 
 demo: setup
 	$(BIN)/python examples/shop/demo.py
+
+oracle: setup
+	$(BIN)/python examples/shop/verify.py $(ORACLE)
 
 test: setup
 	$(BIN)/python -m pytest -n 2

@@ -5,71 +5,26 @@ Uses nothing but `wherry` itself, the shop's pages and the API: what it does you
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import http.cookiejar
-import json
 import re
-import ssl
 import subprocess
-import sys
 import time
-import urllib.parse
-import urllib.request
-from pathlib import Path
-from typing import Any
 
 import load
+from client import HERE, Api, System, Visitor
 
-HERE = Path(__file__).parent
-WHERRY = [sys.executable, "-m", "wherry"]
 SCALE_SECONDS = 60
 BACK_SECONDS = 120
 PARCEL_SECONDS = 30
 CONNECTIONS = 8
 
 
-class Shop:
-    """A visitor with a cookie."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.cookies = http.cookiejar.CookieJar()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
-
-    def get(self, path: str) -> str:
-        with self._opener.open(self.url + path, timeout=10) as answer:
-            return answer.read().decode()
-
-    def post(self, path: str, **form: object) -> tuple[str, str]:
-        """The page it led to, and its address."""
-        data = urllib.parse.urlencode(form).encode()
-        with self._opener.open(self.url + path, data, timeout=10) as answer:
-            return answer.read().decode(), answer.url
-
-    @property
-    def cookie(self) -> str:
-        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies)
-
-
-class Api:
-    """Reads objects as `kubectl get --raw` does."""
-
-    def __init__(self, status: dict[str, Any]) -> None:
-        pki = Path(status["stateDir"]) / "pki"
-        self._context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        self._context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        self._server = status["apiServer"]
-
-    def get(self, path: str) -> dict[str, Any]:
-        with urllib.request.urlopen(self._server + path, context=self._context, timeout=5) as answer:
-            return json.load(answer)
-
-
 def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def buy(shop: Shop) -> None:
+def buy(shop: Visitor) -> None:
     """Register, fill the cart, pay, follow the parcel to the door."""
     say("\nA visitor buys something")
     name = f"visitor-{int(time.time())}"
@@ -79,6 +34,8 @@ def buy(shop: Shop) -> None:
         say(f"  {quantity} × {sku} put into the cart")
     key = re.search(r'name="key" value="([^"]+)"', shop.get("/cart"))
     page, address = shop.post("/checkout", key=key[1] if key else "", method="card")
+    if "/orders/" not in address:
+        raise SystemExit(f"the order was not taken: {address}")
     order = address.rsplit("/", 1)[1]
     say(f"  order {order}: {'confirmed' if 'Thank you' in page else 'accepted'}")
     seen, end = "", time.monotonic() + PARCEL_SECONDS
@@ -94,32 +51,28 @@ def buy(shop: Shop) -> None:
         )
 
 
-def replicas(api: Api, name: str) -> int:
-    return int(api.get(f"/apis/apps/v1/namespaces/shop/deployments/{name}")["status"].get("readyReplicas", 0))
-
-
-async def scale(shop: Shop, api: Api) -> None:
+async def scale(shop: Visitor, api: Api) -> None:
     """Load on the cart page until the HorizontalPodAutoscaler has added pods, then quiet until they are gone."""
     say("\nThe cart under load")
     shop.post("/cart/rope", quantity=3)
-    begin, before = time.monotonic(), await asyncio.to_thread(replicas, api, "cart")
+    begin, before = time.monotonic(), await asyncio.to_thread(api.ready, "cart")
     async with load.running([f"{shop.url}/cart"], CONNECTIONS, {"Cookie": shop.cookie}) as result:
         now = before
         while now <= before and time.monotonic() - begin < SCALE_SECONDS:
             await asyncio.sleep(0.3)
-            now = await asyncio.to_thread(replicas, api, "cart")
+            now = await asyncio.to_thread(api.ready, "cart")
     if now <= before:
         raise SystemExit(f"the cart did not scale out within {SCALE_SECONDS} s: kubectl describe hpa cart -n shop")
     say(f"  {before} → {now} pods ready after {time.monotonic() - begin:.1f} s of load, {_summary(result)}")
     begin = time.monotonic()
-    while await asyncio.to_thread(replicas, api, "cart") > before:
+    while await asyncio.to_thread(api.ready, "cart") > before:
         if time.monotonic() - begin > BACK_SECONDS:
             raise SystemExit(f"the cart did not scale back within {BACK_SECONDS} s: kubectl describe hpa cart -n shop")
         await asyncio.sleep(0.5)
     say(f"  back to {before} after {time.monotonic() - begin:.0f} s of quiet")
 
 
-async def update(shop: Shop) -> int:
+async def update(system: System, shop: Visitor) -> int:
     """A new version of the storefront while visitors come; the number of requests that failed."""
     say("\nA new version of the storefront, under load")
     pages = [f"{shop.url}/", f"{shop.url}/products/oar", f"{shop.url}/products/map"]
@@ -127,7 +80,7 @@ async def update(shop: Shop) -> int:
         to = "v1" if "storefront v2" in shop.get("/") else "v2"
         profile = ["-p", "v2"] if to == "v2" else []
         process = await asyncio.create_subprocess_exec(
-            *WHERRY, "up", str(HERE), *profile, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *system.command("up", str(HERE), *profile), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         output, _ = await process.communicate()
         await asyncio.sleep(3)  # the last of the old pods are still saying goodbye
@@ -146,22 +99,28 @@ def _summary(result: load.Result) -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    System.add_options(parser)
+    options, more = parser.parse_known_args()  # more is for the first `wherry up`: --tier, --port
+    system = System(options.name, options.state_dir)
     begin = time.monotonic()
-    code = subprocess.call([*WHERRY, "up", str(HERE)])
+    code = subprocess.call(system.command("up", str(HERE), *more))
     if code:
         return code
-    status = json.loads(subprocess.check_output([*WHERRY, "status", "-o", "json"]))
-    url = status["urls"]["shop/storefront"]
-    say(f"the shop is open after {time.monotonic() - begin:.1f} s: {url}")
-    shop, api = Shop(url), Api(status)
+    status = system.status()
+    shop, api = Visitor(status), Api(status)
+    say(f"the shop is open after {time.monotonic() - begin:.1f} s: {shop.url}")
     buy(shop)
     asyncio.run(scale(shop, api))
-    failed = asyncio.run(update(shop))
-    say(f"\nThe shop stays open at {url}\n")
+    failed = asyncio.run(update(system, shop))
+    say(f"\nThe shop stays open at {shop.url}\n")
     say("Try next:")
-    say(f"  open {url} in a browser (no JavaScript needed)")
+    say(f"  open {shop.url} in a browser (no JavaScript needed)")
     say("  kubectl get pods -n shop -o wide        kubectl top pods -n shop")
     say("  wherry logs orders -f                   kubectl rollout undo deployment/storefront -n shop")
+    say(
+        "  make oracle                             orders while services and the broker are killed: none lost, none doubled"
+    )
     say("  wherry status                           wherry down --delete")
     return 1 if failed else 0
 

@@ -28,7 +28,7 @@ class Product(BaseModel):
     description: str = ""
     price_cents: int = Field(ge=0)
     art: str = ""
-    stock: int = Field(ge=0, default=0)
+    stock: int | None = Field(ge=0, default=None, description="left out: as it is, 0 for a new product")
 
 
 class Item(BaseModel):

@@ -1,4 +1,7 @@
-"""Fills the catalogue through the service's own API: what the `seed` Job runs. Running it again changes nothing but stock."""
+"""Fills the catalogue through the service's own API: what the `seed` Job runs.
+
+Running it again leaves the stock alone; `python -m products.seed 1000` gives every product a stock of 1000.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,25 @@ CATALOGUE = [
 ATTEMPTS = 30
 
 
-def main() -> int:
+def main(stock_of_each: int | None = None) -> int:
+    """Fill an empty catalogue; with a number, also give every product that stock."""
     with httpx.Client(base_url=setting("PRODUCTS_URL"), headers={"X-Admin-Key": setting("ADMIN_KEY")}) as client:
         for sku, name, description, price, stock, art in CATALOGUE:
             body = {"name": name, "description": description, "price_cents": price, "stock": stock, "art": art}
-            if not put(client, sku, body):
+            if stock_of_each is not None:
+                body["stock"] = stock_of_each
+            if not put(client, sku, body, keep_stock=stock_of_each is None):
                 return 1
     print(f"{len(CATALOGUE)} products in the catalogue")
     return 0
 
 
-def put(client: httpx.Client, sku: str, body: dict[str, object]) -> bool:
+def put(client: httpx.Client, sku: str, body: dict[str, object], *, keep_stock: bool) -> bool:
     for attempt in range(ATTEMPTS):
         try:
             existing = client.get(f"/products/{sku}")
-            if existing.status_code == 200:
-                body = {**body, "stock": existing.json()["stock"]}  # orders may have been placed meanwhile
+            if existing.status_code == 200 and keep_stock:
+                body = {key: value for key, value in body.items() if key != "stock"}  # orders may have taken some
             answer = client.put(f"/products/{sku}", json=body)
             if answer.status_code == 200:
                 return True
@@ -51,4 +57,4 @@ def put(client: httpx.Client, sku: str, body: dict[str, object]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -25,9 +25,9 @@ class OutOfStock(Exception):
 def put(db: sqlite3.Connection, sku: str, product: dict[str, Any]) -> None:
     db.execute(
         "INSERT INTO product (sku, name, description, price_cents, art, stock) "
-        "VALUES (:sku, :name, :description, :price_cents, :art, :stock) "
+        "VALUES (:sku, :name, :description, :price_cents, :art, coalesce(:stock, 0)) "
         "ON CONFLICT (sku) DO UPDATE SET name=:name, description=:description, price_cents=:price_cents, art=:art, "
-        "stock=:stock",
+        "stock=coalesce(:stock, stock)",
         {"sku": sku, **product},
     )
 

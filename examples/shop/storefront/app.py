@@ -134,6 +134,9 @@ def checkout() -> Page:
     if answer.status_code not in (201, 202):
         found = answer.json()
         return redirect(url_for("cart", problem=found.get("reason") or found.get("detail") or "refused"), 303)
+    # A cart is bought once. The next one is another, so that the event that clears this one, which may be late when the
+    # broker is away, cannot take what is put aside afterwards.
+    session["cart"] = str(uuid.uuid4())
     return redirect(url_for("order", order_id=answer.json()["id"]), 303)
 
 
