@@ -57,6 +57,13 @@ def converters(served: Resource, stored: Resource) -> tuple[Converter, Converter
     return inward, outward
 
 
+def restored(stored: Resource, obj: Obj) -> Obj:
+    """An object as another Kubernetes version stored it, in the version that is stored now."""
+    version = obj["apiVersion"].rpartition("/")[2]
+    to_stored, _ = _SHAPES.get((stored.group, version, stored.resource), (_same, _same))
+    return {**to_stored(obj), "apiVersion": stored.api_version, "kind": stored.kind}
+
+
 def _same(obj: Obj) -> Obj:
     return obj
 

@@ -23,6 +23,7 @@ from wherry.apiserver.bootstrap.objects import BootstrapOptions, bootstrap_objec
 from wherry.apiserver.edge import Edge
 from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.registry.allocation import service_allocators
+from wherry.apiserver.stored_versions import settle
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import controllers, node_listener, pki, process
@@ -69,6 +70,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
                 allocators=allocators,
             ),
         )
+        await settle(app.core)
         allocators.update(service_allocators(app.core.reader.list(SERVICES), rng, options.service_cidr))
         client = Client(InProcessTransport(app, OURSELVES))
         await ensure(client, scheme, bootstrap_objects(_bootstrap(options, files, scheme, clock)))

@@ -7,6 +7,7 @@ from api_core import make_server
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
+from wherry.apiserver.stored_versions import settle
 from wherry.apiserver.versions import converters, stored_resource
 
 SCHEME = Scheme.load()
@@ -89,3 +90,27 @@ async def test_one_event_two_paths() -> None:
     events = await server.watch("/apis/events.k8s.io/v1/events?watch=1")
     assert (await anext(events))["object"]["regarding"]["name"] == "p"
     await events.aclose()
+
+
+async def test_what_another_version_stored_is_brought_to_this_one() -> None:
+    server = await make_server()
+    core = server.app.core
+    served = core.served[GVR("flowcontrol.apiserver.k8s.io", "v1", "flowschemas")]
+    hpas = core.served[GVR("autoscaling", "v2", "horizontalpodautoscalers")]
+    old = "flowcontrol.apiserver.k8s.io/v1beta3"
+    flow = {"apiVersion": old, "kind": "FlowSchema", "metadata": {"name": "f"}, "spec": {"matchingPrecedence": 7}}
+    hpa = {
+        "kind": "HorizontalPodAutoscaler",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {"name": "h", "namespace": "shop"},
+        "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50},
+    }
+    await core.storage.create(served.registry.key("", "f"), flow)
+    entry = await core.storage.create(hpas.registry.key("shop", "h"), hpa)
+    assert await settle(core) == 2
+    said = await server.ask("GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas")
+    assert [item["spec"]["matchingPrecedence"] for item in said.body["items"]] == [7]
+    said = await server.ask("GET", "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/h")
+    assert said.body["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+    assert int(said.body["metadata"]["resourceVersion"]) > entry.revision
+    assert await settle(core) == 0
