@@ -310,6 +310,16 @@ async def test_pods_that_want_the_same_image_share_one_pull(registry, store):
     assert await service.image_status(name) is None
 
 
+async def test_what_only_the_local_store_has_is_there_whatever_the_pull_policy(registry, store, monkeypatch):
+    push(registry)
+    service = StoreImageService(store)
+    store.tag("built:v1", await fetch(store, f"{registry.host}/team/web:v1"))
+    assert "built:v1" in (await service.pull_image("built:v1", {})).names
+    assert (await service.pull_image("wherry.dev/host:v1", {})).rootfs.host
+    with pytest.raises(RuntimeFailure, match="its name has no registry host"):
+        await service.pull_image("other:v1", {})
+
+
 async def test_a_pod_that_goes_away_does_not_stop_the_pull_of_another(registry, store):
     push(registry)
     service = StoreImageService(store)

@@ -10,7 +10,7 @@ from wherry.images.layers import LayerError
 from wherry.images.pull import PullFailure, pull
 from wherry.images.reference import InvalidReference, Reference
 from wherry.images.rootfs import Image
-from wherry.images.store import ImageStore, StoreError
+from wherry.images.store import HOST_REPOSITORY, ImageStore, StoreError
 
 
 class StoreImageService:
@@ -39,6 +39,10 @@ class StoreImageService:
     async def _pull(self, reference: str, auths: Mapping[str, RegistryAuth]) -> Image:
         try:
             parsed = Reference.parse(reference)
+            if not parsed.host or parsed.repository == HOST_REPOSITORY:
+                image = await asyncio.to_thread(self._store.image, reference)
+                if image is not None:  # names without a host are the local store's own: there is nobody to ask
+                    return image
             credentials = {host: (auth.username, auth.password) for host, auth in auths.items()}
             digest = await pull(self._store, parsed, credentials)
             return await asyncio.to_thread(self._store.image_of, digest)

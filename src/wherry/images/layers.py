@@ -77,6 +77,9 @@ class _Unpacking:
         self._archive, self._target = archive, target
         self._owners = os.geteuid() == 0  # an ordinary user owns everything and is root inside
         self._directories: dict[Path, tarfile.TarInfo] = {}
+        self._parents: dict[
+            str, Path
+        ] = {}  # directories known to be ours; asking for each entry takes a third of the time
 
     def take(self, member: tarfile.TarInfo) -> None:
         path = self._place(member.name)
@@ -107,12 +110,19 @@ class _Unpacking:
             raise LayerError(f"entry {name!r} leaves its layer")
         if not parts:
             return None
-        path = self._target
-        for part in parts[:-1]:
-            path = path / part
-            if path.is_symlink():
-                raise LayerError(f"entry {name!r} goes through the symbolic link {path.relative_to(self._target)}")
-        return path / parts[-1]
+        key = "/".join(parts[:-1])
+        folder = self._parents.get(key)
+        if folder is None:
+            folder = self._target
+            for part in parts[:-1]:
+                folder = folder / part
+                if folder.is_symlink():
+                    raise LayerError(
+                        f"entry {name!r} goes through the symbolic link {folder.relative_to(self._target)}"
+                    )
+            if folder.is_dir():
+                self._parents[key] = folder
+        return folder / parts[-1]
 
     def _whiteout(self, path: Path, member: tarfile.TarInfo) -> None:
         """It speaks of the layers below: what this layer itself has at that path stays, and a directory becomes opaque."""
@@ -168,6 +178,7 @@ class _Unpacking:
         """A later entry replaces an earlier one; a directory with all that was in it."""
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+            self._parents.clear()
             self._directories = {
                 each: member for each, member in self._directories.items() if not each.is_relative_to(path)
             }
