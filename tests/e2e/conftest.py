@@ -10,8 +10,9 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import installation
 import kubectl as kubectls
@@ -57,6 +58,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             if isinstance(system, WherrySystem) and system.state.exists():
                 report.sections.append((f"logs of the {system.tier.name} system", system.logs()))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Times that tests measured and did not judge."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    found = [(report.nodeid, *each) for report in reports for each in report.user_properties if report.when == "call"]
+    if found:
+        terminalreporter.section("measured")
+    for test, what, value in found:
+        terminalreporter.write_line(f"{value:>10}  {what}  ({test.rpartition('::')[2]})")
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str, float], None]:
+    """`measured("API answers again", seconds)`: shown at the end of the run."""
+    return lambda what, seconds: record_property(what, f"{seconds * 1000:.0f} ms")
 
 
 @pytest.fixture(scope="session", params=TIERS)

@@ -28,7 +28,9 @@ def unavailable() -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         return f"{MACHINE_PYTHON} cannot make virtual environments: {error}"
     ours = "{}.{}".format(*sys.version_info)
-    return "" if found == ours else f"{MACHINE_PYTHON} is {found}, the packages installed for these tests are for {ours}"
+    return (
+        "" if found == ours else f"{MACHINE_PYTHON} is {found}, the packages installed for these tests are for {ours}"
+    )
 
 
 def install(directory: Path) -> Path:

@@ -19,7 +19,8 @@ def shell(script: str) -> list[str]:
     return ["sh", "-c", script]
 
 
-FOREVER = ["sleep", "infinity"]
+FOREVER = shell("trap 'exit 0' TERM; sleep infinity & wait")
+"""Runs until it is asked to end, and ends at once then: a plain `sleep` as pid 1 does not hear SIGTERM."""
 
 
 def container(command: list[str], name: str = "main", **fields: Any) -> Obj:

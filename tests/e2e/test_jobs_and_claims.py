@@ -67,7 +67,9 @@ def test_a_claim_keeps_its_files(kubectl: Kubectl) -> None:
 
 def test_a_stateful_set(kubectl: Kubectl) -> None:
     labels = {"app": "db"}
-    main = container(shell("hostname >> /data/names; exec sleep infinity"), volumeMounts=[{"name": "data", "mountPath": "/data"}])
+    main = container(
+        shell("hostname >> /data/names; exec sleep infinity"), volumeMounts=[{"name": "data", "mountPath": "/data"}]
+    )
     template = {"metadata": {"labels": labels}, "spec": pod_spec(main)}
     spec = {"serviceName": "db", "replicas": 2, "selector": {"matchLabels": labels}, "template": template, "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": _claim("x")["spec"]}]}  # fmt: skip
     kubectl.apply(

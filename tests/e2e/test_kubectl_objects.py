@@ -63,9 +63,18 @@ def test_apply_diff_edit_and_delete(each_kubectl: Kubectl, tmp_path: Path) -> No
     assert "+  replicas: 1" in difference.stdout
     assert "configured" in kubectl("apply", "-f", str(file))
     assert kubectl.run("diff", "-f", str(file)).returncode == 0
-    assert "configured (server dry run)" in kubectl.run("apply", "-f", "-", "--dry-run=server", stdin=yaml.safe_dump(APP)).stdout
+    assert (
+        "configured (server dry run)"
+        in kubectl.run("apply", "-f", "-", "--dry-run=server", stdin=yaml.safe_dump(APP)).stdout
+    )
     assert kubectl.path_of("{.spec.replicas}", "deployment/shop") == "1"
-    kubectl("patch", "deployment", "shop", "-p", '{"spec":{"template":{"spec":{"containers":[{"name":"main","env":[{"name":"A","value":"1"}]}]}}}}')
+    kubectl(
+        "patch",
+        "deployment",
+        "shop",
+        "-p",
+        '{"spec":{"template":{"spec":{"containers":[{"name":"main","env":[{"name":"A","value":"1"}]}]}}}}',
+    )
     kubectl("patch", "deployment", "shop", "--type=json", "-p", '[{"op":"replace","path":"/spec/replicas","value":3}]')
     kubectl("patch", "deployment", "shop", "--type=merge", "-p", '{"metadata":{"annotations":{"note":"x"}}}')
     found = kubectl.json("deployment", "shop")
@@ -163,7 +172,9 @@ def test_scale(each_kubectl: Kubectl) -> None:
     kubectl.apply(APP)
     kubectl("scale", "deployment", "shop", "--replicas=3", "--current-replicas=2")
     kubectl.wait("deployment/shop", "jsonpath={.status.readyReplicas}=3")
-    assert "Expected replicas to be 2" in kubectl.fails("scale", "deployment", "shop", "--replicas=1", "--current-replicas=2")
+    assert "Expected replicas to be 2" in kubectl.fails(
+        "scale", "deployment", "shop", "--replicas=1", "--current-replicas=2"
+    )
     kubectl("scale", "deployment/shop", "--replicas=0")
     kubectl("wait", "pod", "-l", "app=shop", "--for=delete", "--timeout=30s")
 

@@ -19,7 +19,9 @@ def test_logs(each_kubectl: Kubectl) -> None:
     kubectl.apply(
         pod(
             "two",
-            container(shell("for i in 1 2 3 4 5; do echo line $i; done; echo to stderr >&2; exec sleep infinity"), "first"),
+            container(
+                shell("for i in 1 2 3 4 5; do echo line $i; done; echo to stderr >&2; exec sleep infinity"), "first"
+            ),
             container(shell("echo hello from second; exec sleep infinity"), "second"),
             labels={"app": "two"},
         )
@@ -31,7 +33,9 @@ def test_logs(each_kubectl: Kubectl) -> None:
     assert kubectl("logs", "two", "-c", "first", "--limit-bytes=6") == "line 1"
     assert kubectl("logs", "two", "-c", "first", "--since=1h") == whole
     assert kubectl("logs", "two", "-c", "first", "--since-time=2999-01-01T00:00:00Z") == ""
-    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z line 1\n", kubectl("logs", "two", "-c", "first", "--timestamps"))
+    assert re.match(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z line 1\n", kubectl("logs", "two", "-c", "first", "--timestamps")
+    )
     assert kubectl.run("logs", "two").stdout == whole  # the first container, with a hint
     assert "hello from second" in kubectl("logs", "two", "--all-containers")
     merged = kubectl("logs", "-l", "app=two", "--all-containers", "--prefix", "--tail=-1")
@@ -158,10 +162,17 @@ def test_cp_there_and_back(each_kubectl: Kubectl, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["pod", "deployment", "service"])
 def test_port_forward(each_kubectl: Kubectl, target: str) -> None:
     kubectl = each_kubectl
-    kubectl.apply(deployment("web", web(ports=[{"name": "http", "containerPort": 8080}])), service("web", {"port": 80, "targetPort": "http"}))
+    kubectl.apply(
+        deployment("web", web(ports=[{"name": "http", "containerPort": 8080}])),
+        service("web", {"port": 80, "targetPort": "http"}),
+    )
     kubectl.wait("deployment/web", "condition=Available")
     name = kubectl.path_of("{.items[0].metadata.name}", "pods", "-l", "app=web")
-    what, port = {"pod": (f"pod/{name}", "8080"), "deployment": ("deployment/web", "8080"), "service": ("service/web", "80")}[target]
+    what, port = {
+        "pod": (f"pod/{name}", "8080"),
+        "deployment": ("deployment/web", "8080"),
+        "service": ("service/web", "80"),
+    }[target]
     with kubectl.start("port-forward", "--address=127.0.0.1", what, f":{port}") as forward:
         local = re.search(r"127\.0\.0\.1:(\d+)", forward.line("Forwarding from 127.0.0.1:"))
         assert local is not None
@@ -182,5 +193,3 @@ def test_port_forward_reaches_what_only_listens_inside(kubectl: Kubectl) -> None
         with socket.create_connection(("127.0.0.1", closed_port), 10) as connection:
             assert connection.recv(10) == b""
         forward.line("error.*|lost connection.*")
-
-

@@ -36,9 +36,17 @@ def test_init_containers_run_in_order_and_sidecars_stay(kubectl: Kubectl) -> Non
         )
     )  # fmt: skip
     kubectl.ready("ordered")
-    assert kubectl("exec", "ordered", "-c", "main", "--", "cat", "/shared/order").split() == ["one", "sidecar", "two", "main"]
+    assert kubectl("exec", "ordered", "-c", "main", "--", "cat", "/shared/order").split() == [
+        "one",
+        "sidecar",
+        "two",
+        "main",
+    ]
     assert re.search(r"ordered +2/2 +Running", kubectl("get", "pod", "ordered"))
-    states = {each["name"]: next(iter(each["state"])) for each in kubectl.json("pod", "ordered")["status"]["initContainerStatuses"]}
+    states = {
+        each["name"]: next(iter(each["state"]))
+        for each in kubectl.json("pod", "ordered")["status"]["initContainerStatuses"]
+    }
     assert states == {"one": "terminated", "sidecar": "running", "two": "terminated"}
 
 
@@ -96,7 +104,9 @@ def test_readiness_follows_the_probe(kubectl: Kubectl) -> None:
     kubectl.event("Warning +Unhealthy +Pod +web +Readiness probe failed: HTTP probe failed with statuscode: 500")
     kubectl("exec", "web", "--", "rm", "/tmp/broken")
     kubectl.ready("web")
-    assert "reason" not in next(each for each in kubectl.json("pod", "web")["status"]["conditions"] if each["type"] == "Ready")
+    assert "reason" not in next(
+        each for each in kubectl.json("pod", "web")["status"]["conditions"] if each["type"] == "Ready"
+    )
     assert _status(kubectl, "web")["restartCount"] == 0
 
 
@@ -104,7 +114,11 @@ GRPC = program("grpc_health")
 PROBES = {
     "http": (program("web"), {"httpGet": {"path": "/live", "port": 8080}}, "HTTP probe failed with statuscode: 500"),
     "tcp": (program("web"), {"tcpSocket": {"port": 8080}}, "dial tcp .*: connect: connection refused"),
-    "exec": (program("web"), {"exec": {"command": ["sh", "-c", "[ ! -e /tmp/broken ] || { echo it broke; exit 1; }"]}}, "it broke"),
+    "exec": (
+        program("web"),
+        {"exec": {"command": ["sh", "-c", "[ ! -e /tmp/broken ] || { echo it broke; exit 1; }"]}},
+        "it broke",
+    ),
     "grpc": (GRPC, {"grpc": {"port": 8080}}, "service unhealthy"),
 }
 
@@ -154,7 +168,9 @@ def test_hooks(kubectl: Kubectl) -> None:
         "preStop": {"exec": {"command": ["sh", "-c", "echo asked to stop >> /shared/story"]}},
     }
     main = shell("trap 'echo terminated >> /shared/story; exit 0' TERM; while :; do sleep 0.05; done")
-    watcher = shell("trap '' TERM; until grep -q terminated /shared/story; do sleep 0.05; done; cat /shared/story; exit 0")
+    watcher = shell(
+        "trap '' TERM; until grep -q terminated /shared/story; do sleep 0.05; done; cat /shared/story; exit 0"
+    )
     kubectl.apply(
         pod(
             "hooked",
@@ -198,7 +214,9 @@ def test_how_it_ended_is_said(kubectl: Kubectl) -> None:
         )
     )
     kubectl.wait("pod/said", "jsonpath={.status.phase}=Failed")
-    ended = {each["name"]: each["state"]["terminated"] for each in kubectl.json("pod", "said")["status"]["containerStatuses"]}
+    ended = {
+        each["name"]: each["state"]["terminated"] for each in kubectl.json("pod", "said")["status"]["containerStatuses"]
+    }
     assert (ended["told"]["exitCode"], ended["told"]["message"]) == (5, "the last thing\n")
     assert (ended["logged"]["exitCode"], ended["logged"]["message"]) == (6, "from the log\n")
 
@@ -220,11 +238,17 @@ def test_references_to_nothing(kubectl: Kubectl) -> None:
     absent = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "absent", "key": "a"}}}]
     kubectl.apply(
         pod("noenv", container(FOREVER, env=absent)),
-        pod("novolume", container(FOREVER, volumeMounts=[{"name": "v", "mountPath": "/v"}]), volumes=[{"name": "v", "secret": {"secretName": "absent"}}]),
+        pod(
+            "novolume",
+            container(FOREVER, volumeMounts=[{"name": "v", "mountPath": "/v"}]),
+            volumes=[{"name": "v", "secret": {"secretName": "absent"}}],
+        ),
     )
     until(lambda: "CreateContainerConfigError" in kubectl("get", "pod", "noenv"))
     kubectl.event('Warning +Failed +Pod +noenv +Error: configmap "absent" not found')
-    kubectl.event('Warning +FailedMount +Pod +novolume +MountVolume.SetUp failed for volume "v" : secret "absent" not found')
+    kubectl.event(
+        'Warning +FailedMount +Pod +novolume +MountVolume.SetUp failed for volume "v" : secret "absent" not found'
+    )
     kubectl("create", "configmap", "absent", "--from-literal=a=1")
     kubectl("create", "secret", "generic", "absent", "--from-literal=a=1")
     kubectl.ready("noenv", "novolume", seconds=60)

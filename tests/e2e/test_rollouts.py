@@ -14,7 +14,9 @@ QUICK = {"minReadySeconds": 0, "strategy": {"rollingUpdate": {"maxSurge": 1, "ma
 def test_an_update_is_followed_and_undone(each_kubectl: Kubectl) -> None:
     kubectl = each_kubectl
     kubectl.apply(deployment("shop", container(FOREVER), replicas=2))
-    assert 'deployment "shop" successfully rolled out' in kubectl("rollout", "status", "deployment/shop", "--timeout=30s")
+    assert 'deployment "shop" successfully rolled out' in kubectl(
+        "rollout", "status", "deployment/shop", "--timeout=30s"
+    )
     kubectl("annotate", "deployment", "shop", "kubernetes.io/change-cause=first")
     kubectl("set", "image", "deployment/shop", "main=wherry.dev/host:v2")
     kubectl("annotate", "deployment", "shop", "kubernetes.io/change-cause=second", "--overwrite")
@@ -38,7 +40,10 @@ def test_restart_pause_and_resume(each_kubectl: Kubectl) -> None:
     before = kubectl.path_of("{.items[0].metadata.uid}", "pods", "-l", "app=shop")
     kubectl("rollout", "restart", "deployment/shop")
     kubectl("rollout", "status", "deployment/shop", "--timeout=30s")
-    until(lambda: before not in kubectl.path_of("{.items[*].metadata.uid}", "pods", "-l", "app=shop"), "the old pod is gone")
+    until(
+        lambda: before not in kubectl.path_of("{.items[*].metadata.uid}", "pods", "-l", "app=shop"),
+        "the old pod is gone",
+    )
     kubectl("rollout", "pause", "deployment/shop")
     kubectl("set", "env", "deployment/shop", "A=1")
     reason = "{.status.conditions[?(@.type=='Progressing')].reason}"
@@ -84,7 +89,9 @@ def test_an_image_that_is_not_there(kubectl: Kubectl) -> None:
     error = kubectl.fails("rollout", "status", "deployment/shop", "--timeout=30s")
     assert 'deployment "shop" exceeded its progress deadline' in error
     waiting = "{.items[*].status.containerStatuses[0].state.waiting.reason}"
-    until(lambda: kubectl.path_of(waiting, "pods", "-l", "app=shop") in ("ErrImagePull", "ImagePullBackOff"), "the reason")
+    until(
+        lambda: kubectl.path_of(waiting, "pods", "-l", "app=shop") in ("ErrImagePull", "ImagePullBackOff"), "the reason"
+    )
     assert kubectl.path_of("{.status.readyReplicas}", "deployment/shop") == "2"
     kubectl.event(r'Warning +Failed +Pod +shop-\S+ +Failed to pull image "127.0.0.1:1/nothing:v1": ')
     kubectl.event(r'Normal +BackOff +Pod +shop-\S+ +Back-off pulling image "127.0.0.1:1/nothing:v1"')
@@ -101,7 +108,11 @@ def test_a_version_that_crashes(kubectl: Kubectl) -> None:
     error = kubectl.fails("rollout", "status", "deployment/shop", "--timeout=60s")
     assert "exceeded its progress deadline" in error
     kubectl.event("Warning +BackOff +Pod +shop-.*Back-off restarting failed container main in pod shop-")
-    crashing = [each for each in kubectl.json("pods", "-l", "app=shop")["items"] if each["status"]["containerStatuses"][0]["restartCount"]]
+    crashing = [
+        each
+        for each in kubectl.json("pods", "-l", "app=shop")["items"]
+        if each["status"]["containerStatuses"][0]["restartCount"]
+    ]
     [status] = crashing[0]["status"]["containerStatuses"]
     assert status["lastState"]["terminated"]["exitCode"] == 3
     name = crashing[0]["metadata"]["name"]

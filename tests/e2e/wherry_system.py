@@ -97,7 +97,9 @@ class WherrySystem:
             timeout=90,
             **self.tier.run_as(),
         )
-        assert not check or done.returncode == 0, f"wherry {' '.join(arguments)}: {done.stdout}{done.stderr}{self.logs()}"
+        assert not check or done.returncode == 0, (
+            f"wherry {' '.join(arguments)}: {done.stdout}{done.stderr}{self.logs()}"
+        )
         return done
 
     def start(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -34,7 +34,12 @@ def talk(sock):
         sock.sendall(frame(4, 0, 0))
         while True:
             head = exactly(sock, 9)
-            length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+            length, kind, flags, stream = (
+                int.from_bytes(head[:3], "big"),
+                head[3],
+                head[4],
+                int.from_bytes(head[5:], "big"),
+            )
             payload = exactly(sock, length)
             if kind == 4 and not flags & 1:
                 sock.sendall(frame(4, 1, 0))

@@ -1,0 +1,119 @@
+"""The life of a system: up, status, down, up again, down for good; two at once; paths longer than a socket may have."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import needs_kubectl, newest
+from kubectl import Kubectl
+from manifests import Obj, config_map, container, deployment, pod, service, shell, web
+from wherry_system import Tier, WherrySystem, until
+
+ROLES = {"supervisor", "control-plane", "node-agent", "netd", "launcher"}
+
+
+def _ready_for_pods(system: WherrySystem) -> Kubectl:
+    kubectl = newest(system)
+    until(lambda: kubectl.run("get", "serviceaccount", "default").returncode == 0, "service account default")
+    return kubectl
+
+
+@needs_kubectl
+def test_down_and_up_brings_everything_back(own_system: WherrySystem, measured: Callable[[str, float], None]) -> None:
+    assert "API ready" in own_system.start().stdout
+    kubectl = _ready_for_pods(own_system)
+    claim: Obj = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
+                  "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}  # fmt: skip
+    main = container(shell("date +%N >> /data/starts; trap 'echo ended >> /data/starts; exit 0' TERM; sleep infinity & wait"),
+                     volumeMounts=[{"name": "data", "mountPath": "/data"}])  # fmt: skip
+    kubectl.apply(
+        deployment("web", web("web"), replicas=2), service("web", type="NodePort"), config_map("settings", a="1"),
+        claim, pod("keeps", main, volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}], terminationGracePeriodSeconds=5),
+    )  # fmt: skip
+    kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
+    kubectl.ready("keeps")
+    port = kubectl.path_of("{.spec.ports[0].nodePort}", "service/web")
+    uid = kubectl.path_of("{.metadata.uid}", "pod/keeps")
+    status = own_system.status()
+    assert (status["state"], status["tier"], status["context"]) == ("running", own_system.tier.name, own_system.context)
+    assert {each["role"] for each in status["processes"]} == ROLES
+    assert status["urls"] == {"default/web": f"http://127.0.0.1:{port}"}
+    assert status["apiServer"] == f"https://127.0.0.1:{own_system.port}"
+
+    own_system.stop()
+    assert own_system.status()["state"] == "stopped"
+    assert own_system.wherry("status", check=False).returncode == 1
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", own_system.port)) != 0
+        assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+    own_system.start()
+    assert kubectl.json("configmap", "settings")["data"] == {"a": "1"}
+    kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
+    kubectl.ready("keeps")
+    assert kubectl.path_of("{.metadata.uid}", "pod/keeps") == uid
+    lines = until(
+        lambda: len(found := kubectl("exec", "keeps", "--", "cat", "/data/starts").split()) > 2 and found, "a start"
+    )
+    assert lines[1] == "ended"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+        assert answer.read().startswith(b"web web-")
+
+    contexts = own_system.kubeconfig.read_text()
+    assert own_system.context in contexts
+    own_system.stop("--delete")
+    assert not own_system.state.exists()
+    assert own_system.context not in own_system.kubeconfig.read_text()
+    again = own_system.wherry("status", check=False)
+    assert (again.returncode, "run `wherry up`" in again.stderr) == (1, True)
+
+
+@needs_kubectl
+def test_up_on_a_running_system_changes_nothing(own_system: WherrySystem) -> None:
+    own_system.start()
+    before = own_system.status()
+    assert "runs already" in own_system.start().stdout
+    assert own_system.status() == before
+
+
+@needs_kubectl
+def test_a_deep_state_directory_and_another_system_beside_it(tier: Tier, system: WherrySystem) -> None:
+    """Unix socket paths end at 108 bytes; the two systems share nothing but the machine."""
+    deep = WherrySystem(tier, state="/".join(["a-rather-long-directory-name"] * 5))
+    try:
+        deep.start()
+        kubectl = _ready_for_pods(deep)
+        kubectl.apply(pod("one", web("deep")))
+        kubectl.ready("one")
+        assert kubectl("exec", "one", "--", "cat", "/etc/hostname") == "one\n"
+        assert newest(system).run("get", "pod", "one").returncode == 1
+        assert deep.status()["state"] == system.status()["state"] == "running"
+    finally:
+        deep.close()
+
+
+def test_a_taken_port_is_left_alone(own_system: WherrySystem) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        own_system.port = taken.getsockname()[1]
+        own_system.start()
+        assert own_system.port > taken.getsockname()[1]
+        assert json.loads((own_system.state / "config.json").read_text())["port"] == own_system.port
+
+
+def test_what_goes_wrong_is_said(own_system: WherrySystem, tmp_path: Path) -> None:
+    def says(*arguments: str) -> tuple[int, str]:
+        done = own_system.wherry(*arguments, check=False)
+        return done.returncode, done.stderr
+
+    assert says("status")[0] == 1
+    code, text = says("up", "--kubernetes-version", "1.1")
+    assert (code, "1.36" in text) == (2, True)
+    code, text = says("up", "--pod-cidr", "10.96.0.0/16")
+    assert (code, "overlaps" in text) == (2, True)
+    code, text = says("up", "/nothing/here")
+    assert (code, "/nothing/here" in text) == (2, True)
+    assert not (own_system.state / "run" / "supervisor.pid").exists()
