@@ -98,7 +98,8 @@ def test_many_at_once_lose_nothing(store):
         for each in range(10):
             own.tag(f"cart:{number}-{each}", manifest)
             assert own.image_of(manifest).rootfs.layers[0].is_dir()
-            own.put(b"the same blob", LAYER)
+            own.put(b"blob %d" % (each % 3), LAYER)
+            clear_abandoned(store.root)
 
     with ThreadPoolExecutor(8) as pool:
         for result in [pool.submit(work, number) for number in range(8)]:
