@@ -15,6 +15,7 @@ from runtime_world import World
 
 from wherry.cri.interface import ContainerState, SandboxState
 from wherry.images.rootfs import RootFS
+from wherry.launcher.specs import STOP_SIGNAL_LABEL
 from wherry.testing.launcher_process import LauncherProcess, tiers
 
 
@@ -86,6 +87,29 @@ async def test_sigterm_ends_it_too(own: LauncherProcess) -> None:
     world.runtime.close()
     left = f"wherry-{zlib.crc32(os.fsencode(own.state)):08x}"
     assert not list(Path("/sys/fs/cgroup").rglob(left))
+
+
+@pytest.mark.parametrize(("tier", "user"), tiers(), ids=lambda value: str(value))
+async def test_sigterm_lets_containers_end_by_themselves(tier: str, user: str | None) -> None:
+    launcher = LauncherProcess(tier, user=user, options=("--grace", "1"))
+    world = World(launcher)
+    sandbox = await world.sandbox()
+    polite = await world.start(sandbox, ["sh", "-c", "trap 'echo ended; exit' TERM; echo up; sleep 1000 & wait"])
+    labels = {STOP_SIGNAL_LABEL: "SIGUSR1"}
+    asked = ["sh", "-c", "trap 'echo asked; exit' USR1; echo up; sleep 1000 & wait"]
+    other = await world.start(await world.sandbox(host_network=True), asked, labels=labels)
+    stubborn = await world.start(sandbox, ["sleep", "1000"])
+    for container_id in (polite, other):
+        await world.until_printed(container_id, "up")
+    everything = _below(launcher.process.pid)
+    launcher.process.terminate()
+    await world.until_printed(polite, "ended")
+    await world.until_printed(other, "asked")
+    await asyncio.to_thread(launcher.process.wait, 10)
+    await asyncio.to_thread(_gone, everything)
+    assert stubborn
+    world.runtime.close()
+    launcher.close()
 
 
 async def test_an_init_that_dies_takes_its_containers(own: LauncherProcess) -> None:

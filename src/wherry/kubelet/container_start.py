@@ -29,11 +29,11 @@ from wherry.kubelet.failures import StartFailure
 from wherry.kubelet.garbage import Garbage
 from wherry.kubelet.observation import PodSeen
 from wherry.kubelet.pleg import Pleg
-from wherry.kubelet.pod_stop import STOP_SIGNAL_LABEL
 from wherry.kubelet.quality import container_resources, oom_score_adjustment
 from wherry.kubelet.security import Identity, identity
 from wherry.kubelet.termination_message import make_message_file
 from wherry.kubelet.volumes.manager import VolumeManager
+from wherry.launcher.specs import STOP_SIGNAL_LABEL
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_MESSAGE_PATH = "/dev/termination-log"

@@ -15,6 +15,7 @@ from wherry.cri.interface import ContainerStatus
 from wherry.kubelet import pod_spec
 from wherry.kubelet.failures import HookFailure
 from wherry.kubelet.observation import PodSeen
+from wherry.launcher.specs import STOP_SIGNAL_LABEL
 
 if TYPE_CHECKING:
     from wherry.kubelet.parts import Parts
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 DEFAULT_GRACE_SECONDS = 30
 MINIMUM_GRACE_SECONDS = 2
 """What is left for a container after a hook that used up its grace period, so that it can still end by itself."""
-STOP_SIGNAL_LABEL = "wherry.dev/stop-signal"
 
 
 def effective_grace(pod: Obj, removed: bool) -> float:

@@ -23,7 +23,7 @@ from wherry.launcher import cgroups, init, machine, protocol, rtnetlink, syscall
 from wherry.launcher.connection import Connection
 from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
-from wherry.launcher.loop import GONE, READ, Loop, after_fork, reap
+from wherry.launcher.loop import Loop, after_fork, reap
 from wherry.launcher.mounts import make_slave, mount
 from wherry.launcher.options import NS_USER, Options
 from wherry.launcher.protocol import Message
@@ -112,9 +112,24 @@ def _wait(pid: int, control: socket.socket, context: Context) -> int:
         _fork_host_network(context, message, fds)
 
     loop.on_child_exit(ended)
+    connection = Connection(loop, control, message, lambda _: None)
+
+    def kill(*_: object) -> None:
+        os.kill(pid, signal.SIGKILL)
+
+    def end(*_: object) -> None:
+        """Once is a request, twice an order."""
+        signal.signal(signal.SIGALRM, kill)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, kill)
+        if context.options.grace == 0:
+            kill()
+            return
+        signal.alarm(context.options.grace)
+        connection.send({"op": "end"})
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.kill(pid, signal.SIGKILL))
-    Connection(loop, control, message, lambda _: None)
+        signal.signal(number, end)
     gc.collect()
     gc.freeze()
     loop.run()
@@ -153,14 +168,7 @@ def _become_inner(context: Context, inner: Inner, control: socket.socket) -> Non
         print(f"launcher: {explain(error)}; going on with the outer /proc", file=sys.stderr, flush=True)
     syscalls.unshare(syscalls.CLONE_NEWNET)
     _set_up_network(context.options)
-    loop = Loop()
-
-    def outer_gone(events: int) -> None:
-        if events & GONE:  # it died before PR_SET_PDEATHSIG took effect
-            os._exit(1)
-
-    loop.watch(control.fileno(), READ, outer_gone)
-    inner(context, loop, control)
+    inner(context, Loop(), control)
 
 
 def _set_up_network(options: Options) -> None:

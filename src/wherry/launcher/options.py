@@ -20,6 +20,8 @@ class Options:
     pod_gateway: str
     local_addresses: tuple[str, ...] = ()
     cgroups: bool = True
+    grace: int = 10
+    """Seconds that containers have to end after our SIGTERM: what Docker gives; the pods' own may be minutes."""
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -35,6 +37,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--no-cgroups", action="store_true", help="leave limits unenforced even where cgroups are writable"
     )
+    parser.add_argument("--grace", type=int, default=10, help="seconds for containers to end in after SIGTERM")
     given = parser.parse_args(arguments)
     return Options(
         socket=given.socket,
@@ -43,4 +46,5 @@ def parse(arguments: Sequence[str]) -> Options:
         pod_gateway=given.pod_gateway,
         local_addresses=tuple(given.local_address),
         cgroups=not given.no_cgroups,
+        grace=given.grace,
     )

@@ -7,14 +7,16 @@ kernel ends every pod, because their pid namespaces lie inside its own.
 from __future__ import annotations
 
 import gc
+import os
 import socket
 
 from wherry.launcher import protocol
 from wherry.launcher.connection import Connection
 from wherry.launcher.containers import ContainerOperations
 from wherry.launcher.context import Context
+from wherry.launcher.ending import Ending
 from wherry.launcher.inits import Inits
-from wherry.launcher.loop import READ, Loop, reap
+from wherry.launcher.loop import GONE, READ, Loop, reap
 from wherry.launcher.node_ops import NodeOperations
 from wherry.launcher.protocol import Message
 from wherry.launcher.records import Records
@@ -31,9 +33,11 @@ class Server:
     def __init__(self, context: Context, listener: socket.socket, loop: Loop, control: socket.socket) -> None:
         self._listener = listener
         self._loop = loop
+        self._control = control
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
         records, inits = Records(self.publish), Inits()
+        self._ending = Ending(loop, records)
         self._operations: dict[str, Operation] = {
             "ping": self._ping,
             "events.subscribe": self._subscribe,
@@ -45,10 +49,11 @@ class Server:
         self._context = context
 
     def serve(self) -> None:
-        """Until the outer process ends us."""
+        """Until the outer process ends us, or asks us to end and no container is left."""
         self._listener.setblocking(False)
         self._loop.on_child_exit(_reap)
         self._loop.watch(self._listener.fileno(), READ, self._accept)
+        self._loop.watch(self._control.fileno(), READ, self._outer)
         gc.collect()
         gc.freeze()  # forks then share what is there now instead of copying it when the collector touches it
         self._loop.run()
@@ -57,6 +62,13 @@ class Server:
         """Push an event to everyone who subscribed."""
         for connection in list(self._subscribers):
             connection.send({"event": event})
+        self._ending.look()
+
+    def _outer(self, events: int) -> None:
+        """The outer process says only that it is time to end."""
+        if events & GONE or protocol.receive(self._control) is None:
+            os._exit(1)  # it died before PR_SET_PDEATHSIG took effect
+        self._ending.begin()
 
     def _accept(self, _: int) -> None:
         """Whoever may open the socket is our own user: its mode is 0600, and the kernel asks for that at connect."""

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+STOP_SIGNAL_LABEL = "wherry.dev/stop-signal"
+"""A container's label: the name or number of the signal that asks it to end."""
+
 
 class ResourcesSpec(TypedDict):
     """CPU in milli-cores, memory in bytes; None is unlimited."""

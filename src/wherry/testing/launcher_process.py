@@ -58,6 +58,7 @@ class LauncherProcess:
             "--state",
             str(self.state),
             *addresses,
+            *("--grace", "0"),
             *self._options,
         ]
         with (self.state / "stderr").open("ab") as errors:
