@@ -130,19 +130,14 @@ async def serve(folder: Path, port: int, storage: Storage, controllers: bool) ->
 async def _run_controllers(
     group: asyncio.TaskGroup, client: Client, clock: RealClock, rng: random.Random, scheme: Scheme
 ) -> None:
-    from wherry.controllers import service_account
-    from wherry.controllers.deployment import reconciler as deployment
-    from wherry.controllers.garbage_collector import reconciler as garbage_collector
-    from wherry.controllers.namespace import reconciler as namespace
-    from wherry.controllers.replicaset import reconciler as replicaset
+    from wherry.controllers import deployment, garbage_collector, namespace, replicaset, service_account
+    from wherry.reconcile.parts import Parts
 
     factory = InformerFactory(client, clock, rng)
     recorder = EventRecorder(client, "test", "test", clock, rng)
-    built = [
-        module.build(client, factory, recorder, clock, rng) for module in (service_account, deployment, replicaset)
-    ]
-    built.append(namespace.build(client, factory, recorder, clock, rng, scheme=scheme))
-    built.append(garbage_collector.build(client, factory, recorder, clock, rng, scheme=scheme))
+    parts = Parts(client, factory, recorder, clock, rng)
+    built = [module.build(parts) for module in (service_account, deployment, replicaset)]
+    built += [module.build(parts, scheme=scheme) for module in (namespace, garbage_collector)]
     group.create_task(recorder.run())
     group.create_task(factory.run())
     for controller in built:

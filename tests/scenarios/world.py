@@ -44,6 +44,7 @@ from wherry.controllers import (
     ttl_after_finished,
 )
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.scheduler import Scheduler
 from wherry.storage.memory import MemoryStorage
 
@@ -136,11 +137,12 @@ class World:
         self.controllers: list[Controller] = []
         self.started: list[asyncio.Task[None]] = []
         """Tasks a test adds, ended with the world."""
-        self.scheduler = Scheduler(self.client, self.factory, self.recorder, self.clock, self.rng)
+        self.parts = Parts(self.client, self.factory, self.recorder, self.clock, self.rng)
+        self.scheduler = Scheduler(self.parts)
         self.node = FakeNode(self)
 
     def add(self, module: Any, **options: Any) -> Controller:
-        controller = module.build(self.client, self.factory, self.recorder, self.clock, self.rng, **options)
+        controller = module.build(self.parts, **options)
         self.controllers.append(controller)
         return controller
 

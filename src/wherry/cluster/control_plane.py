@@ -83,8 +83,10 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
     files = Pki(state.pki)
     edge, context = Edge(app, clock), _tls(files)
     factory = InformerFactory(client, clock, rng)
-    parts = controllers.Parts(client, clock, rng, app.core.scheme, files.ca.read_text(), app.tokens.issue_for_secret)
-    workers = controllers.build(parts, factory, state, options)
+    whole = controllers.Whole(
+        client, factory, clock, rng, app.core.scheme, files.ca.read_text(), app.tokens.issue_for_secret
+    )
+    workers = controllers.build(whole, state, options)
     inside = [(options.api_service_ip, 443), (options.pod_gateway, ENDPOINT_PORT)]
     await edge.listen(_listener(options), context)
     state.ready.write_text(str(os.getpid()))

@@ -33,6 +33,7 @@ from wherry.controllers import (
     statefulset,
     ttl_after_finished,
 )
+from wherry.reconcile.parts import Parts
 from wherry.scheduler.scheduler import Scheduler
 
 PROVISIONER = "wherry.dev/directory"
@@ -43,10 +44,11 @@ class Runs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What controllers need besides the API."""
+class Whole:
+    """What all of them need: what each is built from, but for its own recorder, and what only some ask for."""
 
     client: Client
+    factory: InformerFactory
     clock: Clock
     rng: random.Random
     scheme: Scheme
@@ -56,14 +58,14 @@ class Parts:
     """(service account, secret) -> token."""
 
 
-def build(parts: Parts, factory: InformerFactory, state: State, options: Options) -> list[Runs]:
+def build(whole: Whole, state: State, options: Options) -> list[Runs]:
     """Each runs until cancelled; recorders are among them. Informers start with `factory.run()`."""
-    client, clock, rng = parts.client, parts.clock, parts.rng
     recorders: list[EventRecorder] = []
 
-    def recorder(component: str) -> EventRecorder:
-        recorders.append(EventRecorder(client, component, "", clock, rng))
-        return recorders[-1]
+    def parts(component: str) -> Parts:
+        recorder = EventRecorder(whole.client, component, "", whole.clock, whole.rng)
+        recorders.append(recorder)
+        return Parts(whole.client, whole.factory, recorder, whole.clock, whole.rng)
 
     workloads = {
         "deployment-controller": deployment,
@@ -77,33 +79,21 @@ def build(parts: Parts, factory: InformerFactory, state: State, options: Options
         "pod-garbage-collector": pod_gc,
         "node-controller": node_lifecycle,
     }
-    built: list[Runs] = [
-        module.build(client, factory, recorder(name), clock, rng) for name, module in workloads.items()
-    ]
-    common = (client, factory, recorder("controllermanager"), clock, rng)
+    built: list[Runs] = [module.build(parts(name)) for name, module in workloads.items()]
+    common = parts("controllermanager")
     built += [
-        garbage_collector.build(*common, scheme=parts.scheme),
-        namespace.build(*common, scheme=parts.scheme),
-        root_ca.build(*common, certificate=parts.certificate),
-        service_account_token.build(*common, certificate=parts.certificate, sign=parts.sign),
+        garbage_collector.build(common, scheme=whole.scheme),
+        namespace.build(common, scheme=whole.scheme),
+        root_ca.build(common, certificate=whole.certificate),
+        service_account_token.build(common, certificate=whole.certificate, sign=whole.sign),
         persistent_volume.build(
-            client,
-            factory,
-            recorder("persistentvolume-controller"),
-            clock,
-            rng,
+            parts("persistentvolume-controller"),
             provisioner=PROVISIONER,
             directories=persistent_volume.HostDirectories(state.volumes),
         ),
         horizontal_pod_autoscaler.build(
-            client,
-            factory,
-            recorder("horizontal-pod-autoscaler"),
-            clock,
-            rng,
-            scheme=parts.scheme,
-            sync_seconds=options.hpa_sync_seconds,
+            parts("horizontal-pod-autoscaler"), scheme=whole.scheme, sync_seconds=options.hpa_sync_seconds
         ),
-        Scheduler(client, factory, recorder("default-scheduler"), clock, rng),
+        Scheduler(parts("default-scheduler")),
     ]
     return [*built, *recorders]

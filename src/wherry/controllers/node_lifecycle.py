@@ -9,17 +9,15 @@ One key per node. Looks again by itself when a lease or a toleration runs out.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 
-from wherry.aio.clock import Clock, parse_rfc3339, rfc3339
+from wherry.aio.clock import parse_rfc3339, rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import LEASES, NODES, PODS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import condition, is_finished, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -35,22 +33,13 @@ STOPPED = "Kubelet stopped posting node status."
 WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    grace_seconds: float = GRACE_SECONDS,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, grace_seconds: float = GRACE_SECONDS, workers: int = 5) -> Controller:
     """The controller, wired to the informers of nodes, their leases and pods."""
-    queue: WorkQueue[Request] = WorkQueue("node-lifecycle", clock)
-    nodes, pods = factory.informer(NODES), factory.informer(PODS)
-    leases = factory.informer(LEASES, namespace=LEASE_NAMESPACE)
+    queue: WorkQueue[Request] = WorkQueue("node-lifecycle", parts.clock)
+    nodes, pods = parts.factory.informer(NODES), parts.factory.informer(PODS)
+    leases = parts.factory.informer(LEASES, namespace=LEASE_NAMESPACE)
     pods.add_index(NODE_INDEX, lambda pod: [pod["spec"]["nodeName"]] if pod["spec"].get("nodeName") else [])
-    reconciler = NodeLifecycle(client, nodes, leases, pods, recorder, clock, grace_seconds)
+    reconciler = NodeLifecycle(parts, nodes, leases, pods, grace_seconds)
 
     def on_node(type: str, node: Obj, old: Obj | None) -> None:
         if type == "deleted":
@@ -152,22 +141,13 @@ def _covers(toleration: Obj, taint: Obj) -> bool:
 
 
 class NodeLifecycle:
-    def __init__(
-        self,
-        client: Client,
-        nodes: Informer,
-        leases: Informer,
-        pods: Informer,
-        recorder: EventRecorder,
-        clock: Clock,
-        grace_seconds: float,
-    ) -> None:
-        self._client = client
+    def __init__(self, parts: Parts, nodes: Informer, leases: Informer, pods: Informer, grace_seconds: float) -> None:
+        self._client = parts.client
         self._nodes = nodes
         self._leases = leases
         self._pods = pods
-        self._recorder = recorder
-        self._clock = clock
+        self._recorder = parts.recorder
+        self._clock = parts.clock
         self._grace_seconds = grace_seconds
         self._seen: dict[str, tuple[str, float]] = {}
 

@@ -7,17 +7,14 @@ A sweep, not a reaction: one key, looked at again every SWEEP_SECONDS and when a
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Iterable, Sequence
 
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import NODES, PODS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import created_at, is_finished, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -34,19 +31,11 @@ TERMINATED_MAX = 12500
 SWEEP = Request("", "all")
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    terminated_max: int = TERMINATED_MAX,
-) -> Controller:
+def build(parts: Parts, *, terminated_max: int = TERMINATED_MAX) -> Controller:
     """The controller, with one key."""
-    queue: WorkQueue[Request] = WorkQueue("pod-gc", clock)
-    pods, nodes = factory.informer(PODS), factory.informer(NODES)
-    reconciler = PodSweeper(client, pods, nodes, clock, terminated_max)
+    queue: WorkQueue[Request] = WorkQueue("pod-gc", parts.clock)
+    pods, nodes = parts.factory.informer(PODS), parts.factory.informer(NODES)
+    reconciler = PodSweeper(parts, pods, nodes, terminated_max)
     queue.add(SWEEP)
     return Controller("pod-gc", reconciler, queue, workers=1, sources=(pods, nodes))
 
@@ -63,11 +52,11 @@ def never_scheduled(pods: Iterable[Obj]) -> list[Obj]:
 
 
 class PodSweeper:
-    def __init__(self, client: Client, pods: Informer, nodes: Informer, clock: Clock, terminated_max: int) -> None:
-        self._client = client
+    def __init__(self, parts: Parts, pods: Informer, nodes: Informer, terminated_max: int) -> None:
+        self._client = parts.client
         self._pods = pods
         self._nodes = nodes
-        self._clock = clock
+        self._clock = parts.clock
         self._terminated_max = terminated_max
         self._missing_since: dict[str, float] = {}
 

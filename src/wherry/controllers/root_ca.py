@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import CONFIG_MAPS, NAMESPACES
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
+from wherry.client.informer import Informer
 from wherry.client.rest import Client
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 
@@ -23,19 +20,10 @@ DESCRIPTION = {
 }
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    certificate: str,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, certificate: str, workers: int = 5) -> Controller:
     """The controller; `certificate` is the bundle in PEM. Its keys are namespaces."""
-    queue: WorkQueue[Request] = WorkQueue("root-ca", clock)
-    namespaces, maps = factory.informer(NAMESPACES), factory.informer(CONFIG_MAPS)
+    queue: WorkQueue[Request] = WorkQueue("root-ca", parts.clock)
+    namespaces, maps = parts.factory.informer(NAMESPACES), parts.factory.informer(CONFIG_MAPS)
     namespaces.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
 
     def on_map(type: str, one: Obj, old: Obj | None) -> None:
@@ -43,7 +31,7 @@ def build(
             queue.add(Request("", one["metadata"]["namespace"]))
 
     maps.add_handler(on_map)
-    reconciler = RootCaReconciler(client, namespaces, maps, {"ca.crt": certificate})
+    reconciler = RootCaReconciler(parts.client, namespaces, maps, {"ca.crt": certificate})
     return Controller("root-ca", reconciler, queue, workers=workers, sources=(namespaces, maps))
 
 

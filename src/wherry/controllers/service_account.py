@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import NAMESPACES, SERVICE_ACCOUNTS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
+from wherry.client.informer import Informer
 from wherry.client.rest import Client
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 
 NAME = "default"
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller; its keys are namespaces."""
-    queue: WorkQueue[Request] = WorkQueue("service-account", clock)
-    namespaces, accounts = factory.informer(NAMESPACES), factory.informer(SERVICE_ACCOUNTS)
+    queue: WorkQueue[Request] = WorkQueue("service-account", parts.clock)
+    namespaces, accounts = parts.factory.informer(NAMESPACES), parts.factory.informer(SERVICE_ACCOUNTS)
     namespaces.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
 
     def on_account(type: str, account: Obj, old: Obj | None) -> None:
@@ -37,7 +26,7 @@ def build(
             queue.add(Request("", account["metadata"]["namespace"]))
 
     accounts.add_handler(on_account)
-    reconciler = ServiceAccountReconciler(client, namespaces, accounts)
+    reconciler = ServiceAccountReconciler(parts.client, namespaces, accounts)
     return Controller("service-account", reconciler, queue, workers=workers, sources=(namespaces, accounts))
 
 

@@ -6,17 +6,15 @@ Nobody needs such a Secret to run pods (those get short-lived tokens); people ma
 from __future__ import annotations
 
 import base64
-import random
 from collections.abc import Callable
 
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import SECRETS, SERVICE_ACCOUNTS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
+from wherry.client.informer import Informer
 from wherry.client.rest import Client
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly
@@ -30,20 +28,10 @@ Sign = Callable[[Obj, Obj], str]
 """sign(service_account, secret) -> a token that does not expire and is valid as long as both exist."""
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    certificate: str,
-    sign: Sign,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, certificate: str, sign: Sign, workers: int = 5) -> Controller:
     """The controller; `certificate` is the API server's CA in PEM. Its keys are Secrets."""
-    queue: WorkQueue[Request] = WorkQueue("service-account-token", clock)
-    secrets, accounts = factory.informer(SECRETS), factory.informer(SERVICE_ACCOUNTS)
+    queue: WorkQueue[Request] = WorkQueue("service-account-token", parts.clock)
+    secrets, accounts = parts.factory.informer(SECRETS), parts.factory.informer(SERVICE_ACCOUNTS)
     secrets.add_index(ACCOUNT_INDEX, _account_keys)
 
     def on_secret(type: str, secret: Obj, old: Obj | None) -> None:
@@ -56,7 +44,7 @@ def build(
 
     secrets.add_handler(on_secret)
     accounts.add_handler(on_account)
-    reconciler = TokenReconciler(client, secrets, accounts, certificate, sign)
+    reconciler = TokenReconciler(parts.client, secrets, accounts, certificate, sign)
     return Controller("service-account-token", reconciler, queue, workers=workers, sources=(secrets, accounts))
 
 

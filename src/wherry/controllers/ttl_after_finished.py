@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock, parse_rfc3339
+from wherry.aio.clock import parse_rfc3339
 from wherry.api.resources import JOBS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import condition
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informer of Jobs."""
-    queue: WorkQueue[Request] = WorkQueue("ttl-after-finished", clock)
-    jobs = factory.informer(JOBS)
+    queue: WorkQueue[Request] = WorkQueue("ttl-after-finished", parts.clock)
+    jobs = parts.factory.informer(JOBS)
 
     def on_job(type: str, job: Obj, old: Obj | None) -> None:
         if type != "deleted" and expires_at(job) is not None:
             queue.add(Request.of(job))
 
     jobs.add_handler(on_job)
-    return Controller("ttl-after-finished", TtlReconciler(client, jobs, clock), queue, workers=workers, sources=(jobs,))
+    return Controller("ttl-after-finished", TtlReconciler(parts, jobs), queue, workers=workers, sources=(jobs,))
 
 
 def expires_at(job: Obj) -> float | None:
@@ -51,10 +40,10 @@ def expires_at(job: Obj) -> float | None:
 
 
 class TtlReconciler:
-    def __init__(self, client: Client, jobs: Informer, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, parts: Parts, jobs: Informer) -> None:
+        self._client = parts.client
         self._jobs = jobs
-        self._clock = clock
+        self._clock = parts.clock
 
     async def reconcile(self, request: Request) -> Result | None:
         job = self._jobs.get(request.name, request.namespace)

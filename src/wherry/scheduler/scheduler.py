@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Sequence
 
-from wherry.aio.clock import Clock, rfc3339
+from wherry.aio.clock import rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import condition, is_finished
 from wherry.reconcile.writes import delete_exactly
 from wherry.scheduler import preemption
@@ -44,30 +42,21 @@ BINDINGS_AT_ONCE = 128
 class Scheduler:
     """The scheduler of every pod whose `spec.schedulerName` is `name`."""
 
-    def __init__(
-        self,
-        client: Client,
-        factory: InformerFactory,
-        recorder: EventRecorder,
-        clock: Clock,
-        rng: random.Random,
-        *,
-        name: str = "default-scheduler",
-    ) -> None:
+    def __init__(self, parts: Parts, *, name: str = "default-scheduler") -> None:
         self.name = name
-        self._client = client
-        self._recorder = recorder
-        self._clock = clock
-        self._rng = rng
+        self._client = parts.client
+        self._recorder = parts.recorder
+        self._clock = parts.clock
+        self._rng = parts.rng
         self._snapshot = Snapshot()
-        self._queue = SchedulingQueue(clock)
+        self._queue = SchedulingQueue(parts.clock)
         self._bindings = asyncio.Semaphore(BINDINGS_AT_ONCE)
         self._start = 0
         self._scheduled = 0
         self._decisions = 0
-        nodes, pods = factory.informer(NODES), factory.informer(PODS)
-        claims, volumes = factory.informer(PERSISTENT_VOLUME_CLAIMS), factory.informer(PERSISTENT_VOLUMES)
-        namespaces = factory.informer(NAMESPACES)
+        nodes, pods = parts.factory.informer(NODES), parts.factory.informer(PODS)
+        claims, volumes = parts.factory.informer(PERSISTENT_VOLUME_CLAIMS), parts.factory.informer(PERSISTENT_VOLUMES)
+        namespaces = parts.factory.informer(NAMESPACES)
         self._sources: tuple[Informer, ...] = (nodes, pods, claims, volumes, namespaces)
         affinity_filter, affinity_score = inter_pod_affinity(namespaces)
         self._filters: Sequence[Filter] = (

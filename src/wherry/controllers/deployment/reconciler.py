@@ -6,17 +6,13 @@ conflicts, and nothing after it is done on old knowledge.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_already_exists, is_not_found
 from wherry.api.labels import Selector
 from wherry.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.deployment import plan as planning
 from wherry.controllers.deployment import revisions
 from wherry.controllers.deployment import status as statuses
@@ -32,26 +28,19 @@ from wherry.reconcile.ownership import (
     index_by_owner,
     perform_claims,
 )
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly, write_status
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of Deployments, ReplicaSets and pods."""
-    queue: WorkQueue[Request] = WorkQueue("deployment", clock)
-    deployments, sets, pods = (factory.informer(gvr) for gvr in (DEPLOYMENTS, REPLICA_SETS, PODS))
+    queue: WorkQueue[Request] = WorkQueue("deployment", parts.clock)
+    deployments, sets, pods = (parts.factory.informer(gvr) for gvr in (DEPLOYMENTS, REPLICA_SETS, PODS))
     index_by_owner(sets)
     index_by_owner(pods)
-    reconciler = DeploymentReconciler(client, deployments, sets, pods, recorder, clock, queue)
+    reconciler = DeploymentReconciler(parts, deployments, sets, pods, queue)
     deployments.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
     sets.add_handler(reconciler.on_replicaset)
     pods.add_handler(reconciler.on_pod)
@@ -71,21 +60,14 @@ class DeploymentReconciler:
     """`on_*` turn watch events into keys; `reconcile` claims, plans, performs and reports."""
 
     def __init__(
-        self,
-        client: Client,
-        deployments: Informer,
-        sets: Informer,
-        pods: Informer,
-        recorder: EventRecorder,
-        clock: Clock,
-        queue: WorkQueue[Request],
+        self, parts: Parts, deployments: Informer, sets: Informer, pods: Informer, queue: WorkQueue[Request]
     ) -> None:
-        self._client = client
+        self._client = parts.client
         self._deployments = deployments
         self._sets = sets
         self._pods = pods
-        self._recorder = recorder
-        self._clock = clock
+        self._recorder = parts.recorder
+        self._clock = parts.clock
         self._queue = queue
 
     def on_replicaset(self, type: str, obj: Obj, old: Obj | None) -> None:

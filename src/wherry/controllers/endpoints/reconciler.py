@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import ENDPOINTS, PODS, SERVICES
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.endpoints.plan import MANAGED_BY, MANAGER, desired
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.service_pods import ServicesOfPods, has_endpoints, selects
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of Services, pods and Endpoints."""
-    queue: WorkQueue[Request] = WorkQueue("endpoints", clock)
-    services, pods, endpoints = (factory.informer(gvr) for gvr in (SERVICES, PODS, ENDPOINTS))
-    reconciler = EndpointsReconciler(client, services, pods, endpoints, recorder)
+    queue: WorkQueue[Request] = WorkQueue("endpoints", parts.clock)
+    services, pods, endpoints = (parts.factory.informer(gvr) for gvr in (SERVICES, PODS, ENDPOINTS))
+    reconciler = EndpointsReconciler(parts, services, pods, endpoints)
     services.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
     pods.add_handler(ServicesOfPods(services, queue.add))
     endpoints.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
@@ -39,14 +27,12 @@ def build(
 
 
 class EndpointsReconciler:
-    def __init__(
-        self, client: Client, services: Informer, pods: Informer, endpoints: Informer, recorder: EventRecorder
-    ) -> None:
-        self._client = client
+    def __init__(self, parts: Parts, services: Informer, pods: Informer, endpoints: Informer) -> None:
+        self._client = parts.client
         self._services = services
         self._pods = pods
         self._endpoints = endpoints
-        self._recorder = recorder
+        self._recorder = parts.recorder
 
     async def reconcile(self, request: Request) -> Result | None:
         before = self._endpoints.get(request.name, request.namespace)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
 from wherry.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, plan
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX, Expectations
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.service_pods import ServicesOfPods, has_endpoints, selects
 from wherry.reconcile.workqueue import WorkQueue
@@ -22,21 +18,13 @@ from wherry.reconcile.writes import delete_exactly
 SERVICE_INDEX = "service"
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of Services, pods, nodes and EndpointSlices."""
-    queue: WorkQueue[Request] = WorkQueue("endpointslice", clock)
-    services, pods = factory.informer(SERVICES), factory.informer(PODS)
-    slices, nodes = factory.informer(ENDPOINT_SLICES), factory.informer(NODES)
+    queue: WorkQueue[Request] = WorkQueue("endpointslice", parts.clock)
+    services, pods = parts.factory.informer(SERVICES), parts.factory.informer(PODS)
+    slices, nodes = parts.factory.informer(ENDPOINT_SLICES), parts.factory.informer(NODES)
     slices.add_index(SERVICE_INDEX, _service_keys)
-    reconciler = EndpointSliceReconciler(client, services, pods, slices, nodes, recorder, clock, queue)
+    reconciler = EndpointSliceReconciler(parts, services, pods, slices, nodes, queue)
     services.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
     pods.add_handler(ServicesOfPods(services, queue.add))
     slices.add_handler(reconciler.on_slice)
@@ -58,23 +46,21 @@ class EndpointSliceReconciler:
 
     def __init__(
         self,
-        client: Client,
+        parts: Parts,
         services: Informer,
         pods: Informer,
         slices: Informer,
         nodes: Informer,
-        recorder: EventRecorder,
-        clock: Clock,
         queue: WorkQueue[Request],
     ) -> None:
-        self._client = client
+        self._client = parts.client
         self._services = services
         self._pods = pods
         self._slices = slices
         self._nodes = nodes
-        self._recorder = recorder
+        self._recorder = parts.recorder
         self._queue = queue
-        self._expectations = Expectations(clock)
+        self._expectations = Expectations(parts.clock)
 
     def on_slice(self, type: str, one: Obj, old: Obj | None) -> None:
         for key in {*_service_keys(one), *(_service_keys(old) if old is not None else ())}:

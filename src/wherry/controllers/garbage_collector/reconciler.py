@@ -6,21 +6,18 @@ decided on.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Sequence
 
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_conflict, is_not_found
 from wherry.api.scheme import Resource, Scheme
 from wherry.api.types import GVR, Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import InformerFactory
-from wherry.client.rest import Client, Propagation
+from wherry.client.rest import Propagation
 from wherry.controllers.garbage_collector.graph import Graph, Node
 from wherry.controllers.garbage_collector.plan import OwnerState, Plan, plan
 from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.kinds import storable
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 
@@ -30,23 +27,14 @@ IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
 """As in Kubernetes: many, short-lived, and nobody's property."""
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    scheme: Scheme,
-    workers: int = 20,
-) -> Controller:
+def build(parts: Parts, *, scheme: Scheme, workers: int = 20) -> Controller:
     """The controller, wired to an informer of every resource that can be listed, watched and deleted."""
-    queue: WorkQueue[Request] = WorkQueue("garbage-collector", clock)
+    queue: WorkQueue[Request] = WorkQueue("garbage-collector", parts.clock)
     resources = [one for one in storable(scheme, "list", "watch", "delete") if (one.group, one.resource) not in IGNORED]
-    reconciler = GarbageCollector(client, recorder, queue, resources)
+    reconciler = GarbageCollector(parts, queue, resources)
     sources = []
     for resource in resources:
-        informer = factory.informer(resource.gvr)
+        informer = parts.factory.informer(resource.gvr)
         informer.add_handler(reconciler.handler(resource.gvr))
         sources.append(informer)
     return Controller("garbage-collector", reconciler, queue, workers=workers, sources=sources)
@@ -55,11 +43,9 @@ def build(
 class GarbageCollector:
     """Keys are uids: `Request("", uid)`."""
 
-    def __init__(
-        self, client: Client, recorder: EventRecorder, queue: WorkQueue[Request], resources: Sequence[Resource]
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
+    def __init__(self, parts: Parts, queue: WorkQueue[Request], resources: Sequence[Resource]) -> None:
+        self._client = parts.client
+        self._recorder = parts.recorder
         self._queue = queue
         self._graph = Graph()
         self._kinds = {(one.group, one.kind): one for one in resources}

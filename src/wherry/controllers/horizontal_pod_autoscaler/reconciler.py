@@ -5,20 +5,17 @@ The only controller that looks by the clock: what pods use changes without any o
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock, rfc3339
+from wherry.aio.clock import rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.labels import Selector, SelectorError
 from wherry.api.resources import HORIZONTAL_POD_AUTOSCALERS, PODS
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR, Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.horizontal_pod_autoscaler import behavior
 from wherry.controllers.horizontal_pod_autoscaler.metrics import Asked, Measured, Metrics
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import write_status
@@ -28,11 +25,7 @@ SYNC_SECONDS = 15.0
 
 
 def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
+    parts: Parts,
     *,
     scheme: Scheme,
     sync_seconds: float = SYNC_SECONDS,
@@ -40,9 +33,9 @@ def build(
     workers: int = 5,
 ) -> Controller:
     """The controller; `sync_seconds` between two looks at one autoscaler (on one machine 1 s costs little)."""
-    queue: WorkQueue[Request] = WorkQueue("horizontal-pod-autoscaler", clock)
-    autoscalers, pods = factory.informer(HORIZONTAL_POD_AUTOSCALERS), factory.informer(PODS)
-    reconciler = Autoscaler(client, autoscalers, pods, recorder, clock, scheme, sync_seconds, scale_down_seconds)
+    queue: WorkQueue[Request] = WorkQueue("horizontal-pod-autoscaler", parts.clock)
+    autoscalers, pods = parts.factory.informer(HORIZONTAL_POD_AUTOSCALERS), parts.factory.informer(PODS)
+    reconciler = Autoscaler(parts, autoscalers, pods, scheme, sync_seconds, scale_down_seconds)
 
     def on_autoscaler(type: str, hpa: Obj, old: Obj | None) -> None:
         if type == "deleted":
@@ -58,24 +51,22 @@ def build(
 class Autoscaler:
     def __init__(
         self,
-        client: Client,
+        parts: Parts,
         autoscalers: Informer,
         pods: Informer,
-        recorder: EventRecorder,
-        clock: Clock,
         scheme: Scheme,
         sync_seconds: float,
         scale_down_seconds: int,
     ) -> None:
-        self._client = client
+        self._client = parts.client
         self._autoscalers = autoscalers
         self._pods = pods
-        self._recorder = recorder
-        self._clock = clock
+        self._recorder = parts.recorder
+        self._clock = parts.clock
         self._scheme = scheme
         self._sync_seconds = sync_seconds
         self._scale_down_seconds = scale_down_seconds
-        self._metrics = Metrics(client, clock)
+        self._metrics = Metrics(parts.client, parts.clock)
         self._histories: dict[str, behavior.History] = {}
         self._told: dict[str, tuple[str, str]] = {}
         self._reported: dict[str, float] = {}

@@ -6,17 +6,13 @@ finalizer away, add it to the number and drop the name.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.labels import Selector
 from wherry.api.resources import JOBS, PODS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.job import status as statuses
 from wherry.controllers.job.observation import TRACKING, Observed, observe
 from wherry.controllers.job.plan import Plan, is_over, plan
@@ -31,6 +27,7 @@ from wherry.reconcile.ownership import (
     index_by_owner,
     perform_claims,
 )
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_active, is_finished, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -39,21 +36,13 @@ from wherry.reconcile.writes import delete_exactly
 OURS = "kubernetes.io/job-controller"
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of Jobs and pods."""
-    queue: WorkQueue[Request] = WorkQueue("job", clock)
-    jobs, pods = factory.informer(JOBS), factory.informer(PODS)
+    queue: WorkQueue[Request] = WorkQueue("job", parts.clock)
+    jobs, pods = parts.factory.informer(JOBS), parts.factory.informer(PODS)
     index_by_owner(pods)
     pods.add_index(JOB_INDEX, tracked_keys)
-    reconciler = JobReconciler(client, jobs, pods, recorder, clock, queue)
+    reconciler = JobReconciler(parts, jobs, pods, queue)
     jobs.add_handler(reconciler.on_job)
     pods.add_handler(reconciler.on_pod)
     return Controller("job", reconciler, queue, workers=workers, sources=(jobs, pods))
@@ -62,22 +51,14 @@ def build(
 class JobReconciler:
     """`on_*` turn watch events into keys and fulfilled expectations."""
 
-    def __init__(
-        self,
-        client: Client,
-        jobs: Informer,
-        pods: Informer,
-        recorder: EventRecorder,
-        clock: Clock,
-        queue: WorkQueue[Request],
-    ) -> None:
-        self._client = client
+    def __init__(self, parts: Parts, jobs: Informer, pods: Informer, queue: WorkQueue[Request]) -> None:
+        self._client = parts.client
         self._jobs = jobs
         self._pods = pods
-        self._recorder = recorder
-        self._clock = clock
+        self._recorder = parts.recorder
+        self._clock = parts.clock
         self._queue = queue
-        self._expectations = Expectations(clock)
+        self._expectations = Expectations(parts.clock)
         self._released: set[str] = set()
         self._written: dict[str, int] = {}
 

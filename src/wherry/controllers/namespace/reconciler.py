@@ -6,20 +6,17 @@ What takes time to go is noticed by informers where it is pods, by back-off wher
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_conflict, is_not_found
 from wherry.api.resources import NAMESPACES, PODS
 from wherry.api.scheme import Resource, Scheme
 from wherry.api.types import GVR, Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.namespace.conditions import Remaining, status
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.kinds import storable
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import change, write_status
@@ -30,23 +27,14 @@ LOOK_AGAIN_SECONDS = 0.25
 LOOK_AGAIN_SECONDS_MAX = 15.0
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    scheme: Scheme,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, scheme: Scheme, workers: int = 5) -> Controller:
     """The controller; `scheme` says which resources a namespace can hold."""
     queue: WorkQueue[Request] = WorkQueue(
-        "namespace", clock, backoff_seconds_min=LOOK_AGAIN_SECONDS, backoff_seconds_max=LOOK_AGAIN_SECONDS_MAX
+        "namespace", parts.clock, backoff_seconds_min=LOOK_AGAIN_SECONDS, backoff_seconds_max=LOOK_AGAIN_SECONDS_MAX
     )
-    namespaces, pods = factory.informer(NAMESPACES), factory.informer(PODS)
+    namespaces, pods = parts.factory.informer(NAMESPACES), parts.factory.informer(PODS)
     resources = [one for one in storable(scheme, "list", "delete") if one.namespaced]
-    reconciler = NamespaceReconciler(client, namespaces, resources, clock, queue)
+    reconciler = NamespaceReconciler(parts, namespaces, resources, queue)
     namespaces.add_handler(reconciler.on_namespace)
     pods.add_handler(reconciler.on_pod)
     return Controller("namespace", reconciler, queue, workers=workers, sources=(namespaces, pods))
@@ -54,17 +42,12 @@ def build(
 
 class NamespaceReconciler:
     def __init__(
-        self,
-        client: Client,
-        namespaces: Informer,
-        resources: Sequence[Resource],
-        clock: Clock,
-        queue: WorkQueue[Request],
+        self, parts: Parts, namespaces: Informer, resources: Sequence[Resource], queue: WorkQueue[Request]
     ) -> None:
-        self._client = client
+        self._client = parts.client
         self._namespaces = namespaces
         self._resources = resources
-        self._clock = clock
+        self._clock = parts.clock
         self._queue = queue
 
     def on_namespace(self, type: str, namespace: Obj, old: Obj | None) -> None:

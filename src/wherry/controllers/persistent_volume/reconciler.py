@@ -6,19 +6,15 @@ A volume: Available -> Bound -> Released -> gone (policy Delete) or kept (Retain
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_already_exists, is_not_found
 from wherry.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from wherry.api.types import GVR, Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.persistent_volume import claims as binding
 from wherry.controllers.persistent_volume import matching
 from wherry.controllers.persistent_volume.directories import Directories
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_finished
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -30,23 +26,13 @@ CLAIM_INDEX = "claims"
 """Pods by the claims they use, `namespace/name`."""
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    provisioner: str,
-    directories: Directories,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, provisioner: str, directories: Directories, workers: int = 5) -> Controller:
     """The controller; `provisioner` is the name by which storage classes ask for `directories`."""
-    queue: WorkQueue[Request] = WorkQueue("persistent-volume", clock)
-    claims, volumes = factory.informer(PERSISTENT_VOLUME_CLAIMS), factory.informer(PERSISTENT_VOLUMES)
-    pods, classes = factory.informer(PODS), factory.informer(STORAGE_CLASSES)
+    queue: WorkQueue[Request] = WorkQueue("persistent-volume", parts.clock)
+    claims, volumes = parts.factory.informer(PERSISTENT_VOLUME_CLAIMS), parts.factory.informer(PERSISTENT_VOLUMES)
+    pods, classes = parts.factory.informer(PODS), parts.factory.informer(STORAGE_CLASSES)
     pods.add_index(CLAIM_INDEX, _claim_keys)
-    reconciler = VolumeReconciler(client, claims, volumes, pods, classes, recorder, provisioner, directories, queue)
+    reconciler = VolumeReconciler(parts, claims, volumes, pods, classes, provisioner, directories, queue)
     claims.add_handler(reconciler.on_claim)
     volumes.add_handler(reconciler.on_volume)
     pods.add_handler(reconciler.on_pod)
@@ -69,22 +55,21 @@ def _claim_keys(pod: Obj) -> list[str]:
 class VolumeReconciler:
     def __init__(
         self,
-        client: Client,
+        parts: Parts,
         claims: Informer,
         volumes: Informer,
         pods: Informer,
         classes: Informer,
-        recorder: EventRecorder,
         provisioner: str,
         directories: Directories,
         queue: WorkQueue[Request],
     ) -> None:
-        self._client = client
+        self._client = parts.client
         self._claims = claims
         self._volumes = volumes
         self._pods = pods
         self._classes = classes
-        self._recorder = recorder
+        self._recorder = parts.recorder
         self._provisioner = provisioner
         self._directories = directories
         self._queue = queue

@@ -5,17 +5,13 @@ Counts only what its informer shows, and therefore waits, by expectations, until
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.labels import Selector
 from wherry.api.resources import PODS, REPLICA_SETS
 from wherry.api.types import Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.replicaset import plan as planning
 from wherry.reconcile import pods as podlib
 from wherry.reconcile.batches import all_of, slow_start
@@ -31,26 +27,19 @@ from wherry.reconcile.ownership import (
     index_by_owner,
     perform_claims,
 )
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly, write_status
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of ReplicaSets and pods."""
-    queue: WorkQueue[Request] = WorkQueue("replicaset", clock)
-    sets, pods = factory.informer(REPLICA_SETS), factory.informer(PODS)
+    queue: WorkQueue[Request] = WorkQueue("replicaset", parts.clock)
+    sets, pods = parts.factory.informer(REPLICA_SETS), parts.factory.informer(PODS)
     index_by_owner(sets)
     index_by_owner(pods)
-    reconciler = ReplicaSetReconciler(client, sets, pods, recorder, clock, queue)
+    reconciler = ReplicaSetReconciler(parts, sets, pods, queue)
     sets.add_handler(reconciler.on_replicaset)
     pods.add_handler(reconciler.on_pod)
     return Controller("replicaset", reconciler, queue, workers=workers, sources=(sets, pods))
@@ -59,22 +48,14 @@ def build(
 class ReplicaSetReconciler:
     """`on_*` turn watch events into keys and fulfilled expectations; `reconcile` does the rest."""
 
-    def __init__(
-        self,
-        client: Client,
-        sets: Informer,
-        pods: Informer,
-        recorder: EventRecorder,
-        clock: Clock,
-        queue: WorkQueue[Request],
-    ) -> None:
-        self._client = client
+    def __init__(self, parts: Parts, sets: Informer, pods: Informer, queue: WorkQueue[Request]) -> None:
+        self._client = parts.client
         self._sets = sets
         self._pods = pods
-        self._recorder = recorder
-        self._clock = clock
+        self._recorder = parts.recorder
+        self._clock = parts.clock
         self._queue = queue
-        self._expectations = Expectations(clock)
+        self._expectations = Expectations(parts.clock)
 
     def on_replicaset(self, type: str, obj: Obj, old: Obj | None) -> None:
         if type == "deleted":

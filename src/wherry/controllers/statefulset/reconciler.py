@@ -4,16 +4,11 @@ the name is taken, or the uid to delete is another.
 
 from __future__ import annotations
 
-import random
-
-from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, is_already_exists, is_not_found
 from wherry.api.labels import Selector
 from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from wherry.api.types import GVR, Obj
-from wherry.client.events import EventRecorder
-from wherry.client.informer import Informer, InformerFactory
-from wherry.client.rest import Client
+from wherry.client.informer import Informer
 from wherry.controllers.statefulset import history as histories
 from wherry.controllers.statefulset import pods as members
 from wherry.controllers.statefulset.plan import Create, Plan, plan
@@ -28,28 +23,21 @@ from wherry.reconcile.ownership import (
     index_by_owner,
     perform_claims,
 )
+from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_finished
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly, with_metadata, write_status
 
 
-def build(
-    client: Client,
-    factory: InformerFactory,
-    recorder: EventRecorder,
-    clock: Clock,
-    rng: random.Random,
-    *,
-    workers: int = 5,
-) -> Controller:
+def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of StatefulSets, pods, claims and ControllerRevisions."""
-    queue: WorkQueue[Request] = WorkQueue("statefulset", clock)
+    queue: WorkQueue[Request] = WorkQueue("statefulset", parts.clock)
     gvrs = (STATEFUL_SETS, PODS, PERSISTENT_VOLUME_CLAIMS, CONTROLLER_REVISIONS)
-    sets, pods, claims, revisions = sources = tuple(factory.informer(gvr) for gvr in gvrs)
+    sets, pods, claims, revisions = sources = tuple(parts.factory.informer(gvr) for gvr in gvrs)
     index_by_owner(pods)
     index_by_owner(revisions)
-    reconciler = StatefulSetReconciler(client, sets, pods, claims, revisions, recorder, clock, queue)
+    reconciler = StatefulSetReconciler(parts, sets, pods, claims, revisions, queue)
     sets.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
     pods.add_handler(reconciler.on_pod)
     return Controller("statefulset", reconciler, queue, workers=workers, sources=sources)
@@ -58,22 +46,20 @@ def build(
 class StatefulSetReconciler:
     def __init__(
         self,
-        client: Client,
+        parts: Parts,
         sets: Informer,
         pods: Informer,
         claims: Informer,
         revisions: Informer,
-        recorder: EventRecorder,
-        clock: Clock,
         queue: WorkQueue[Request],
     ) -> None:
-        self._client = client
+        self._client = parts.client
         self._sets = sets
         self._pods = pods
         self._claims = claims
         self._revisions = revisions
-        self._recorder = recorder
-        self._clock = clock
+        self._recorder = parts.recorder
+        self._clock = parts.clock
         self._queue = queue
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
