@@ -23,7 +23,7 @@ Page = str | Redirect | tuple[str, int]
 
 @app.template_filter("money")
 def money(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02d} €"
+    return f"{cents // 100}.{cents % 100:02d}\N{NO-BREAK SPACE}€"
 
 
 @app.before_request
@@ -42,7 +42,7 @@ def note(answer: Response) -> Response:
 
 @app.context_processor
 def shared() -> dict[str, Any]:
-    return {"version": VERSION, "pod": POD, "name": session.get("name")}
+    return {"version": VERSION, "pod": POD, "name": session.get("name"), "count": session.get("count")}
 
 
 @app.errorhandler(Down)
@@ -76,6 +76,7 @@ def product(sku: str) -> Page:
 def cart() -> Page:
     lines = backend.cart(session["cart"])
     total = sum(line["total"] for line in lines)
+    session["count"] = sum(line["quantity"] for line in lines)
     return render_template(
         "cart.html", lines=lines, total=total, key=str(uuid.uuid4()), problem=request.args.get("problem")
     )
@@ -83,8 +84,8 @@ def cart() -> Page:
 
 @app.post("/cart/<sku>")
 def put(sku: str) -> Page:
-    """Quantity 0 takes the product out."""
-    quantity = max(0, min(99, int(request.form.get("quantity") or 1)))
+    """Quantity 0 takes the product out, as the button Remove does."""
+    quantity = 0 if "remove" in request.form else max(0, min(99, int(request.form.get("quantity") or 1)))
     path = f"/carts/{session['cart']}/items/{sku}"
     if quantity:
         backend.call("cart", "PUT", path, json={"quantity": quantity})
@@ -136,7 +137,7 @@ def checkout() -> Page:
         return redirect(url_for("cart", problem=found.get("reason") or found.get("detail") or "refused"), 303)
     # A cart is bought once. The next one is another, so that the event that clears this one, which may be late when the
     # broker is away, cannot take what is put aside afterwards.
-    session["cart"] = str(uuid.uuid4())
+    session.update(cart=str(uuid.uuid4()), count=0)
     return redirect(url_for("order", order_id=answer.json()["id"]), 303)
 
 

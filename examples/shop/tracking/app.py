@@ -78,7 +78,8 @@ def _view(db: sqlite3.Connection, where: str, value: str) -> dict[str, Any]:
         raise HTTPException(404, f"no parcel for {where} {value}")
     scans = rows(db.execute("SELECT step, at FROM scan WHERE code=? ORDER BY step", (found["code"],)))
     history = [{"at": scan["at"], "what": STEPS[scan["step"]]} for scan in scans]
-    return {"order_id": found["order_id"], "code": found["code"], "state": STEPS[found["step"]], "history": history}
+    state = STEPS[found["step"]]
+    return {"order_id": found["order_id"], "code": found["code"], "state": state, "history": history, "steps": STEPS}
 
 
 @app.get("/shipments/{order_id}")
