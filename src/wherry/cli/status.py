@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from wherry.cli import listening
 from wherry.cli.session import Failed, system_options
 from wherry.client.kubeconfig import default_path
-from wherry.cluster import system
+from wherry.cluster import processes, system
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
@@ -64,15 +65,27 @@ def tier(state: State, options: Options) -> str:
 
 def urls(state: State, options: Options) -> dict[str, str]:
     """`namespace/service` (with `:port-name` where there are several) -> a URL that works from this machine."""
-    found: dict[str, str] = {}
+    ours = node_ports_listened(state)
+    return {name: url for name, (port, url) in node_ports(state, options).items() if port in ours}
+
+
+def node_ports(state: State, options: Options) -> dict[str, tuple[int, str]]:
+    """Every node port of TCP by the name `urls` gives it, with the URL it would have."""
+    found: dict[str, tuple[int, str]] = {}
     for service in json.loads(get(state, options, "/api/v1/services") or b'{"items":[]}')["items"]:
         ports = [port for port in service["spec"].get("ports") or [] if port.get("nodePort")]
-        for port in ports:
+        for port in (port for port in ports if port.get("protocol", "TCP") == "TCP"):
             label = f":{port['name']}" if len(ports) > 1 and port.get("name") else ""
             scheme = "https" if port["port"] == 443 or port.get("name") == "https" else "http"
             key = f"{service['metadata']['namespace']}/{service['metadata']['name']}{label}"
-            found[key] = f"{scheme}://127.0.0.1:{port['nodePort']}"
+            found[key] = (port["nodePort"], f"{scheme}://127.0.0.1:{port['nodePort']}")
     return found
+
+
+def node_ports_listened(state: State) -> set[int]:
+    """What netd really listens on."""
+    netd = processes.running(state.pid_file("netd"))
+    return listening.ports(netd.pid) if netd else set()
 
 
 def get(state: State, options: Options, path: str) -> bytes | None:

@@ -15,8 +15,11 @@ from wherry.cli import starting, status
 from wherry.cli.progress import Progress
 from wherry.cli.session import USAGE, fail, system_options
 from wherry.cli.sources.bundle import Bundle, SourceError
+from wherry.cluster import system
 from wherry.cluster.options import KUBERNETES_VERSIONS, TIERS, Options
 from wherry.cluster.paths import State
+
+NODE_PORT_SECONDS = 1.0  # the proxy has heard of a Service just made in milliseconds
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,6 +81,18 @@ def _start(state: State, options: Options, progress: Progress) -> None:
 
 
 def _farewell(state: State, options: Options) -> None:
-    """Where to look now."""
-    for service, url in status.urls(state, options).items():
-        click.echo(f"  {click.style(url, bold=True)}  {service}")
+    """Where to look now; a node port that another process holds is said instead of shown as ours."""
+    wanted = status.node_ports(state, options)
+    ours: set[int] = set()
+
+    def listens() -> bool:
+        ours.update(status.node_ports_listened(state))
+        return ours >= {port for port, _ in wanted.values()}
+
+    system.wait_for(listens, NODE_PORT_SECONDS)
+    for service, (port, url) in wanted.items():
+        if port in ours:
+            click.echo(f"  {click.style(url, bold=True)}  {service}")
+        else:
+            text = f"  {service}: port {port} of this machine is not ours: kubectl get events -A shows why"
+            click.secho(text, fg="yellow", err=True)

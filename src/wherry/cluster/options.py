@@ -17,6 +17,8 @@ from typing import Any
 
 KUBERNETES_VERSIONS = tuple(f"1.{minor}" for minor in range(25, 38))
 TIERS = ("ns-root", "ns-user", "proc")
+FIXED = ("name", "pod_cidr", "service_cidr", "service_domain", "node")
+"""Chosen at the first start for good: stored objects hold addresses and names made of them."""
 
 
 class OptionError(ValueError):
@@ -107,6 +109,20 @@ class Options:
         draft = path.with_suffix(".tmp")
         draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
         os.replace(draft, path)
+
+    def refuse_changes(self, wanted: Options, *, running: bool) -> None:
+        """Raises OptionError when `wanted` differs from these, the written ones, in what cannot change (now)."""
+        for field in fields(self):
+            before, after = getattr(self, field.name), getattr(wanted, field.name)
+            if before == after or not (running or field.name in FIXED):
+                continue
+            option = f"--{field.name.replace('_', '-')}"
+            if field.name in FIXED:
+                raise OptionError(
+                    f"{option} {after}: this system was first started with {before}, and stored objects depend on it; "
+                    f"give another --name, or `wherry down --delete` first"
+                )
+            raise OptionError(f"{option} {after}: the system runs with {before or 'its default'}; `wherry down` first")
 
     def with_(self, **changes: Any) -> Options:
         """A copy with every change that is not None."""

@@ -34,10 +34,12 @@ class SystemFailure(Exception):
 def prepare(state: State, options: Options) -> Options:
     """Make the state directory and settle the port (once) and the tier (at each start). Idempotent.
 
-    Raises OptionError, and SystemFailure when no tier, or not the one asked for, works on this machine.
+    Raises OptionError for what cannot change (now), and SystemFailure when no tier, or not the one asked for, works here.
     """
-    state.prepare()
     written = Options.load(state.config)
+    if written is not None:
+        written.refuse_changes(options, running=bool(listed(state)))
+    state.prepare()
     if written is None:
         options = options.with_(port=free_port(options.address, options.port))
     options.save(state.config)

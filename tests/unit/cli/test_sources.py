@@ -1,5 +1,6 @@
 """Folders, kustomizations and skaffold files as users write them, read from disk."""
 
+import io
 import textwrap
 from pathlib import Path
 
@@ -183,3 +184,11 @@ def test_containers_name_what_was_built():
     assert [item["image"] for item in changed["spec"]["containers"]] == ["cart:abc", "x"]
     assert changed["spec"]["initContainers"][0]["image"] == "cart:abc"
     assert pod["spec"]["containers"][0]["image"] == "cart:v3"
+
+
+def test_standard_input_is_read_as_a_file(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}"))
+    assert [obj["kind"] for obj in load(Path("-")).objects] == ["ConfigMap"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("kind: ConfigMap"))
+    with pytest.raises(SourceError, match="standard input, document 1: apiVersion not set"):
+        load(Path("-"))

@@ -48,3 +48,15 @@ def test_written_options_are_read_back_and_unknown_ones_of_a_newer_release_ignor
 )
 def test_node_name_is_a_dns_name(hostname, name):
     assert node_name_of(hostname) == name
+
+
+def test_what_stored_objects_depend_on_never_changes_the_rest_only_while_stopped():
+    written = Options(port=6443)
+    written.refuse_changes(written, running=True)
+    written.refuse_changes(Options(port=7000, kubernetes_version="1.30"), running=False)
+    with pytest.raises(OptionError, match=r"--port 7000: the system runs with 6443; `wherry down` first"):
+        written.refuse_changes(Options(port=7000), running=True)
+    with pytest.raises(OptionError, match=r"--tier ns-user: the system runs with its default"):
+        written.refuse_changes(Options(tier="ns-user"), running=True)
+    with pytest.raises(OptionError, match=r"--pod-cidr 10.9.0.0/16: this system was first started with 10.244.0.0/16"):
+        written.refuse_changes(Options(pod_cidr="10.9.0.0/16"), running=False)

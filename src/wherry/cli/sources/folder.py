@@ -1,7 +1,9 @@
-"""PATH of `wherry up`: a file or a folder. What it holds decides how it is read; a folder is read as kubectl reads `-f`."""
+"""PATH of `wherry up`: a file, a folder, or `-` for standard input. What a folder holds decides how it is read; plain YAML
+is read as kubectl reads `-f`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,8 @@ def load(path: Path, profiles: Sequence[str] = ()) -> Bundle:
     """Everything PATH says. Raises SourceError."""
     from wherry.cli.sources import kustomize, skaffold
 
+    if str(path) == "-":
+        return Bundle(parse(sys.stdin.read(), "standard input"))
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder")
     if path.is_file():
@@ -40,13 +44,21 @@ def load(path: Path, profiles: Sequence[str] = ()) -> Bundle:
 
 
 def read(file: Path) -> list[Obj]:
-    """The objects of one YAML or JSON file; a List is taken apart. Raises SourceError naming file and document."""
+    """The objects of one YAML or JSON file. Raises SourceError naming file and document."""
     try:
-        documents = load_all(file.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        return parse(file.read_text(encoding="utf-8"), str(file))
+    except UnicodeDecodeError as error:
         raise SourceError(f"{file}: {error}") from None
     except OSError as error:
         raise SourceError(f"{file}: {error.strerror}") from None
+
+
+def parse(text: str, file: str) -> list[Obj]:
+    """The objects of YAML or JSON text; a List is taken apart. Raises SourceError."""
+    try:
+        documents = load_all(text)
+    except YAMLError as error:
+        raise SourceError(f"{file}: {error}") from None
     objects: list[Obj] = []
     for number, document in enumerate(documents, 1):
         if document is None:
