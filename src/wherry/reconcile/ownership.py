@@ -6,7 +6,7 @@ may adopt. Deciding is pure (`claim`); `perform_claims` writes, through the API,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from wherry.api.errors import is_not_found
@@ -40,6 +40,15 @@ def controller_uid(obj: Obj) -> str:
     """The uid of the object's controller, "" for orphans: what informers index by."""
     ref = controller_of(obj)
     return ref["uid"] if ref is not None else ""
+
+
+def owner_in(owners: Informer, kind: str, obj: Obj) -> Obj | None:
+    """The one of `owners`, which are of `kind`, that controls `obj`; None if it is another one of that name."""
+    ref = controller_of(obj)
+    if ref is None or ref["kind"] != kind:
+        return None
+    owner = owners.get(ref["name"], obj["metadata"]["namespace"])
+    return owner if owner is not None and owner["metadata"]["uid"] == ref["uid"] else None
 
 
 OWNER_INDEX = "controller"
@@ -104,6 +113,30 @@ def release_patch(owner: Obj, obj: Obj) -> Obj:
     """A strategic merge patch that takes exactly our reference out of the list."""
     gone = {"$patch": "delete", "uid": owner["metadata"]["uid"]}
     return {"metadata": {"uid": obj["metadata"]["uid"], "ownerReferences": [gone]}}
+
+
+def adopters(owners: Iterable[Obj], orphan: Obj) -> list[Obj]:
+    """Those of `owners`, all of the orphan's namespace, whose selector means it: any of them may adopt it."""
+    labels = orphan["metadata"].get("labels") or {}
+    return [owner for owner in owners if Selector.from_object(owner["spec"].get("selector")).matches(labels)]
+
+
+async def claim_children(
+    client: Client,
+    owner_gvr: GVR,
+    owner: Obj,
+    gvr: GVR,
+    informer: Informer,
+    *,
+    adoptable: Callable[[Obj], bool] = lambda obj: True,
+) -> list[Obj]:
+    """Everything of `gvr` the owner controls, once what its selector means is adopted and what it no longer means let go.
+
+    What is not `adoptable` is kept if it is the owner's already. `informer` is indexed by owner.
+    """
+    claims = claim(owner, Selector.from_object(owner["spec"].get("selector")), children(informer, owner))
+    claims.adopt[:] = [obj for obj in claims.adopt if adoptable(obj)]
+    return await perform_claims(client, owner_gvr, owner, gvr, claims)
 
 
 async def perform_claims(client: Client, owner_gvr: GVR, owner: Obj, gvr: GVR, claims: Claims) -> list[Obj]:

@@ -36,6 +36,16 @@ async def write_status(client: Client, gvr: GVR, obj: Obj, status: Obj) -> Obj:
     return await client.update(gvr, {**live, "status": status}, subresource="status")
 
 
+async def write_status_if_there(client: Client, gvr: GVR, obj: Obj, status: Obj) -> Obj:
+    """As `write_status`; nobody needs the status of what was deleted meanwhile, and `obj` is returned."""
+    try:
+        return await write_status(client, gvr, obj, status)
+    except StatusError as error:
+        if not is_not_found(error):
+            raise
+    return obj
+
+
 async def change(
     client: Client, gvr: GVR, obj: Obj, alter: Callable[[Obj], Obj | None], *, subresource: str | None = None
 ) -> Obj | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from wherry.api.errors import StatusError, is_already_exists, is_not_found
-from wherry.api.labels import Selector
 from wherry.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
@@ -21,12 +20,12 @@ from wherry.reconcile import pods as podlib
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.ownership import (
     OWNER_INDEX,
-    children,
-    claim,
+    adopters,
+    claim_children,
     controller_of,
     controller_uid,
     index_by_owner,
-    perform_claims,
+    owner_in,
 )
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
@@ -76,10 +75,8 @@ class DeploymentReconciler:
         if controller_of(obj) is not None:
             self._enqueue_owner(obj)
         elif type != "deleted":
-            labels = obj["metadata"].get("labels") or {}
-            for candidate in self._deployments.list(obj["metadata"]["namespace"]):
-                if Selector.from_object(candidate["spec"]["selector"]).matches(labels):
-                    self._queue.add(Request.of(candidate))
+            for candidate in adopters(self._deployments.list(obj["metadata"]["namespace"]), obj):
+                self._queue.add(Request.of(candidate))
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
         """Only strategy Recreate waits for pods themselves: the last old one is gone."""
@@ -90,35 +87,25 @@ class DeploymentReconciler:
             return
         owner = self._sets.get(ref["name"], pod["metadata"]["namespace"])
         if owner is not None:
-            deployment = self._owner(owner)
+            deployment = owner_in(self._deployments, "Deployment", owner)
             if deployment is not None and (deployment["spec"].get("strategy") or {}).get("type") == "Recreate":
                 self._queue.add(Request.of(deployment))
 
     def _enqueue_owner(self, replicaset: Obj) -> None:
-        deployment = self._owner(replicaset)
+        deployment = owner_in(self._deployments, "Deployment", replicaset)
         if deployment is not None:
             self._queue.add(Request.of(deployment))
-
-    def _owner(self, replicaset: Obj) -> Obj | None:
-        ref = controller_of(replicaset)
-        if ref is None or ref["kind"] != "Deployment":
-            return None
-        owner = self._deployments.get(ref["name"], replicaset["metadata"]["namespace"])
-        return owner if owner is not None and owner["metadata"]["uid"] == ref["uid"] else None
 
     async def reconcile(self, request: Request) -> Result | None:
         deployment = self._deployments.get(request.name, request.namespace)
         if deployment is None:
             return None
-        selector = Selector.from_object(deployment["spec"]["selector"])
-        if not (
-            deployment["spec"]["selector"].get("matchLabels") or deployment["spec"]["selector"].get("matchExpressions")
-        ):
+        selector = deployment["spec"]["selector"]
+        if not (selector.get("matchLabels") or selector.get("matchExpressions")):
             text = "This deployment is selecting all pods. A non-empty selector is required."
             self._recorder.event(deployment, "Warning", "SelectingAll", text)
             return None
-        claims = claim(deployment, selector, children(self._sets, deployment))
-        sets = await perform_claims(self._client, DEPLOYMENTS, deployment, REPLICA_SETS, claims)
+        sets = await claim_children(self._client, DEPLOYMENTS, deployment, REPLICA_SETS, self._sets)
         plan = planning.plan(deployment, sets, old_pods_run=self._old_pods_run(deployment, sets))
         outcome = _Outcome(deployment, {one["metadata"]["name"]: one for one in sets})
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wherry.api.errors import StatusError, is_not_found
-from wherry.api.labels import Selector
 from wherry.api.resources import JOBS, PODS
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
@@ -17,21 +16,20 @@ from wherry.controllers.job import status as statuses
 from wherry.controllers.job.observation import TRACKING, Observed, observe
 from wherry.controllers.job.plan import Plan, is_over, plan
 from wherry.controllers.job.pods import JOB_INDEX, pod_of, tracked_keys
-from wherry.reconcile.batches import all_of, slow_start
+from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
-from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX, Expectations
+from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX
 from wherry.reconcile.ownership import (
-    children,
-    claim,
+    adopters,
+    claim_children,
     controller_of,
     index_by_owner,
-    perform_claims,
 )
 from wherry.reconcile.parts import Parts
+from wherry.reconcile.pod_control import PodControl
 from wherry.reconcile.pods import is_active, is_finished, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
-from wherry.reconcile.writes import delete_exactly
 
 OURS = "kubernetes.io/job-controller"
 
@@ -58,13 +56,13 @@ class JobReconciler:
         self._recorder = parts.recorder
         self._clock = parts.clock
         self._queue = queue
-        self._expectations = Expectations(parts.clock)
+        self._control = PodControl(parts)
         self._released: set[str] = set()
         self._written: dict[str, int] = {}
 
     def on_job(self, type: str, job: Obj, old: Obj | None) -> None:
         if type == "deleted":
-            self._expectations.forget(job["metadata"]["uid"])
+            self._control.expectations.forget(job["metadata"]["uid"])
             self._written.pop(job["metadata"]["uid"], None)
         self._queue.add(Request.of(job))
 
@@ -74,15 +72,11 @@ class JobReconciler:
         if type == "deleted" or TRACKING not in (pod["metadata"].get("finalizers") or ()):
             self._released.discard(pod["metadata"]["uid"])
         if ref is not None and ref["kind"] == "Job":
-            if type == "deleted" or is_terminating(pod):
-                self._expectations.deletion_observed(ref["uid"], pod["metadata"]["uid"])
-            elif type == "added":
-                self._expectations.creation_observed(ref["uid"])
+            self._control.observe(ref["uid"], type, pod)
             self._queue.add(Request(namespace, ref["name"]))
         elif ref is None and type != "deleted":
-            for job in self._jobs.list(namespace):
-                if Selector.from_object(job["spec"].get("selector")).matches(pod["metadata"].get("labels") or {}):
-                    self._queue.add(Request.of(job))
+            for job in adopters(self._jobs.list(namespace), pod):
+                self._queue.add(Request.of(job))
 
     async def reconcile(self, request: Request) -> Result | None:
         job = self._jobs.get(request.name, request.namespace)
@@ -92,12 +86,12 @@ class JobReconciler:
         uid = job["metadata"]["uid"]
         if int(job["metadata"]["resourceVersion"]) < self._written.get(uid, 0):
             return None  # our own last status is not visible yet: its arrival is the next look
-        pods = await self._claim(job)
+        pods = await claim_children(self._client, JOBS, job, PODS, self._pods, adoptable=is_active)
         if is_over(job):
             await self._release(pod for pod in pods if TRACKING in (pod["metadata"].get("finalizers") or ()))
             return None
         seen = observe(job, pods, self._clock.time(), self._released)
-        if not self._expectations.satisfied(uid):
+        if not self._control.expectations.satisfied(uid):
             return Result(requeue_after=EXPECTATION_SECONDS_MAX)
         todo = plan(seen, self._clock.time())
         try:
@@ -111,11 +105,6 @@ class JobReconciler:
             raise failure
         return Result(requeue_after=todo.look_again)
 
-    async def _claim(self, job: Obj) -> list[Obj]:
-        claims = claim(job, Selector.from_object(job["spec"].get("selector")), children(self._pods, job))
-        claims.adopt[:] = [pod for pod in claims.adopt if is_active(pod)]
-        return await perform_claims(self._client, JOBS, job, PODS, claims)
-
     # -- pods
 
     async def _perform(self, seen: Observed, todo: Plan) -> tuple[int, Exception | None]:
@@ -124,48 +113,12 @@ class JobReconciler:
             if todo.verdict is None:
                 # Too many, not failed: they must not be counted.
                 await self._release(todo.delete)
-            failures = await all_of(todo.delete, lambda pod: self._stop(seen.job, pod))
-            if failures:
-                return 0, failures[0]
+            failure = await self._control.delete(seen.job, todo.delete)
+            if failure is not None:
+                return 0, failure
         if not todo.create:
             return 0, None
-        uid = seen.job["metadata"]["uid"]
-        self._expectations.expect_creations(uid, len(todo.create))
-        tried = 0
-
-        async def create(index: int | None) -> None:
-            nonlocal tried
-            tried += 1
-            await self._create(seen, index)
-
-        created, failure = await slow_start(todo.create, create)
-        self._expectations.creation_observed(uid, len(todo.create) - tried)
-        return created, failure
-
-    async def _create(self, seen: Observed, index: int | None) -> None:
-        job = seen.job
-        try:
-            pod = await self._client.create(PODS, pod_of(seen, index))
-        except (StatusError, ConnectionError) as error:
-            self._expectations.creation_observed(job["metadata"]["uid"])
-            self._recorder.event(job, "Warning", "FailedCreate", f"Error creating: {error}")
-            raise
-        self._recorder.event(job, "Normal", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
-
-    async def _stop(self, job: Obj, pod: Obj) -> None:
-        """Deleted pods keep their finalizer until they are counted, so the expectation is met when they terminate."""
-        uid = job["metadata"]["uid"]
-        self._expectations.expect_deletions(uid, [pod["metadata"]["uid"]])
-        try:
-            there = await delete_exactly(self._client, PODS, pod)
-        except (StatusError, ConnectionError) as error:
-            self._expectations.deletion_observed(uid, pod["metadata"]["uid"])
-            self._recorder.event(job, "Warning", "FailedDelete", f"Error deleting: {error}")
-            raise
-        if there:
-            self._recorder.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}")
-        else:
-            self._expectations.deletion_observed(uid, pod["metadata"]["uid"])
+        return await self._control.create(seen.job, [pod_of(seen, index) for index in todo.create])
 
     # -- counting
 

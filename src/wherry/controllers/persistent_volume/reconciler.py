@@ -18,7 +18,7 @@ from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_finished
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
-from wherry.reconcile.writes import change, delete_exactly, with_metadata, write_status
+from wherry.reconcile.writes import change, delete_exactly, with_metadata, write_status, write_status_if_there
 
 CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION = "kubernetes.io/pv-protection"
@@ -283,12 +283,7 @@ class VolumeReconciler:
     # -- both
 
     async def _phase(self, gvr: GVR, obj: Obj, phase: str) -> Obj:
-        try:
-            return await write_status(self._client, gvr, obj, {**obj.get("status", {}), "phase": phase})
-        except StatusError as error:
-            if is_not_found(error):
-                return obj
-            raise
+        return await write_status_if_there(self._client, gvr, obj, {**obj.get("status", {}), "phase": phase})
 
     async def _drop_finalizer(self, gvr: GVR, obj: Obj, finalizer: str) -> None:
         def without(one: Obj) -> Obj | None:

@@ -4,8 +4,7 @@ the name is taken, or the uid to delete is another.
 
 from __future__ import annotations
 
-from wherry.api.errors import StatusError, is_already_exists, is_not_found
-from wherry.api.labels import Selector
+from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from wherry.api.types import GVR, Obj
 from wherry.client.informer import Informer
@@ -17,17 +16,16 @@ from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.ownership import (
     OWNER_INDEX,
-    children,
-    claim,
+    adopters,
+    claim_children,
     controller_of,
     index_by_owner,
-    perform_claims,
 )
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_finished
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
-from wherry.reconcile.writes import delete_exactly, with_metadata, write_status
+from wherry.reconcile.writes import delete_exactly, with_metadata, write_status, write_status_if_there
 
 
 def build(parts: Parts, *, workers: int = 5) -> Controller:
@@ -68,16 +66,21 @@ class StatefulSetReconciler:
             if ref is not None and ref["kind"] == "StatefulSet":
                 self._queue.add(Request(pod["metadata"]["namespace"], ref["name"]))
         if controller_of(pod) is None and type != "deleted":
-            labels = pod["metadata"].get("labels") or {}
-            for candidate in self._sets.list(pod["metadata"]["namespace"]):
-                if Selector.from_object(candidate["spec"]["selector"]).matches(labels):
-                    self._queue.add(Request.of(candidate))
+            for candidate in adopters(self._sets.list(pod["metadata"]["namespace"]), pod):
+                self._queue.add(Request.of(candidate))
 
     async def reconcile(self, request: Request) -> Result | None:
         statefulset = self._sets.get(request.name, request.namespace)
         if statefulset is None:
             return None
-        pods = await self._claim(statefulset)
+        pods = await claim_children(
+            self._client,
+            STATEFUL_SETS,
+            statefulset,
+            PODS,
+            self._pods,
+            adoptable=lambda pod: members.ordinal_of(statefulset, pod) is not None,
+        )
         revisions = self._revisions.by_index(OWNER_INDEX, statefulset["metadata"]["uid"])
         history = histories.look(statefulset, revisions)
         update = await self._store(statefulset, history)
@@ -87,21 +90,11 @@ class StatefulSetReconciler:
         await self._perform(statefulset, todo, current, update)
         collisions = statefulset.get("status", {}).get("collisionCount", 0)
         new, next_change = status(statefulset, pods, *names, collisions, self._clock.time())
-        try:
-            await write_status(self._client, STATEFUL_SETS, statefulset, new)
-        except StatusError as error:
-            if not is_not_found(error):
-                raise
+        await write_status_if_there(self._client, STATEFUL_SETS, statefulset, new)
         used = {(pod["metadata"].get("labels") or {}).get(members.REVISION, "") for pod in pods}
         for old in histories.to_forget(statefulset, revisions, used | {*names}):
             await delete_exactly(self._client, CONTROLLER_REVISIONS, old)
         return Result(requeue_after=next_change)
-
-    async def _claim(self, statefulset: Obj) -> list[Obj]:
-        selector = Selector.from_object(statefulset["spec"]["selector"])
-        claims = claim(statefulset, selector, children(self._pods, statefulset))
-        claims.adopt[:] = [pod for pod in claims.adopt if members.ordinal_of(statefulset, pod) is not None]
-        return await perform_claims(self._client, STATEFUL_SETS, statefulset, PODS, claims)
 
     async def _store(self, statefulset: Obj, history: histories.History) -> Obj:
         """The update revision as stored."""
