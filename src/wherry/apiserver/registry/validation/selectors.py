@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
@@ -9,6 +11,7 @@ from wherry.apiserver.registry.validation import field as f
 
 BAD_OPERATOR = "not a valid selector operator"
 NEEDS_VALUES = "must be specified when `operator` is 'In' or 'NotIn'"
+NEEDS_ONE_VALUE = "must be specified single value when `operator` is 'Lt' or 'Gt'"
 NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
 MISMATCH = "`selector` does not match template `labels`"
 
@@ -26,15 +29,7 @@ def label_selector(selector: Obj | None, path: str) -> list[Cause]:
 def _requirement(expression: Obj, path: str) -> list[Cause]:
     operator = expression.get("operator", "")
     values = f.as_list(expression.get("values"))
-    causes: list[Cause] = []
-    if operator in ("In", "NotIn"):
-        if not values:
-            causes.append(f.required(f"{path}.values", NEEDS_VALUES))
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            causes.append(f.forbidden(f"{path}.values", NO_VALUES))
-    else:
-        causes.append(f.invalid(f"{path}.operator", operator, BAD_OPERATOR))
+    causes = _operator(operator, values, path)
     key = expression.get("key", "")
     causes += f.qualified(key, f"{path}.key")
     for i, value in enumerate(values):
@@ -64,21 +59,22 @@ def node_selector(selector: Obj, path: str) -> list[Cause]:
 def _node_requirement(expression: Obj, path: str) -> list[Cause]:
     operator = expression.get("operator", "")
     values = f.as_list(expression.get("values"))
-    causes: list[Cause] = []
-    if operator in ("In", "NotIn"):
-        if not values:
-            causes.append(f.required(f"{path}.values", NEEDS_VALUES))
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            causes.append(f.forbidden(f"{path}.values", NO_VALUES))
-    elif operator in ("Gt", "Lt"):
-        if len(values) != 1:
-            causes.append(
-                f.required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
-            )
+    if operator not in ("Gt", "Lt"):
+        causes = _operator(operator, values, path)
+    elif len(values) != 1:
+        causes = [f.required(f"{path}.values", NEEDS_ONE_VALUE)]
     else:
-        causes.append(f.invalid(f"{path}.operator", operator, BAD_OPERATOR))
+        causes = []
     return causes + f.qualified(expression.get("key", ""), f"{path}.key")
+
+
+def _operator(operator: str, values: list[Any], path: str) -> list[Cause]:
+    """Whether it is one of those that every selector knows, and has values if it needs some."""
+    if operator in ("In", "NotIn"):
+        return [] if values else [f.required(f"{path}.values", NEEDS_VALUES)]
+    if operator in ("Exists", "DoesNotExist"):
+        return [f.forbidden(f"{path}.values", NO_VALUES)] if values else []
+    return [f.invalid(f"{path}.operator", operator, BAD_OPERATOR)]
 
 
 def _field_requirement(expression: Obj, path: str) -> list[Cause]:
