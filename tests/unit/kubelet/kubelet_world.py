@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +232,6 @@ class World:
             assert self.clock.monotonic() - began < seconds, f"did not happen within {seconds} s"
             await asyncio.sleep(0.005 if self.clock.monotonic() - began < 10 else 0.1)
         return self.clock.monotonic() - began
+
+
+Scenario = Callable[[World], Coroutine[Any, Any, None]]

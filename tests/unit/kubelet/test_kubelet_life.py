@@ -5,36 +5,15 @@ Long because it is one life after the other, all in the same small world.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from kubelet_runtime import Behaviour
-from kubelet_world import World
+from kubelet_world import Scenario, World
 
-from wherry.aio.virtual import run_virtual
 from wherry.api.resources import ENDPOINT_SLICES, PODS
 from wherry.cri.interface import RuntimeFailure
-
-Scenario = Callable[[World], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Scenario], None]:
-    """Run a scenario in virtual time, with a world of its own."""
-
-    def run(scenario: Scenario) -> None:
-        async def main() -> None:
-            world = World(tmp_path)
-            try:
-                await scenario(world)
-            finally:
-                await world.runtime.close()
-
-        run_virtual(main())
-
-    return run
 
 
 def test_a_pod_runs_and_is_ready_after_one_or_two_writes(play: Callable[[Scenario], None]) -> None:

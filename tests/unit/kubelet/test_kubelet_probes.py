@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import h2.config
@@ -13,30 +12,14 @@ import h2.connection
 import h2.events
 import pytest
 from kubelet_runtime import Behaviour, http_server
-from kubelet_world import World
+from kubelet_world import Scenario, World
 
 from wherry.aio.virtual import run_virtual
 from wherry.cri.interface import ExecResult
 from wherry.kubelet.prober import _Pace
 from wherry.kubelet.probes import grpc, http
 
-Scenario = Callable[[World], Coroutine[Any, Any, None]]
 HTTP = {"httpGet": {"port": 80, "path": "/healthz"}}
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Scenario], None]:
-    def run(scenario: Scenario) -> None:
-        async def main() -> None:
-            world = World(tmp_path)
-            try:
-                await scenario(world)
-            finally:
-                await world.runtime.close()
-
-        run_virtual(main())
-
-    return run
 
 
 def test_a_pod_is_ready_soon_after_its_server_listens(play: Callable[[Scenario], None]) -> None:

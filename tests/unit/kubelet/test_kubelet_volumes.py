@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import os
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubelet_world import World
+from kubelet_world import Scenario, World
 
-from wherry.aio.virtual import run_virtual
 from wherry.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, SECRETS
 from wherry.api.types import Obj
 from wherry.kubelet.downward import NodeFacts
@@ -20,27 +19,11 @@ from wherry.kubelet.failures import StartFailure
 from wherry.kubelet.volumes import atomic_writer, host_path, mounts, payload
 from wherry.kubelet.volumes.atomic_writer import File
 
-Scenario = Callable[[World], Coroutine[Any, Any, None]]
 NODE = NodeFacts("node", "10.244.0.1", 2000, 4 << 30)
 POD: Obj = {
     "metadata": {"name": "web", "namespace": "shop", "uid": "1", "labels": {"b": "2", "a": 'x"y'}},
     "spec": {"containers": []},
 }
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Scenario], None]:
-    def run(scenario: Scenario) -> None:
-        async def main() -> None:
-            world = World(tmp_path)
-            try:
-                await scenario(world)
-            finally:
-                await world.runtime.close()
-
-        run_virtual(main())
-
-    return run
 
 
 def files(directory: Path) -> dict[str, str]:
