@@ -181,6 +181,12 @@ class Node:
         self.servers.append(pod.serve(port, name))
         return pod
 
+    def populate(self) -> None:
+        """Three pods; the first two serve on port 8080 and say `two` and `three`."""
+        self.server("10.244.0.2", 8080, "two")
+        self.server("10.244.0.3", 8080, "three")
+        self.pod("10.244.0.4")
+
     def kill(self) -> None:
         """With everything in it."""
         for server in self.servers:

@@ -30,9 +30,7 @@ NODE_PORT = 30871
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     node = Node(tmp_path_factory.mktemp("run"))
-    node.server("10.244.0.2", 8080, "two")
-    node.server("10.244.0.3", 8080, "three")
-    node.pod("10.244.0.4")
+    node.populate()
     try:
         yield node
     finally:
@@ -351,9 +349,7 @@ async def test_a_new_launcher_brings_a_new_session(node: Node, control: ControlC
         with pytest.raises(ConnectionResetError):
             await asyncio.to_thread(sock.recv, 1)
     node.start()
-    node.server("10.244.0.2", 8080, "two")
-    node.server("10.244.0.3", 8080, "three")
-    node.pod("10.244.0.4")
+    node.populate()
     with dial() as sock:
         assert await asyncio.to_thread(hello, sock) in ("two", "three")
     assert addresses(look_up(node.pods[2], "web.shop.svc.cluster.local")) == {"10.96.0.50"}

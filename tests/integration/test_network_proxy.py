@@ -30,15 +30,9 @@ VIP = "10.96.0.70"
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     node = Node(tmp_path)
-    populate(node)
+    node.populate()
     yield node
     node.kill()
-
-
-def populate(node: Node) -> None:
-    node.server("10.244.0.2", 8080, "two")
-    node.server("10.244.0.3", 8080, "three")
-    node.pod("10.244.0.4")
 
 
 @pytest.fixture
@@ -118,7 +112,7 @@ async def test_what_is_applied_is_served_and_heals(client: Client, node: Node) -
         await eventually(says(node, "three"))
         node.kill()
         node.start()
-        populate(node)
+        node.populate()
         await eventually(says(node, "three"))
     # Nobody is there now; the rules are.
     assert says(node, "three")()

@@ -26,9 +26,7 @@ VIP = "10.96.0.50"
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     node = Node(tmp_path_factory.mktemp("run"))
-    node.server("10.244.0.2", 8080, "two")
-    node.server("10.244.0.3", 8080, "three")
-    node.pod("10.244.0.4")
+    node.populate()
     try:
         yield node
     finally:
