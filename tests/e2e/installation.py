@@ -61,7 +61,7 @@ def _needed(*names: str) -> list[metadata.Distribution]:
             continue  # for another system or Python
         for requirement in found[name].requires or []:
             if "extra ==" not in requirement:
-                waiting.append(re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower())
+                waiting += [re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower()]
     found.pop("wherry", None)
     return list(found.values())
 

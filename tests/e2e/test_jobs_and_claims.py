@@ -71,7 +71,9 @@ def test_a_stateful_set(kubectl: Kubectl) -> None:
         shell("hostname >> /data/names; exec sleep infinity"), volumeMounts=[{"name": "data", "mountPath": "/data"}]
     )
     template = {"metadata": {"labels": labels}, "spec": pod_spec(main)}
-    spec = {"serviceName": "db", "replicas": 2, "selector": {"matchLabels": labels}, "template": template, "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": _claim("x")["spec"]}]}  # fmt: skip
+    claims = [{"metadata": {"name": "data"}, "spec": _claim("x")["spec"]}]
+    spec = {"serviceName": "db", "replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    spec["volumeClaimTemplates"] = claims
     kubectl.apply(
         service("db", {"port": 80}, clusterIP="None"),
         {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec},

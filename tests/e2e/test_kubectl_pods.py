@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kubectl import Kubectl
-from manifests import FOREVER, container, deployment, pod, service, shell, web
+from manifests import FOREVER, container, deployment, pod, program, service, shell, web
 from terminal import Terminal
 from wherry_system import until
 
@@ -62,8 +62,9 @@ def test_logs_are_followed_across_the_end(each_kubectl: Kubectl) -> None:
 
 def test_logs_of_the_container_before(each_kubectl: Kubectl) -> None:
     kubectl = each_kubectl
-    kubectl.apply(pod("again", container(shell("[ -e /d/seen ] && exec sleep infinity; touch /d/seen; echo my first life; exit 1"),
-                  volumeMounts=[{"name": "d", "mountPath": "/d"}]), volumes=[{"name": "d", "emptyDir": {}}]))  # fmt: skip
+    twice = shell("[ -e /d/seen ] && exec sleep infinity; touch /d/seen; echo my first life; exit 1")
+    main = container(twice, volumeMounts=[{"name": "d", "mountPath": "/d"}])
+    kubectl.apply(pod("again", main, volumes=[{"name": "d", "emptyDir": {}}]))
     kubectl.wait("pod/again", "jsonpath={.status.containerStatuses[0].restartCount}=1")
     kubectl.ready("again")
     assert kubectl("logs", "again", "--previous") == "my first life\n"
@@ -183,13 +184,18 @@ def test_port_forward(each_kubectl: Kubectl, target: str) -> None:
 
 
 def test_port_forward_reaches_what_only_listens_inside(kubectl: Kubectl) -> None:
-    listens = "import socket\ns = socket.create_server(('127.0.0.1', 7000))\nprint('listens', flush=True)\nwhile True:\n c, _ = s.accept()\n c.sendall(c.recv(10)[::-1]); c.close()"
-    kubectl.apply(pod("inner", container(["python3", "-c", listens])))
+    kubectl.apply(pod("inner", container(program("reverse"))))
     kubectl.ready("inner")
     until(lambda: "listens" in kubectl("logs", "inner"))
     with kubectl.start("port-forward", "inner", ":7000", ":7001") as forward:
-        open_port = int(re.search(r":(\d+) -> 7000", forward.line("127.0.0.1.* 7000"))[1])  # type: ignore[index]
-        closed_port = int(re.search(r":(\d+) -> 7001", forward.line("127.0.0.1.* 7001"))[1])  # type: ignore[index]
-        with socket.create_connection(("127.0.0.1", closed_port), 10) as connection:
+        ports = [_port(forward.line(rf"127.0.0.1.* {port}")) for port in (7000, 7001)]
+        with socket.create_connection(("127.0.0.1", ports[0]), 10) as connection:
+            connection.sendall(b"forward")
+            assert connection.recv(10) == b"drawrof"
+        with socket.create_connection(("127.0.0.1", ports[1]), 10) as connection:
             assert connection.recv(10) == b""
         forward.line("error.*|lost connection.*")
+
+
+def _port(line: str) -> int:
+    return int(line.split(" -> ")[0].rpartition(":")[2])

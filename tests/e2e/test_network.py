@@ -14,11 +14,9 @@ from kubectl import Kubectl
 from manifests import FOREVER, container, deployment, pod, program, service, shell, web
 from wherry_system import until
 
-FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode(), end='')"
-
 
 def _fetch(kubectl: Kubectl, source: str, url: str) -> str:
-    return kubectl("exec", source, "--", "python3", "-c", FETCH, url)
+    return kubectl("exec", source, "--", *program("fetch", url))
 
 
 def _dns(kubectl: Kubectl, name: str, kind: str = "A") -> list[str]:
@@ -46,8 +44,7 @@ def shop(kubectl: Kubectl) -> Kubectl:
 
 def _reached(kubectl: Kubectl, url: str, times: int) -> set[str]:
     """Who answers, asked so many times from the client."""
-    many = f"import urllib.request as r\nfor _ in range({times}):\n try: print(r.urlopen('{url}', timeout=5).read().decode().split()[1])\n except OSError as e: print(e)"
-    return set(kubectl("exec", "client", "--", "python3", "-c", many).splitlines())
+    return set(kubectl("exec", "client", "--", *program("fetch", url, str(times))).splitlines())
 
 
 def _names(kubectl: Kubectl, app: str) -> list[str]:
@@ -150,8 +147,7 @@ def test_udp_services(kubectl: Kubectl) -> None:
     )
     kubectl.wait("deployment/echo", "condition=Available")
     kubectl.ready("client")
-    ask = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); s.connect(('echo', 53)); s.send(b'hi'); print(s.recv(99).decode())"
-    answer = until(lambda: kubectl.run("exec", "client", "--", "python3", "-c", ask).stdout, "an answer")
+    answer = until(lambda: kubectl.run("exec", "client", "--", *program("udp_ask", "echo", "53")).stdout, "an answer")
     assert answer.endswith(" hi\n")
 
 

@@ -103,12 +103,13 @@ def test_changed_config_maps_and_secrets_appear_in_running_containers(kubectl: K
         {"name": "map", "configMap": {"name": "settings"}},
         {"name": "secret", "secret": {"secretName": "login"}},
     ]
-    follow = 'last=; while :; do now=$(cat /map/colour /secret/password); [ "$now" = "$last" ] || echo now $now; last=$now; sleep 0.05; done'
+    look = 'now=$(cat /map/colour /secret/password); [ "$now" = "$last" ] || echo now $now; last=$now; sleep 0.05'
+    mounts = [{"name": "map", "mountPath": "/map"}, {"name": "secret", "mountPath": "/secret"}]
     kubectl.apply(
         config_map("settings", colour="blue-"),
         secret("login", password="old"),
-        pod("live", container(shell(follow), volumeMounts=[{"name": "map", "mountPath": "/map"}, {"name": "secret", "mountPath": "/secret"}]), volumes=volumes),
-    )  # fmt: skip
+        pod("live", container(shell(f"while :; do {look}; done"), volumeMounts=mounts), volumes=volumes),
+    )
     kubectl.ready("live")
     with kubectl.start("logs", "-f", "live") as logs:
         logs.line("now blue-old")

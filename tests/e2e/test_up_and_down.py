@@ -32,7 +32,7 @@ def test_down_and_up_brings_everything_back(own_system: WherrySystem, measured: 
                      volumeMounts=[{"name": "data", "mountPath": "/data"}])  # fmt: skip
     kubectl.apply(
         deployment("web", web("web"), replicas=2), service("web", type="NodePort"), config_map("settings", a="1"),
-        claim, pod("keeps", main, volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}], terminationGracePeriodSeconds=5),
+        claim, pod("keeps", main, volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]),
     )  # fmt: skip
     kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
     kubectl.ready("keeps")
@@ -67,7 +67,7 @@ def test_down_and_up_brings_everything_back(own_system: WherrySystem, measured: 
     assert own_system.context in contexts
     own_system.stop("--delete")
     assert not own_system.state.exists()
-    assert own_system.context not in own_system.kubeconfig.read_text()
+    assert not own_system.kubeconfig.exists()  # nothing else was in it
     again = own_system.wherry("status", check=False)
     assert (again.returncode, "run `wherry up`" in again.stderr) == (1, True)
 

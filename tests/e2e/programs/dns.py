@@ -24,13 +24,14 @@ def value(data, kind, at, length):
     if kind == 1:
         return socket.inet_ntoa(data[at : at + length])
     if kind == 33:
-        priority, weight, port = struct.unpack_from(">HHH", data, at)
+        _, _, port = struct.unpack_from(">HHH", data, at)
         return f"{port} {name_at(data, at + 6)[0]}"
     return name_at(data, at)[0]
 
 
 def ask(name, kind):
-    [server] = [line.split()[1] for line in open("/etc/resolv.conf") if line.startswith("nameserver")][:1]
+    with open("/etc/resolv.conf") as lines:
+        [server, *_] = [line.split()[1] for line in lines if line.startswith("nameserver")]
     question = b"".join(bytes([len(each)]) + each.encode() for each in name.split(".")) + b"\0"
     query = struct.pack(">HHHHHH", secrets.randbits(16), 0x100, 1, 0, 0, 0) + question + struct.pack(">HH", kind, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

@@ -1,0 +1,10 @@
+"""Listens on 127.0.0.1:7000 only and answers each connection's first bytes backwards."""
+
+import socket
+
+server = socket.create_server(("127.0.0.1", 7000))
+print("listens", flush=True)
+while True:
+    client, _ = server.accept()
+    client.sendall(client.recv(10)[::-1])
+    client.close()
