@@ -19,6 +19,13 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
     found = [
         f"{name}: the machine's processes and memory are not shown" for name in ("hostPID", "hostIPC") if spec.get(name)
     ]
+    if spec.get("hostUsers") is False:
+        found.append("hostUsers: the pod gets no user namespace of its own")
+    if spec.get("resourceClaims"):
+        names = ", ".join(claim["name"] for claim in spec["resourceClaims"])
+        found.append(f"resourceClaims: no device is given ({names})")
+    if spec.get("runtimeClassName"):
+        found.append(f"runtimeClassName: there is one runtime, the handler of {spec['runtimeClassName']} is not used")
     context = spec.get("securityContext") or {}
     reason = runtime.get("users", "")
     if reason and (context.get("fsGroup") or context.get("supplementalGroups")):

@@ -245,6 +245,13 @@ def test_what_is_not_enforced_is_named() -> None:
         "containers[c].securityContext.seccompProfile: no seccomp profile is loaded",
     ]
     assert not_enforced(pod(container_with(limits={"memory": "1Mi"})), {"limits": "", "users": ""}) == []
+    asks = pod(container_with())
+    asks["spec"].update(hostUsers=False, resourceClaims=[{"name": "gpu"}], runtimeClassName="vm")
+    assert not_enforced(asks, {}) == [
+        "hostUsers: the pod gets no user namespace of its own",
+        "resourceClaims: no device is given (gpu)",
+        "runtimeClassName: there is one runtime, the handler of vm is not used",
+    ]
 
 
 def test_pull_policies_and_secrets() -> None:
