@@ -10,26 +10,6 @@ from wherry.apiserver.registry.validation import field as f
 
 CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 HUGE_PAGES = "hugepages-"
-_STANDARD = {
-    *CONTAINER_RESOURCES,
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.storage",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "services.nodeports",
-    "services.loadbalancers",
-}
 _INTEGERS = {
     "pods",
     "resourcequotas",
@@ -40,6 +20,18 @@ _INTEGERS = {
     "persistentvolumeclaims",
     "services.nodeports",
     "services.loadbalancers",
+}
+_STANDARD = {
+    *CONTAINER_RESOURCES,
+    *_INTEGERS,
+    "storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
 }
 
 
