@@ -24,6 +24,7 @@ from wherry.controllers import (
     job,
     namespace,
     node_lifecycle,
+    not_acted_on,
     persistent_volume,
     pod_gc,
     replicaset,
@@ -94,6 +95,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         horizontal_pod_autoscaler.build(
             parts("horizontal-pod-autoscaler"), scheme=whole.scheme, sync_seconds=options.hpa_sync_seconds
         ),
+        not_acted_on.build(common, scheme=whole.scheme),
         Scheduler(parts("default-scheduler")),
     ]
     return [*built, *recorders]
