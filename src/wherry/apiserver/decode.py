@@ -98,6 +98,8 @@ def read_options(core: Core, call: Call) -> Any:
         value = _parse_protobuf(request, kind, "v1", schema)
     else:
         value, _, _ = _parse(request, kind, "Ignore")
+    if value is None:
+        return None
     if isinstance(value, dict):
         problem = normalise(value, schema).error
     else:

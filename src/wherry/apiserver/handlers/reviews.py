@@ -58,7 +58,7 @@ def _local_subject_access(core: Core, review: Obj, info: RequestInfo, user: User
 
 
 def _subject(spec: Obj) -> User:
-    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
     return User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
 
 
