@@ -1,0 +1,227 @@
+"""A control plane as `wherry up` runs it, without a node: its own process, its own state directory, TLS, SQLite, controllers.
+
+with ControlPlane(folder) as plane: plane.ask("GET", "/version").body; plane.raw(b"...").
+Its administrator is the one the kubeconfig of a system names (a client certificate); others bring tokens.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from wherry.cluster.options import Options
+from wherry.cluster.paths import State
+
+START_SECONDS = 30
+ANSWER_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `body` is decoded where it is JSON."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> tuple[int, str, str]:
+        """(code, reason, message) of a Status."""
+        assert self.body["kind"] == "Status", self.body
+        assert self.body["code"] == self.status
+        return self.status, self.body["reason"], self.body["message"]
+
+
+class ControlPlane:
+    def __init__(self, folder: Path, version: str = "1.36") -> None:
+        self.version = version
+        self.folder = folder
+        self.state = State(folder / "state")
+        self.kubeconfig = folder / "kubeconfig"
+        self.url = ""
+        self._listener: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._context: ssl.SSLContext | None = None
+        self._connection: http.client.HTTPSConnection | None = None
+
+    # -- life
+
+    def start(self) -> None:
+        """Return once it answers. A second start may name another `version`."""
+        self.state.prepare()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        Options(kubernetes_version=self.version, port=port).save(self.state.config)
+        self.state.ready.unlink(missing_ok=True)
+        descriptor = self._listener.fileno()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "wherry.cluster", "control-plane", "--state", str(self.state.root)],
+                pass_fds=[descriptor],
+                env=os.environ | {"LISTEN_FD": str(descriptor)},
+                stdout=log,
+                stderr=log,
+            )
+        end = time.monotonic() + START_SECONDS
+        while not self.state.ready.exists():
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.01)
+        self.url = f"https://127.0.0.1:{port}"
+        self._write_kubeconfig()
+        self._context = self.context("admin")
+
+    def stop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            assert self._process.wait(20) == 0, self.log.read_text()
+            self._process = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def __enter__(self) -> ControlPlane:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "control-plane.log"
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def _write_kubeconfig(self) -> None:
+        pki = self.state.pki
+        user = {"client-certificate": str(pki / "admin.crt"), "client-key": str(pki / "admin.key")}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": "wherry", "cluster": {"server": self.url, "certificate-authority": str(pki / "ca.crt")}}
+            ],
+            "users": [{"name": "admin", "user": user}],
+            "contexts": [{"name": "wherry", "context": {"cluster": "wherry", "user": "admin"}}],
+            "current-context": "wherry",
+        }
+        self.kubeconfig.write_text(json.dumps(config))
+
+    # -- asking
+
+    def context(self, certificate: str | None = None) -> ssl.SSLContext:
+        """Trusts the system's authority; shows `pki/<certificate>.crt`, or a path without its ending, or nothing."""
+        context = ssl.create_default_context(cafile=str(self.state.pki / "ca.crt"))
+        if certificate is not None:
+            path = self.state.pki / certificate
+            context.load_cert_chain(f"{path}.crt", f"{path}.key")
+        return context
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        *,
+        token: str | None = None,
+        context: ssl.SSLContext | None = None,
+        **headers: str,
+    ) -> Answer:
+        """One request: as the administrator over a connection that is kept, else with `token` or `context` alone."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        sent = {"Content-Type": content_type} if data is not None and content_type else {}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent["Authorization"], context = f"Bearer {token}", context or self.context()
+        if context is not None:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS, context=context)
+            try:
+                return self._ask(connection, method, target, data, sent)
+            finally:
+                connection.close()
+        if self._connection is None:
+            self._connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=ANSWER_SECONDS, context=self._context
+            )
+        try:
+            return self._ask(self._connection, method, target, data, sent)
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            self._connection = None
+            raise
+
+    def _ask(
+        self,
+        connection: http.client.HTTPSConnection,
+        method: str,
+        target: str,
+        data: bytes | None,
+        sent: dict[str, str],
+    ) -> Answer:
+        connection.request(method, target, data, sent)
+        response = connection.getresponse()
+        text = response.read()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        is_json = headers.get("content-type", "").startswith("application/json")
+        warnings = tuple(value for name, value in response.getheaders() if name.lower() == "warning")
+        return Answer(response.status, json.loads(text) if is_json and text else text, headers, warnings)
+
+    def connect(self) -> ssl.SSLSocket:
+        """A connection of the administrator's, for bytes that are no request."""
+        assert self._context is not None
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECONDS)
+        return self._context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+    def raw(self, data: bytes) -> bytes:
+        """Everything the server says to these bytes until it closes the connection."""
+        with self.connect() as connection:
+            try:
+                connection.sendall(data)
+            except (BrokenPipeError, ssl.SSLEOFError, ConnectionResetError):
+                pass  # it has heard enough: its answer may be there all the same
+            said = bytearray()
+            while data := connection.recv(1 << 16):
+                said += data
+            return bytes(said)
+
+    # -- looking
+
+    def written_since(self, revision: int) -> list[str]:
+        """The keys of everything stored after a revision, read from the file as a second program would."""
+        with sqlite3.connect(f"file:{self.state.database}?mode=ro", uri=True) as database:
+            rows = database.execute("SELECT key FROM log WHERE revision > ? ORDER BY revision", (revision,)).fetchall()
+        database.close()
+        return [key for (key,) in rows]
+
+    def revision(self) -> int:
+        with sqlite3.connect(f"file:{self.state.database}?mode=ro", uri=True) as database:
+            (newest,) = database.execute("SELECT max(revision) FROM log").fetchone()
+        database.close()
+        return int(newest)
+
+    def tracebacks(self) -> str:
+        """What the log has of our own bugs."""
+        text = self.log.read_text()
+        return text[text.index("Traceback") - 400 :] if "Traceback" in text else ""
