@@ -48,7 +48,11 @@ class Kubectl:
         return replace(self, namespace=namespace)
 
     def run(
-        self, *arguments: str, stdin: str | None = None, timeout: float = 60, cwd: str = "/"
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        timeout: float = 60,
+        environment: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Whatever it answers."""
         return subprocess.run(
@@ -57,13 +61,19 @@ class Kubectl:
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             text=True,
-            env=self.system.environment(),
+            env={**self.system.environment(), **(environment or {})},
             timeout=timeout,
-            cwd=cwd,
+            cwd="/",
         )
 
-    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 60, cwd: str = "/") -> str:
-        done = self.run(*arguments, stdin=stdin, timeout=timeout, cwd=cwd)
+    def __call__(
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        timeout: float = 60,
+        environment: dict[str, str] | None = None,
+    ) -> str:
+        done = self.run(*arguments, stdin=stdin, timeout=timeout, environment=environment)
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

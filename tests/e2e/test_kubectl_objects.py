@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from pathlib import Path
 
 import yaml
@@ -165,6 +166,68 @@ def test_describe_tells_a_story(each_kubectl: Kubectl) -> None:
     until(lambda: re.search(r"Endpoints: +10\.244\.", kubectl("describe", "service", "web")), "endpoints")
     assert "Allocated resources" in kubectl("describe", "node")
     assert "settings" in kubectl("describe", "configmap", "settings")
+
+
+def test_edit(each_kubectl: Kubectl, tmp_path: Path) -> None:
+    kubectl = each_kubectl
+    kubectl.apply(config_map("settings", colour="blue"))
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i "s/colour: blue/colour: red/" "$1"\n')
+    editor.chmod(0o755)
+    assert "configmap/settings edited" in kubectl(
+        "edit", "configmap", "settings", environment={"KUBE_EDITOR": str(editor)}
+    )
+    assert kubectl.json("configmap", "settings")["data"] == {"colour": "red"}
+
+
+def test_server_side_apply_is_refused_clearly(kubectl: Kubectl) -> None:
+    text = yaml.safe_dump(config_map("settings", a="1"))
+    assert "server-side apply is not supported" in kubectl.fails("apply", "--server-side", "-f", "-", stdin=text)
+    assert "NotFound" in kubectl.fails("get", "configmap", "settings")
+
+
+def test_proxy(kubectl: Kubectl) -> None:
+    with kubectl.start("proxy", "--port=0") as proxy:
+        port = proxy.line("Starting to serve on").rpartition(":")[2]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/namespaces/default", timeout=10) as answer:
+            assert json.load(answer)["metadata"]["name"] == "default"
+
+
+def test_cordon_and_drain(kubectl: Kubectl) -> None:
+    """The node is one for all tests, and tests of a tier run one after another."""
+    [node] = kubectl("get", "nodes", "-o", "name").split()
+    kubectl.apply(deployment("shop", container(FOREVER)))
+    kubectl.wait("deployment/shop", "condition=Available")
+    try:
+        kubectl("cordon", node)
+        kubectl.apply(pod("late", container(FOREVER)))
+        kubectl.event(r"Warning +FailedScheduling +Pod +late +0/1 nodes are available: 1 node\(s\) were unschedulable")
+        selected = f"--pod-selector=app=shop,pod-template-hash={_template_hash(kubectl)}"
+        assert "drained" in kubectl("drain", node, "--ignore-daemonsets", selected)
+    finally:
+        kubectl("uncordon", node)
+    kubectl.ready("late")
+    kubectl.wait("deployment/shop", "condition=Available")
+
+
+def _template_hash(kubectl: Kubectl) -> str:
+    return kubectl.path_of("{.items[0].metadata.labels.pod-template-hash}", "pods", "-l", "app=shop")
+
+
+def test_autoscale(kubectl: Kubectl) -> None:
+    """Out under load, by the figures `kubectl top` shows; the way back takes minutes and is tested in virtual time."""
+    busy = shell("trap 'exit 0' TERM; while [ ! -e /tmp/work ]; do sleep 0.05; done; while :; do :; done")
+    kubectl.apply(
+        deployment("busy", container(busy, resources={"requests": {"cpu": "50m"}, "limits": {"cpu": "100m"}}))
+    )
+    kubectl.wait("deployment/busy", "condition=Available")
+    kubectl("autoscale", "deployment", "busy", "--cpu-percent=50", "--min=1", "--max=3")
+    until(lambda: re.search(r"cpu: \d+%/50%", kubectl("get", "hpa", "busy")), "a figure")
+    kubectl("exec", "deployment/busy", "--", "touch", "/tmp/work")
+    kubectl.wait("deployment/busy", "jsonpath={.status.replicas}=3")
+    kubectl.event(
+        r"Normal +SuccessfulRescale +HorizontalPodAutoscaler +busy +New size: [23]; reason: cpu resource utilization"
+    )
 
 
 def test_scale(each_kubectl: Kubectl) -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from conftest import needs_kubectl, newest
 from kubectl import Kubectl
-from manifests import Obj, config_map, container, deployment, pod, service, shell, web
+from manifests import Obj, config_map, container, deployment, pod, program, service, shell, web
 from wherry_system import Tier, WherrySystem, until
 
+from wherry.testing.launcher_process import ensure_user
+
+SINGLE_USER = "wherrysingle"
 ROLES = {"supervisor", "control-plane", "node-agent", "netd", "launcher"}
 
 
@@ -94,6 +100,46 @@ def test_a_deep_state_directory_and_another_system_beside_it(tier: Tier, system:
         assert deep.status()["state"] == system.status()["state"] == "running"
     finally:
         deep.close()
+
+
+@needs_kubectl
+@pytest.mark.parametrize("version", ["1.25", "1.37"])
+def test_other_kubernetes_versions(own_system: WherrySystem, version: str) -> None:
+    own_system.start("--kubernetes-version", version)
+    kubectl = _ready_for_pods(own_system)
+    assert f"Server Version: v{version}." in kubectl("version")
+    kubectl.apply(deployment("web", web()), service("web"))
+    kubectl.wait("deployment/web", "condition=Available")
+    assert kubectl("exec", "deployment/web", "--", "cat", "/etc/hostname").startswith("web-")
+
+
+@needs_kubectl
+def test_a_user_with_a_single_id(tier: Tier) -> None:
+    """Without subordinate ids every user of a container is the one we are; what runs as another number says so."""
+    if tier.user is None:
+        pytest.skip("as root, and for an ordinary user who runs the tests, the ids are what they are")
+    ensure_user(SINGLE_USER)
+    subprocess.run(
+        ["usermod", "--del-subuids", "0-4294967294", "--del-subgids", "0-4294967294", SINGLE_USER], check=True
+    )
+    system = WherrySystem(replace(tier, user=SINGLE_USER))
+    try:
+        system.start()
+        kubectl = _ready_for_pods(system)
+        who = shell("id -u; touch /tmp/file /etc/file && chown 1000:1000 /tmp/file; echo chown $?; exec sleep infinity")
+        kubectl.apply(
+            pod("root", container(who)),
+            pod("other", container(shell("id -u; exec sleep infinity"), securityContext={"runAsUser": 1234})),
+            deployment("web", web(), replicas=2), service("web"),
+        )  # fmt: skip
+        kubectl.ready("root", "other")
+        kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
+        until(lambda: kubectl("logs", "root") == "0\nchown 0\n", "root's words")
+        until(lambda: kubectl("logs", "other") == "1234\n", "the other's words")
+        fetched = kubectl("exec", "root", "--", *program("fetch", "http://web/"))
+        assert fetched.startswith("web web-")
+    finally:
+        system.close()
 
 
 def test_a_taken_port_is_left_alone(own_system: WherrySystem) -> None:
