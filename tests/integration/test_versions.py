@@ -1,0 +1,156 @@
+"""`--kubernetes-version 1.25 … 1.37`: each starts, says who it is, works with kubectl and controllers; state goes from one to
+another."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from control_plane_process import ControlPlane
+from kubectl_tool import PROGRAMS, WEB, Kubectl
+
+from wherry.cluster.options import KUBERNETES_VERSIONS
+
+RELEASES = dict(zip(KUBERNETES_VERSIONS, cycle(PROGRAMS or ["none"]), strict=False))
+"""Which kubectl speaks to which version: each in turn."""
+RECREATED = {("endpointslices", "default/kubernetes"), ("leases", "kube-system/kube-scheduler")}
+"""What a control plane may write anew at each start."""
+
+
+def stored(plane: ControlPlane) -> dict[tuple[str, str], str]:
+    """(resource, namespace/name) -> uid of every object of every served resource, by LIST, GET and as a Table."""
+    found: dict[tuple[str, str], str] = {}
+    groups = plane.ask("GET", "/apis").body["groups"]
+    roots = ["/api/v1", *(f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"])]
+    for root in roots:
+        for resource in plane.ask("GET", root).body["resources"]:
+            if "/" in resource["name"] or "list" not in resource["verbs"] or "watch" not in resource["verbs"]:
+                continue
+            said = plane.ask("GET", f"{root}/{resource['name']}")
+            assert said.status == 200, (root, resource["name"], said.body)
+            for item in said.body["items"]:
+                namespace, name = item["metadata"].get("namespace", ""), item["metadata"]["name"]
+                found[resource["name"], f"{namespace}/{name}"] = item["metadata"]["uid"]
+            table = plane.ask(
+                "GET", f"{root}/{resource['name']}", Accept="application/json;as=Table;v=v1;g=meta.k8s.io"
+            )
+            assert (table.status, table.body["kind"]) == (200, "Table"), (root, resource["name"])
+    return found
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_each_version(version: str, tmp_path: Path) -> None:
+    with ControlPlane(tmp_path, version) as plane:
+        said = plane.ask("GET", "/version").body
+        assert (f"{said['major']}.{said['minor']}", said["gitVersion"].startswith(f"v{version}.")) == (version, True)
+        assert stored(plane)
+        minor = int(version.split(".")[1])
+        # From the release notes: what appeared and what went away.
+        assert plane.ask("GET", "/apis/flowcontrol.apiserver.k8s.io/v1").status == (200 if minor >= 29 else 404)
+        assert plane.ask("GET", "/apis/resource.k8s.io/v1").status == (200 if minor >= 34 else 404)
+        assert plane.ask("GET", "/apis/autoscaling/v2beta2").status == (200 if minor < 26 else 404)
+        document = plane.ask("GET", "/openapi/v2").body
+        assert document["info"]["version"] == version
+        assert "io.k8s.api.apps.v1.Deployment" in document["definitions"]
+        if PROGRAMS:
+            _use_kubectl(Kubectl(PROGRAMS[RELEASES[version]], plane.kubeconfig, tmp_path))
+        assert plane.tracebacks() == ""
+
+
+def _use_kubectl(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=WEB)
+    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=30s")
+    assert len(kubectl("get", "pods", "-l", "app=web", "-o", "name").split()) == 2
+    assert "ScalingReplicaSet" in kubectl("describe", "deployment", "web")
+    assert "replicas" in kubectl("explain", "deployment.spec")
+    kubectl("create", "configmap", "c", "--from-literal=a=b")
+    assert "configured" in kubectl("apply", "-f", "-", stdin=WEB.replace("nginx:1", "nginx:2"))
+    kubectl("delete", "deployment/web", "service/web", "configmap/c")
+    assert kubectl("get", "deploy,svc,rs", "-l", "app=web", "-o", "name") == ""
+
+
+def _objects(version: str) -> list[tuple[str, dict[str, Any]]]:
+    name = f"made-by-{version.replace('.', '-')}"
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+    job = {"spec": {"template": {"spec": pod}}}
+    default = "namespaces/default"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
+    backend = {"service": {"name": "x", "port": {"number": 80}}}
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        (f"/api/v1/{default}/configmaps", {"data": {"a": version}}),
+        (f"/api/v1/{default}/services", {"spec": {"ports": [{"port": 80}]}}),
+        (
+            f"/apis/autoscaling/v2/{default}/horizontalpodautoscalers",
+            {"spec": {"maxReplicas": 3, "scaleTargetRef": target}},
+        ),
+        (f"/apis/policy/v1/{default}/poddisruptionbudgets", {"spec": {"minAvailable": 1}}),
+        (f"/apis/batch/v1/{default}/cronjobs", {"spec": {"schedule": "0 0 1 1 *", "jobTemplate": job}}),
+        (f"/apis/networking.k8s.io/v1/{default}/ingresses", {"spec": {"defaultBackend": backend}}),
+        ("/apis/scheduling.k8s.io/v1/priorityclasses", {"value": 7}),
+    ]
+    return [(path, {"metadata": {"name": name}, **body}) for path, body in bodies]
+
+
+def test_one_state_under_several_versions(tmp_path: Path) -> None:
+    """Up and down and up again: what was stored is there, under its uid, and can be written."""
+    made: dict[str, Any] = {}
+    before: dict[tuple[str, str], str] = {}
+    plane = ControlPlane(tmp_path)
+    for version in ("1.25", "1.36", "1.28", "1.37"):
+        plane.version = version
+        with plane:
+            now = stored(plane)
+            served = {resource for resource, _ in now}
+            kept = {key: uid for key, uid in before.items() if key[0] in served and key not in RECREATED}
+            assert {key: now.get(key) for key in kept if key[0] != "events"} == {
+                key: uid for key, uid in kept.items() if key[0] != "events"
+            }
+            for target, uid in made.items():
+                assert plane.ask("GET", target).body["metadata"]["uid"] == uid
+                patch = {"metadata": {"labels": {"seen-by": version}}}
+                said = plane.ask("PATCH", target, patch, "application/merge-patch+json")
+                assert said.status == 200, said.body
+            for path, obj in _objects(version):
+                said = plane.ask("POST", path, obj)
+                assert said.status == 201, said.body
+                made[f"{path}/{obj['metadata']['name']}"] = said.body["metadata"]["uid"]
+            before = stored(plane)
+        assert plane.tracebacks() == ""
+
+
+def test_what_was_before_the_change_of_version_has_expired(tmp_path: Path) -> None:
+    """A watch or a continued list from then on is 410, as after any compaction: the client lists anew."""
+    maps, flows = "/api/v1/namespaces/default/configmaps", "/apis/flowcontrol.apiserver.k8s.io"
+    plane = ControlPlane(tmp_path, "1.28")
+    with plane:
+        flow = {
+            "metadata": {"name": "f"},
+            "spec": {"priorityLevelConfiguration": {"name": "x"}, "matchingPrecedence": 7},
+        }
+        assert plane.ask("POST", f"{flows}/v1beta3/flowschemas", flow).status == 201
+        for name in ("a", "b", "c"):
+            plane.ask("POST", maps, {"metadata": {"name": name}})
+        page = plane.ask("GET", f"{maps}?limit=1").body
+    plane.version = "1.36"
+    with plane:
+        (kept,) = [
+            item
+            for item in plane.ask("GET", f"{flows}/v1/flowschemas").body["items"]
+            if item["metadata"]["name"] == "f"
+        ]
+        assert kept["spec"]["matchingPrecedence"] == 7
+        stale = page["metadata"]["resourceVersion"]
+        event = plane.ask("GET", f"{maps}?watch=1&resourceVersion={stale}&timeoutSeconds=5").body
+        assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+        assert event["object"]["message"].startswith(f"too old resource version: {stale} (")
+        said = plane.ask("GET", f"{maps}?limit=1&continue={page['metadata']['continue']}")
+        assert said.problem[:2] == (410, "Expired")
+        assert said.problem[2].startswith(
+            "The provided continue parameter is too old to display a consistent list result."
+        )
+        rest = plane.ask("GET", f"{maps}?limit=5&continue={said.body['metadata']['continue']}").body
+        assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "c", "kube-root-ca.crt"]
+        exact = plane.ask("GET", f"{maps}?resourceVersion={stale}&resourceVersionMatch=Exact")
+        assert exact.problem[:2] == (410, "Expired")
