@@ -136,7 +136,9 @@ def _pod_amount(pod: Obj, key: str, found: dict[str, Quantity]) -> None:
     for container in spec.get("containers") or []:
         total = total + amount(container)
     for container in spec.get("initContainers") or []:
-        total = total + amount(container) if container.get("restartPolicy") == "Always" else max(total, amount(container))
+        total = (
+            total + amount(container) if container.get("restartPolicy") == "Always" else max(total, amount(container))
+        )
     found[key] = total
 
 
