@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
+import shutil
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import load
 from client import HERE, Api, System, Visitor
@@ -114,14 +118,17 @@ def main() -> int:
     asyncio.run(scale(shop, api))
     failed = asyncio.run(update(system, shop))
     say(f"\nThe shop stays open at {shop.url}\n")
+    wherry = "wherry" if shutil.which("wherry") else os.path.relpath(Path(sys.executable).with_name("wherry"))
     say("Try next:")
     say(f"  open {shop.url} in a browser (no JavaScript needed)")
     say("  kubectl get pods -n shop -o wide        kubectl top pods -n shop")
-    say("  wherry logs orders -f                   kubectl rollout undo deployment/storefront -n shop")
+    say("  kubectl rollout undo deployment/storefront -n shop")
     say(
-        "  make oracle                             orders while services and the broker are killed: none lost, none doubled"
+        "  make oracle                             buy while services and the broker are killed; no order lost, none doubled"
     )
-    say("  wherry status                           wherry down --delete")
+    say(f"  {wherry} logs orders -f")
+    say(f"  {wherry} status")
+    say(f"  {wherry} down --delete")
     return 1 if failed else 0
 
 

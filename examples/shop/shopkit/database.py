@@ -43,6 +43,11 @@ class Database:
         """Raises sqlite3.Error when the database does not answer."""
         await self.read(lambda db: db.execute("SELECT 1").fetchone())
 
+    def close(self) -> None:
+        """After what was asked for before; the next statement fails."""
+        self._thread.submit(self._connection.close).result()
+        self._thread.shutdown()
+
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self._connection.execute("BEGIN IMMEDIATE")
         try:

@@ -13,6 +13,7 @@ import logging
 import sqlite3
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,14 +107,15 @@ class Events:
                 await stream.publish(row["subject"], row["body"].encode(), headers={"Nats-Msg-Id": row["id"]})
                 await self.database.write(lambda db, row=row: db.execute("DELETE FROM outbox WHERE id=?", (row["id"],)))
             if len(pending) < BATCH:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._wake.wait()
 
     async def _consume(self, stream: JetStreamContext, subject: str) -> None:
         durable = f"{SERVICE}-{subject.replace('.', '-')}"
-        config = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, max_deliver=DELIVERIES_MAX, ack_wait=5)
+        # How often an event is tried is decided in _handle: a broker that counts would also count, and in the end drop,
+        # events that nobody could try because we were killed while holding them.
+        config = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=5)
         subscription = await stream.pull_subscribe(subject, durable, "SHOP", config)
         while True:
             try:

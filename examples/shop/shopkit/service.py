@@ -45,6 +45,8 @@ def create(
         for task in running:
             with suppress(asyncio.CancelledError):
                 await task
+        if database:
+            database.close()
         log.info("stopped")
 
     app = FastAPI(title=title, version=VERSION, lifespan=lifespan)

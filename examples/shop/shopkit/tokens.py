@@ -27,7 +27,7 @@ def issue(user: str, name: str, now: float | None = None) -> str:
 def verify(token: str, now: float | None = None) -> dict[str, Any]:
     """The claims. Raises BadToken."""
     signed, _, signature = token.rpartition(".")
-    if not hmac.compare_digest(_signature(signed), signature):
+    if not hmac.compare_digest(_signature(signed).encode(), signature.encode()):
         raise BadToken("the signature is wrong")
     body = signed.partition(".")[2]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))

@@ -85,7 +85,7 @@ def cart() -> Page:
 @app.post("/cart/<sku>")
 def put(sku: str) -> Page:
     """Quantity 0 takes the product out, as the button Remove does."""
-    quantity = 0 if "remove" in request.form else max(0, min(99, int(request.form.get("quantity") or 1)))
+    quantity = 0 if "remove" in request.form else max(0, min(99, request.form.get("quantity", 1, type=int)))
     path = f"/carts/{session['cart']}/items/{sku}"
     if quantity:
         backend.call("cart", "PUT", path, json={"quantity": quantity})

@@ -97,7 +97,7 @@ async def track(code: str) -> dict[str, Any]:
 async def scan(request: Request, body: Scan, x_signature: Annotated[str, Header()] = "") -> dict[str, Any]:
     """The carrier's webhook: signed with the key we share (HMAC-SHA256 of the body, hex)."""
     expected = hmac.new(setting("CARRIER_KEY").encode(), await request.body(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected, x_signature):
+    if not hmac.compare_digest(expected.encode(), x_signature.encode()):
         raise HTTPException(401, "the signature is wrong")
     moved = await database.write(lambda db: advance(db, body.code))
     events.wake()
