@@ -206,7 +206,7 @@ def test_a_bound_token_dies_with_its_pod(plane: ControlPlane) -> None:
         "POST", f"{robot.core}/serviceaccounts/robot/token", {"spec": {"boundObjectRef": {**reference, "uid": "x"}}}
     )
     message = (
-        'Operation cannot be fulfilled on pods "p": the UID in the bound object reference (x) does not match the UID in '
+        'Operation cannot be fulfilled on Pod "p": the UID in the bound object reference (x) does not match the UID in '
         "record. The object might have been deleted and then recreated"
     )
     assert said.problem == (409, "Conflict", message)

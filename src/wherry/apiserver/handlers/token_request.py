@@ -75,7 +75,7 @@ def _bound_object(core: Core, namespace: str, account: Obj, reference: Obj) -> O
     uid = reference.get("uid")
     if uid and uid != found["metadata"]["uid"]:
         why = f"the UID in the bound object reference ({uid}) does not match the UID in record. "
-        raise conflict(gvr.resource, name, f"{why}The object might have been deleted and then recreated")
+        raise conflict(kind, name, f"{why}The object might have been deleted and then recreated")
     if gvr == PODS and found["spec"].get("serviceAccountName") != account["metadata"]["name"]:
         problem = (
             f"cannot bind token for serviceaccount {field.quote(account['metadata']['name'])} to pod running with "
