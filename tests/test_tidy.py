@@ -289,9 +289,9 @@ def test_no_path_of_somebodys_machine() -> None:
 
 def test_unit_tests_lie_where_the_code_lies() -> None:
     folders = {path.relative_to(ROOT / "tests/unit") for path in (ROOT / "tests/unit").rglob("*") if path.is_dir()}
-    lost = [
-        str(folder) for folder in folders if folder.name != "__pycache__" and not (SRC / "wherry" / folder).is_dir()
-    ]
+    homes = (SRC / "wherry", ROOT / "examples")
+    folders = {folder for folder in folders if folder.name != "__pycache__"}
+    lost = [str(folder) for folder in folders if not any((home / folder).is_dir() for home in homes)]
     assert lost == []
 
 
