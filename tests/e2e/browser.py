@@ -37,7 +37,8 @@ class Browser:
 
     def __init__(self, *, javascript: bool = False, dark: bool = False, phone: bool = False) -> None:
         self._profile = tempfile.mkdtemp(prefix="wherry-browser-")
-        assert CHROMIUM and DRIVER, unavailable()
+        if CHROMIUM is None or DRIVER is None:
+            raise RuntimeError(unavailable())
         self._driver = subprocess.Popen(
             [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._profile
         )
