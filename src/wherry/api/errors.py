@@ -10,6 +10,7 @@ Raised once, translated once (at the HTTP edge). Messages and reasons are those 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -107,8 +108,9 @@ def forbidden(resource: str, group: str, name: str, why: str) -> StatusError:
 
 
 def not_found(resource: str, name: str, group: str = "") -> StatusError:
+    quoted = f'"{name}"' if name.isprintable() else json.dumps(name, ensure_ascii=False).replace("\\u00", "\\x")
     return StatusError(
-        404, "NotFound", f'{_qualified(resource, group)} "{name}" not found', _details(resource, group, name)
+        404, "NotFound", f"{_qualified(resource, group)} {quoted} not found", _details(resource, group, name)
     )
 
 
