@@ -98,7 +98,7 @@ def _refused(user: User, resource: str, name: str, missing: list[Permission]) ->
     verbs: dict[tuple[str, str, str, str], list[str]] = {}
     for each in missing:
         verbs.setdefault((each.group, each.resource, each.name, each.path), []).append(each.verb)
-    lines = [_line(*what, each) for what, each in verbs.items()]
+    lines = sorted(_line(*what, each) for what, each in verbs.items())
     groups = " ".join(quote(group) for group in user.groups)
     who = f"user {quote(user.name)} (groups=[{groups}])"
     why = f"{who} is attempting to grant RBAC permissions not currently held:\n" + "\n".join(lines)
