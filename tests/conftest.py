@@ -1,4 +1,4 @@
-"""How tests are spread over worker processes: a file's tests together, and all end-to-end tests of a tier together.
+"""How tests are spread over worker processes: a file's tests together, and half of the end-to-end tests of a tier together.
 
 Systems and other expensive fixtures belong to a file or a tier. pytest-xdist's own way to say so, `xdist_group`, renames
 tests, which pytest 9.2 no longer lets it do.
@@ -21,7 +21,8 @@ else:
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
             tier = re.search(r"\[(ns-root|ns-user)", test)
-            return tier[1] if tier and "e2e/" in file else file
+            half = "kubectl" if "test_kubectl" in file or "test_rollouts" in file else "rest"
+            return f"{tier[1]} {half}" if tier and "e2e/" in file else file
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from types import TracebackType
+from typing import Any
 
 from wherry_system import PATIENCE, WherrySystem, until
 
@@ -123,6 +124,48 @@ def request(
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+class Stream(_Background):
+    """Numbered lines to the echo program as fast as it takes them; each must come back in its turn."""
+
+    LINE = "{:09d} " + "x" * 90 + "\n"
+    TOGETHER = 50
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._sock = until(lambda: _connect(port), "the node port answers")
+        self._sock.settimeout(PATIENCE)
+        self.sent = self.received = 0
+        self.failure: str | None = None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def step(self) -> None:
+        numbers = range(self.sent, self.sent + self.TOGETHER)
+        self._sock.sendall("".join(map(self.LINE.format, numbers)).encode())
+        self.sent += self.TOGETHER
+
+    def _read(self) -> None:
+        try:
+            with self._sock.makefile("r") as lines:
+                for line in lines:
+                    if line != self.LINE.format(self.received):
+                        self.failure = self.failure or f"line {self.received} is {line!r}"
+                    self.received += 1
+        except OSError as error:
+            self.failure = repr(error)
+
+    def lines(self, count: int) -> None:
+        """Wait until so many more are back."""
+        goal = self.received + count
+        until(lambda: self.received >= goal, f"{count} more lines, not {self.failure}")
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._sock.shutdown(socket.SHUT_WR)
+        self._reader.join(PATIENCE)
+        self._sock.close()
 
 
 class Talk:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,18 @@ def deployment(name: str, *containers: Obj, replicas: int = 1, spec: Obj | None 
 def service(name: str, *ports: Obj, **fields: Any) -> Obj:
     spec = {"selector": {"app": name}, "ports": list(ports) or [{"port": 80, "targetPort": 8080}], **fields}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def node_port(name: str, port: int = 80) -> Obj:
+    """A Service on a node port that is free on this machine: other systems run here and know nothing of each other's."""
+    with socket.socket() as probe:
+        while True:
+            number = 30000 + secrets.randbelow(2768)
+            try:
+                probe.bind(("0.0.0.0", number))
+            except OSError:
+                continue
+            return service(name, {"port": port, "targetPort": 8080, "nodePort": number}, type="NodePort")
 
 
 def config_map(name: str, **data: str) -> Obj:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from kubectl import Kubectl
-from manifests import FOREVER, container, deployment, pod, program, service, shell, web
+from manifests import FOREVER, container, deployment, node_port, pod, program, service, shell, web
 from wherry_system import until
 
 
@@ -110,9 +110,10 @@ def test_session_affinity(shop: Kubectl) -> None:
 
 
 def test_node_ports_from_the_machine_and_from_pods(shop: Kubectl) -> None:
-    shop("patch", "service", "cart", "-p", '{"spec":{"type":"NodePort"}}')
+    wanted = node_port("cart")
+    shop.apply(wanted)
     port = int(shop.path_of("{.spec.ports[0].nodePort}", "service/cart"))
-    assert 30000 <= port <= 32767
+    assert [port] == [each["nodePort"] for each in wanted["spec"]["ports"]]
 
     def answers(address: str) -> str | None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}:{port}/", timeout=5) as answer:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import needs_kubectl, newest
 from kubectl import Kubectl
-from manifests import Obj, config_map, container, deployment, pod, program, service, shell, web
+from manifests import Obj, config_map, container, deployment, node_port, pod, program, service, shell, web
 from wherry_system import Tier, WherrySystem, until
 
 from wherry.testing.launcher_process import ensure_user
@@ -37,7 +37,7 @@ def test_down_and_up_brings_everything_back(own_system: WherrySystem, measured: 
     main = container(shell("date +%N >> /data/starts; trap 'echo ended >> /data/starts; exit 0' TERM; sleep infinity & wait"),
                      volumeMounts=[{"name": "data", "mountPath": "/data"}])  # fmt: skip
     kubectl.apply(
-        deployment("web", web("web"), replicas=2), service("web", type="NodePort"), config_map("settings", a="1"),
+        deployment("web", web("web"), replicas=2), node_port("web"), config_map("settings", a="1"),
         claim, pod("keeps", main, volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]),
     )  # fmt: skip
     kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
@@ -126,10 +126,12 @@ def test_a_user_with_a_single_id(tier: Tier) -> None:
     try:
         system.start()
         kubectl = _ready_for_pods(system)
-        who = shell("id -u; touch /tmp/file /etc/file && chown 1000:1000 /tmp/file; echo chown $?; exec sleep infinity")
+        who = shell(
+            "id -u; touch /tmp/file /etc/file && chown 1000:1000 /tmp/file; echo chown $?; trap exit TERM; sleep infinity & wait"
+        )
         kubectl.apply(
             pod("root", container(who)),
-            pod("other", container(shell("id -u; exec sleep infinity"), securityContext={"runAsUser": 1234})),
+            pod("other", container(shell("id -u; trap exit TERM; sleep infinity & wait"), securityContext={"runAsUser": 1234})),
             deployment("web", web(), replicas=2), service("web"),
         )  # fmt: skip
         kubectl.ready("root", "other")

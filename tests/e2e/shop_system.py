@@ -1,0 +1,103 @@
+"""The example shop in a running system: a copy of its folder, with a node port of its own, as the system's user."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import random
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from wherry_system import WherrySystem
+
+SHOP = Path(__file__).parents[2] / "examples" / "shop"
+SECONDS = 280.0
+"""For what builds images or waits for pods on a machine that does other work too."""
+
+
+def module(name: str) -> ModuleType:
+    """`load` or `client` of the shop, without its folder on the path of all tests."""
+    if (known := sys.modules.get(f"shop_{name}")) is not None:
+        return known
+    spec = importlib.util.spec_from_file_location(f"shop_{name}", SHOP / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = sys.modules[f"shop_{name}"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+class ShopSystem:
+    """`up` may be called again, with other profiles or after `edit`."""
+
+    def __init__(self, system: WherrySystem) -> None:
+        self.system = system
+        self.folder = system.home / "shop"
+        shutil.copytree(SHOP, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self.edit("k8s/storefront.yaml", "nodePort: 30800", f"nodePort: {_free_node_port()}")
+        if system.tier.user is not None:
+            for path in (self.folder, *self.folder.rglob("*")):
+                shutil.chown(path, system.tier.user)
+        self.seconds = 0.0
+        self.up()
+        self.url: str = system.status()["urls"]["shop/storefront"]
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        text = (self.folder / file).read_text()
+        assert old in text
+        (self.folder / file).write_text(text.replace(old, new))
+
+    def run(self, *command: str) -> str:
+        """A program of the shop or of Wherry, as the system's user; what it printed."""
+        done = subprocess.run(
+            [self.system.tier.python, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.folder,
+            env=self.system.environment(),
+            timeout=SECONDS,
+            **self.system.tier.run_as(),
+        )
+        assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}{self.system.logs()}"
+        return done.stdout
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        return "--name", self.system.name, "--state-dir", str(self.system.state)
+
+    def up(self, *options: str) -> str:
+        return self.run("-m", "wherry", "up", str(self.folder), *self.where, *options)
+
+    def api(self) -> Any:
+        return module("client").Api(self.system.status())
+
+    def visitor(self) -> Any:
+        return module("client").Visitor(self.system.status())
+
+    def under_load(self, paths: list[str], work: Callable[[], None], cookie: str = "") -> Any:
+        """Run `work` while visitors ask for `paths` all the time; what they got."""
+        return asyncio.run(self._under_load([self.url + path for path in paths], work, cookie))
+
+    async def _under_load(self, urls: list[str], work: Callable[[], None], cookie: str) -> Any:
+        headers = {"Cookie": cookie} if cookie else {}
+        async with module("load").running(urls, 8, headers) as result:
+            await asyncio.to_thread(work)
+        return result
+
+
+def _free_node_port() -> int:
+    for port in random.Random().sample(range(31000, 32700), 50):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no node port is free")
