@@ -19,6 +19,7 @@ import load
 from client import HERE, Api, System, Visitor
 
 SCALE_SECONDS = 60
+CART_PODS_MIN = 1  # minReplicas in k8s/cart-hpa.yaml
 BACK_SECONDS = 120
 PARCEL_SECONDS = 30
 CONNECTIONS = 8
@@ -59,6 +60,7 @@ async def scale(shop: Visitor, api: Api) -> None:
     """Load on the cart page until the HorizontalPodAutoscaler has added pods, then quiet until they are gone."""
     say("\nThe cart under load")
     shop.post("/cart/rope", quantity=3)
+    await _until_quiet(api)  # an earlier demonstration may have left it scaled out
     begin, before = time.monotonic(), await asyncio.to_thread(api.ready, "cart")
     async with load.running([f"{shop.url}/cart"], CONNECTIONS, {"Cookie": shop.cookie}) as result:
         now = before
@@ -69,11 +71,17 @@ async def scale(shop: Visitor, api: Api) -> None:
         raise SystemExit(f"the cart did not scale out within {SCALE_SECONDS} s: kubectl describe hpa cart -n shop")
     say(f"  {before} → {now} pods ready after {time.monotonic() - begin:.1f} s of load, {_summary(result)}")
     begin = time.monotonic()
-    while await asyncio.to_thread(api.ready, "cart") > before:
+    await _until_quiet(api)
+    say(f"  back to {CART_PODS_MIN} after {time.monotonic() - begin:.0f} s of quiet")
+
+
+async def _until_quiet(api: Api) -> None:
+    """Until the cart has as many pods as it needs without load."""
+    begin = time.monotonic()
+    while await asyncio.to_thread(api.ready, "cart") > CART_PODS_MIN:
         if time.monotonic() - begin > BACK_SECONDS:
             raise SystemExit(f"the cart did not scale back within {BACK_SECONDS} s: kubectl describe hpa cart -n shop")
         await asyncio.sleep(0.5)
-    say(f"  back to {before} after {time.monotonic() - begin:.0f} s of quiet")
 
 
 async def update(system: System, shop: Visitor) -> int:
