@@ -60,8 +60,5 @@ class StoreImageService:
 
 
 def _invalid(reference: str, error: InvalidReference) -> str:
-    """In the kubelet's words, with what exactly is wrong."""
-    return (
-        f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": '
-        f"invalid reference format: {error}"
-    )
+    """In the runtimes' words, with what exactly is wrong; the kubelet says what it was about to do."""
+    return f'couldn\'t parse image name "{reference}": invalid reference format: {error}'
