@@ -54,8 +54,8 @@ class ControlPlane:
         self.url = ""
         self._listener: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._context: ssl.SSLContext | None = None
-        self._connection: http.client.HTTPSConnection | None = None
+        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._connections: dict[bool, http.client.HTTPSConnection] = {}
 
     # -- life
 
@@ -82,12 +82,12 @@ class ControlPlane:
             time.sleep(0.01)
         self.url = f"https://127.0.0.1:{port}"
         self._write_kubeconfig()
-        self._context = self.context("admin")
+        self._contexts = {True: self.context("admin"), False: self.context()}
 
     def stop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             assert self._process.wait(20) == 0, self.log.read_text()
@@ -149,28 +149,30 @@ class ControlPlane:
         context: ssl.SSLContext | None = None,
         **headers: str,
     ) -> Answer:
-        """One request: as the administrator over a connection that is kept, else with `token` or `context` alone."""
+        """One request: as the administrator, or with `token` ("" for none) and no certificate, both over connections that
+        are kept; with `context` over one of its own."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         sent = {"Content-Type": content_type} if data is not None and content_type else {}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        if token is not None:
-            sent["Authorization"], context = f"Bearer {token}", context or self.context()
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
         if context is not None:
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS, context=context)
+            connection = self._connect(context)
             try:
                 return self._ask(connection, method, target, data, sent)
             finally:
                 connection.close()
-        if self._connection is None:
-            self._connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.port, timeout=ANSWER_SECONDS, context=self._context
-            )
+        admin = token is None
+        if admin not in self._connections:
+            self._connections[admin] = self._connect(self._contexts[admin])
         try:
-            return self._ask(self._connection, method, target, data, sent)
+            return self._ask(self._connections[admin], method, target, data, sent)
         except (OSError, http.client.HTTPException):
-            self._connection.close()
-            self._connection = None
+            self._connections.pop(admin).close()
             raise
+
+    def _connect(self, context: ssl.SSLContext) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS, context=context)
 
     def _ask(
         self,
@@ -190,9 +192,8 @@ class ControlPlane:
 
     def connect(self) -> ssl.SSLSocket:
         """A connection of the administrator's, for bytes that are no request."""
-        assert self._context is not None
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECONDS)
-        return self._context.wrap_socket(plain, server_hostname="127.0.0.1")
+        return self._contexts[True].wrap_socket(plain, server_hostname="127.0.0.1")
 
     def raw(self, data: bytes) -> bytes:
         """Everything the server says to these bytes until it closes the connection."""

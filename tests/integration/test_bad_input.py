@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 NAMESPACE = "bad-input"
+QUIET_SECONDS = 0.5
+"""When controllers have written nothing of the namespace for so long, they have nothing left to say."""
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
 APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}"
 MAPS, SECRETS, PODS, SERVICES = f"{CORE}/configmaps", f"{CORE}/secrets", f"{CORE}/pods", f"{CORE}/services"
@@ -89,6 +91,12 @@ def bad(plane: ControlPlane) -> Iterator[ControlPlane]:
     while "observedGeneration" not in plane.ask("GET", f"{DEPLOYMENTS}/there").body.get("status", {}):
         assert time.monotonic() < end
     while plane.ask("GET", f"{CORE}/configmaps/kube-root-ca.crt").status != 200:
+        assert time.monotonic() < end
+    settled = False
+    while not settled:
+        before = plane.revision()
+        time.sleep(QUIET_SECONDS)
+        settled = not [key for key in plane.written_since(before) if NAMESPACE in key]
         assert time.monotonic() < end
     yield plane
     plane.ask("DELETE", f"/api/v1/namespaces/{NAMESPACE}")

@@ -39,8 +39,8 @@ async def test_only_what_one_has() -> None:
     assert said.message == (
         'roles.rbac.authorization.k8s.io "more" is forbidden: user "jane" (groups=["devs" "system:authenticated"]) is '
         "attempting to grant RBAC permissions not currently held:\n"
-        '{APIGroups:[""], Resources:["secrets"], Verbs:["get" "delete"]}\n'
-        '{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}'
+        '{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}\n'
+        '{APIGroups:[""], Resources:["secrets"], Verbs:["get" "delete"]}'
     )
     said = await server.ask("PUT", f"{ROLES}/fine", role("fine", {**READ_PODS, "verbs": ["*"]}), token="jane")
     assert said.status == 403
