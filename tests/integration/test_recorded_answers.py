@@ -156,7 +156,8 @@ class Replay:
                 f"{{{name}}}": text for name, text in self.variables.items() if len(text) > 1000
             }
             for name, text in known.items():
-                pattern = pattern.replace(re.escape(name), re.escape(text))
+                if (escaped := re.escape(name)) in pattern:
+                    pattern = pattern.replace(escaped, re.escape(text))
             return re.fullmatch(pattern, ours, re.DOTALL) is not None
         if isinstance(recorded, list) and isinstance(ours, list):
             return len(recorded) == len(ours) and all(map(self.same, recorded, ours))
