@@ -140,9 +140,9 @@ MORE = """# kubectl takes what begins with a brace for JSON
 {apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: lease}, spec: {holderIdentity: me}}
 """
 DESCRIBED = (
-    "deployment/d", "replicaset", "pod/p", "configmap/cm", "secret/s", "serviceaccount/sa", "role/r", "rolebinding/rb",
+    "deployment/d", "pod/p", "configmap/cm", "secret/s", "serviceaccount/sa", "role/r", "rolebinding/rb",
     "job/j", "cronjob/cj", "ingress/ing", "poddisruptionbudget/pdb", "resourcequota/q", "service/s1", "service/s3",
-    "horizontalpodautoscaler/h", "endpoints/s1", "endpointslice", "persistentvolumeclaim/pvc", "statefulset/sts",
+    "horizontalpodautoscaler/h", "endpoints/s1", "persistentvolumeclaim/pvc", "statefulset/sts",
     "daemonset/ds", "networkpolicy/np", "limitrange/lr", "lease/lease", "clusterrole/view", "storageclass/standard",
     "clusterrolebinding/cluster-admin", "priorityclass/system-node-critical", "namespace/default", "apiservice/v1.apps",
 )  # fmt: skip
@@ -161,10 +161,11 @@ def test_create_and_describe(kubectl: Kubectl) -> None:
     kubectl("autoscale", "deployment", "d", "--name=h", "--max=3")
     assert "AlreadyExists" in kubectl.fails("create", "-f", "-", stdin=MORE)
     kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/d", "--timeout=20s")
-    for what in DESCRIBED:
-        said = kubectl("describe", what)
-        assert re.search(r"^Name: +\S", said, re.M), what
-        assert kubectl("get", what).splitlines()[0].startswith("NAME")
+    names = [what.partition("/")[2] for what in DESCRIBED]
+    assert re.findall(r"^Name: +(\S+)", kubectl("describe", *DESCRIBED), re.M) == names
+    assert kubectl("get", *DESCRIBED, "-o", "name").count("\n") == len(names)
+    for kind in ("replicaset", "endpointslice"):
+        assert re.search(r"^Name: +\S", kubectl("describe", kind), re.M), kind
     assert kubectl("get", "events", "--field-selector=reason=ScalingReplicaSet", "-o", "name")
     assert "Scaled up replica set" in kubectl("describe", "deployment", "d")
     assert kubectl("create", "token", "sa", "--duration=20m").count(".") == 2
