@@ -20,6 +20,7 @@ from wherry.cluster import processes
 from wherry.cluster.processes import Process
 
 RESTART_SECONDS_MAX = 5.0  # a process that cannot start must not eat a core, nor be forgotten
+KILLED_SECONDS_MAX = 0.4  # but SIGKILL is no fault of its own: it is back within a second, however often that happens
 STEADY_SECONDS = 10.0  # one that ran this long starts again at once
 STOP_SECONDS = 15.0  # the launcher gives containers up to 10 s of grace
 
@@ -106,20 +107,18 @@ class Supervisor:
                 self._start(role)
 
     def _ended(self, role: Role) -> None:
-        how = "ended"
+        how, killed = "ended", True  # nobody tells us how one ended that we did not start
         if role.ours:
             result = os.waitid(os.P_PIDFD, role.descriptor, os.WEXITED)
-            if result is not None:
-                how = (
-                    f"exited {result.si_status}"
-                    if result.si_code == os.CLD_EXITED
-                    else f"killed by signal {result.si_status}"
-                )
+            assert result is not None
+            exited = result.si_code == os.CLD_EXITED
+            how = f"exited {result.si_status}" if exited else f"killed by signal {result.si_status}"
+            killed = not exited and result.si_status == signal.SIGKILL
         os.close(role.descriptor)
         role.process, role.descriptor = None, -1
         steady = self.monotonic() - role.started > STEADY_SECONDS
         role.failures = 0 if steady else role.failures + 1
-        delay = 0.0 if role.failures < 2 else min(0.1 * 2 ** (role.failures - 2), RESTART_SECONDS_MAX)
+        delay = pause(role.failures, killed=killed)
         role.start_at = self.monotonic() + delay
         _say(f"{role.name}: {how}, starts again in {delay:.1f} s")
 
@@ -135,6 +134,12 @@ class Supervisor:
                 role.process.wait(STOP_SECONDS)
             role.pid_file.unlink(missing_ok=True)
             _say(f"{role.name}: stopped")
+
+
+def pause(failures: int, *, killed: bool) -> float:
+    """Seconds before the next start after so many ends in a row that came too soon."""
+    longest = KILLED_SECONDS_MAX if killed else RESTART_SECONDS_MAX
+    return 0.0 if failures < 2 else min(0.1 * 2 ** (failures - 2), longest)
 
 
 def _spawn(argv: Sequence[str], log: Path, environment: dict[str, str], passed: Sequence[int]) -> int:

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from wherry.cluster import processes
+from wherry.cluster import processes, supervisor
 
 # One supervisor over one role that records each of its starts in a file and then sleeps.
 PROGRAM = textwrap.dedent("""
@@ -65,6 +65,11 @@ def test_a_killed_process_is_started_again(running):
     second = running.child()
     assert second is not None
     assert second.pid != first.pid
+
+
+def test_what_cannot_start_waits_longer_and_longer_and_what_is_killed_does_not():
+    assert [supervisor.pause(failures, killed=False) for failures in (0, 1, 2, 3, 5, 50)] == [0, 0, 0.1, 0.2, 0.8, 5]
+    assert [supervisor.pause(failures, killed=True) for failures in (0, 1, 2, 3, 5, 50)] == [0, 0, 0.1, 0.2, 0.4, 0.4]
 
 
 def test_stopping_ends_the_process_and_its_pid_file(running, tmp_path):
