@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 ANSWER_SECONDS = 10.0
+PAUSE_SECONDS = 0.05  # after a failure; nobody knocks at a closed door ten thousand times a second
 
 
 @dataclass
@@ -58,6 +59,8 @@ async def visit(urls: list[str], headers: dict[str, str], result: Result, stop: 
         if not keep and connection:
             connection[1].close()
             connection = None
+        if status != 200:
+            await asyncio.sleep(PAUSE_SECONDS)
     if connection:
         connection[1].close()
         with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,6 +95,24 @@ class Browser:
         """To whatever has the focus."""
         focused = self._call("GET", "/element/active")[ELEMENT]
         self._call("POST", f"/element/{focused}/value", {"text": keys})
+
+    def focused(self) -> str:
+        """What can be read in what has the focus."""
+        element = self._call("GET", "/element/active")[ELEMENT]
+        return str(self._call("GET", f"/element/{element}/text"))
+
+    def width(self) -> float:
+        """Of the whole page, in CSS pixels."""
+        return float(self._cdp("Page.getLayoutMetrics")["cssContentSize"]["width"])
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """For a page that a click led to: without JavaScript chromedriver does not always wait for it."""
+
+        def holds() -> None:
+            if not condition():
+                raise LookupError(f"{what}: {self.url} shows {self.texts('main')}")
+
+        self._again(holds)
 
     def screenshot(self, file: Path) -> None:
         """The whole page, not only what fits the window."""

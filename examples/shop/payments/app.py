@@ -8,10 +8,10 @@ import uuid
 from typing import Any
 
 from bottle import Bottle, request, response
-from waitress import serve
 
 from shopkit import logs
 from shopkit.settings import POD, SERVICE, VERSION, setting
+from shopkit.wsgi import serve
 
 TABLES = "CREATE TABLE IF NOT EXISTS charge (order_id TEXT PRIMARY KEY, id TEXT, cents INTEGER, state TEXT)"
 app = Bottle()
@@ -72,4 +72,4 @@ def info() -> dict[str, str]:
 
 if __name__ == "__main__":
     log.info("started")
-    serve(app, host="0.0.0.0", port=int(setting("PORT", "8000")), threads=8, _quiet=True)
+    serve(app, threads=8)

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as Redirect
 
 from shopkit import logs
 from shopkit.settings import POD, SERVICE, VERSION, setting
+from shopkit.wsgi import serve
 from storefront.backend import CHECKOUT_SECONDS, Backend, Down
 
 app = Flask(__name__)
@@ -183,7 +184,5 @@ def _bearer() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    from waitress import serve
-
     log.info("started")
-    serve(app, host="0.0.0.0", port=int(setting("PORT", "8000")), threads=16, channel_timeout=30, _quiet=True)
+    serve(app, threads=16)
