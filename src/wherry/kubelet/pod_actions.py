@@ -167,7 +167,10 @@ class PodActions:
             latest = self._look().current(name)
             if latest is not None and latest.finished_at:
                 self._parts.crash_backoff.next((self._uid, name), self._parts.clock.time())
-            container_id = await self._parts.starter.start(pod, container, image, self._look(), self.in_hook)
+            seen = self._look()
+            if seen.ready_sandbox is None:
+                return  # it ended while the image was looked for: the next plan begins with another
+            container_id = await self._parts.starter.start(pod, container, image, seen, self.in_hook)
         except StartFailure as failure:
             now = self._parts.clock.time()
             retry_at = failure.retry_at if failure.retry_at is not None else now + RETRY_SECONDS
