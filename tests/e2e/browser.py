@@ -76,8 +76,13 @@ class Browser:
 
     def texts(self, css: str) -> list[str]:
         """What can be read in every element that matches now."""
-        found = self._call("POST", "/elements", {"using": "css selector", "value": css})
-        return [str(self._call("GET", f"/element/{each[ELEMENT]}/text")) for each in found]
+
+        def read() -> list[str]:
+            found = self._call("POST", "/elements", {"using": "css selector", "value": css})
+            return [str(self._call("GET", f"/element/{each[ELEMENT]}/text")) for each in found]
+
+        texts: list[str] = self._again(read)  # the page may load again in between
+        return texts
 
     def text(self, css: str) -> str:
         return str(self._again(lambda: self._call("GET", f"/element/{self._find(css)}/text")))
