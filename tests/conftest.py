@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile(
+    "wherry", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("wherry")
+"""The same examples on every machine, however busy it is: no test judges time."""
 
 try:
     from xdist.scheduler import LoadScopeScheduling

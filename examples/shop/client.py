@@ -77,13 +77,11 @@ class Api:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self._server + path, data, headers, method=method)
         with urllib.request.urlopen(request, context=self._context, timeout=5) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
+            return dict(json.load(answer))
 
     def pods(self, service: str) -> list[dict[str, Any]]:
         selector = f"labelSelector=app.kubernetes.io/name%3D{service}"
-        pods: list[dict[str, Any]] = self.call(f"/api/v1/namespaces/{NAMESPACE}/pods?{selector}")["items"]
-        return pods
+        return list(self.call(f"/api/v1/namespaces/{NAMESPACE}/pods?{selector}")["items"])
 
     def ready(self, deployment: str) -> int:
         """How many of its pods are."""

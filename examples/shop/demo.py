@@ -51,9 +51,7 @@ def buy(shop: Visitor) -> None:
             say(f"  parcel: {seen}")
         time.sleep(0.3)
     if seen != "delivered":
-        raise SystemExit(
-            f"the parcel of order {order} was not delivered within {PARCEL_SECONDS} s: wherry logs tracking"
-        )
+        raise SystemExit(f"order {order} was not delivered within {PARCEL_SECONDS} s: wherry logs tracking")
 
 
 async def scale(shop: Visitor, api: Api) -> None:
@@ -132,7 +130,7 @@ def main() -> int:
     say("  kubectl get pods -n shop -o wide        kubectl top pods -n shop")
     say("  kubectl rollout undo deployment/storefront -n shop")
     say(
-        "  make oracle                             buy while services and the broker are killed; no order lost, none doubled"
+        "  make oracle                             buy while services and the broker are killed, then compare all books"
     )
     say(f"  {wherry} logs orders -f")
     say(f"  {wherry} status")

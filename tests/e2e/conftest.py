@@ -15,17 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import installation
-import kubectl as kubectls
 import pytest
-from kubectl import Kubectl
+from kubectl import KUBECTLS, Kubectl, newest
 from wherry_system import Tier, WherrySystem, until
 
 from wherry.testing.launcher_process import ORDINARY_USER, ensure_user
 
 HERE = Path(__file__).parent
 TIERS = ["ns-root", "ns-user"] if os.geteuid() == 0 else ["ns-user"]
-KUBECTLS = kubectls.found()
-needs_kubectl = pytest.mark.skipif(not KUBECTLS, reason="there is no kubectl on PATH")
 
 
 def pytest_report_header() -> str:
@@ -137,10 +134,6 @@ def kubectl(system: WherrySystem) -> Iterator[Kubectl]:
         pytest.skip("there is no kubectl on PATH")
     with _namespace(newest(system)) as kubectl:
         yield kubectl
-
-
-def newest(system: WherrySystem) -> Kubectl:
-    return Kubectl(next(iter(KUBECTLS.values())), system)
 
 
 class _namespace:

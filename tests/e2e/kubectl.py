@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from wherry_system import PATIENCE, WherrySystem
 
@@ -30,6 +31,10 @@ def found() -> dict[str, str]:
     beside = {version: str(folder / f"kubectl.{version}") for version in VERSIONS}
     usable = {version: path for version, path in beside.items() if os.access(path, os.X_OK)}
     return usable or {"PATH": first}
+
+
+KUBECTLS = found()
+needs_kubectl = pytest.mark.skipif(not KUBECTLS, reason="there is no kubectl on PATH")
 
 
 @dataclass(frozen=True)
@@ -188,3 +193,8 @@ class Running:
                     stream.close()
                 except BrokenPipeError:
                     pass
+
+
+def newest(system: WherrySystem) -> Kubectl:
+    """The first of `KUBECTLS`; only for tests that need one."""
+    return Kubectl(next(iter(KUBECTLS.values())), system)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from clients import Stream, Talk, Visitor, Writer, request, tls
-from conftest import needs_kubectl, newest
-from kubectl import Kubectl, Running
+from kubectl import Kubectl, Running, needs_kubectl, newest
 from manifests import FOREVER, container, deployment, node_port, pod, program, web
 from wherry_system import WherrySystem, until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import browser
 import pytest
 from browser import Browser
-from conftest import needs_kubectl, newest
+from kubectl import needs_kubectl, newest
 from shop_system import SECONDS, ShopSystem, module
 from wherry_system import WherrySystem, until
 

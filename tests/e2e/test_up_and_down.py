@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import needs_kubectl, newest
-from kubectl import Kubectl
+from kubectl import Kubectl, needs_kubectl, newest
 from manifests import Obj, config_map, container, deployment, node_port, pod, program, service, shell, web
 from wherry_system import Tier, WherrySystem, until
 

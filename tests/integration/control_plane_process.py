@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -163,6 +164,8 @@ class ControlPlane:
             finally:
                 connection.close()
         admin = token is None
+        if admin in self._connections and _is_closed(self._connections[admin]):
+            self._connections.pop(admin).close()
         if admin not in self._connections:
             self._connections[admin] = self._connect(self._contexts[admin])
         try:
@@ -226,3 +229,8 @@ class ControlPlane:
         """What the log has of our own bugs."""
         text = self.log.read_text()
         return text[text.index("Traceback") - 400 :] if "Traceback" in text else ""
+
+
+def _is_closed(connection: http.client.HTTPSConnection) -> bool:
+    """Whether the server has said goodbye, as it does to a connection on which nobody asked anything for minutes."""
+    return connection.sock is not None and bool(select.select([connection.sock], [], [], 0)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from conftest import SHOP
+from shop_in_process import SHOP
 
 LINES, LINES_OF_A_SERVICE = 2000, 260
 SERVICES = ("products", "cart", "user", "orders", "payments", "tracking")

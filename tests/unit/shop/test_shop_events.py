@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from broker import Broker
-from conftest import Load
+from shop_in_process import Load
 
 SUBJECT = "shop.order.confirmed"
 

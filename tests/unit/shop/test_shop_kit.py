@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Load, asgi
+from shop_in_process import Load, asgi
 
 CARDS = ("4111111111111111", "4111 1111 1111 1111", "5500-0000-0000-0004", "340000000000009", "6304000000000000")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Faulty, Load, asgi
+from shop_in_process import Faulty, Load, asgi
 
 ORDER = {"cart": "cart-0001", "lines": [{"sku": "oar", "quantity": 2}], "method": "card"}
 

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import httpx
-from conftest import Load, asgi
+from shop_in_process import Load, asgi
 
 ADMIN = {"X-Admin-Key": "admin"}
 ADA = {"email": "Ada@example.com", "password": "correct horse", "name": "Ada"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Load
+from shop_in_process import Load
 
 
 @pytest.fixture

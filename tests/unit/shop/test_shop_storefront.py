@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import SHOP, Load
 from flask.testing import FlaskClient
+from shop_in_process import SHOP, Load
 
 OAR = {"sku": "oar", "name": "Ash <oar>", "description": "", "price_cents": 5900, "art": "oar", "stock": 3}
 PARCEL = {"code": "WH1", "state": "on the river", "history": [{"at": "2026-01-01T10:00:00", "what": "label created"}]}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Load
+from shop_in_process import Load
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def promise_what_is_not(books: Any) -> None:
         (keep_what_was_cancelled, "reserved ≠ confirmed"),
         (stick, "stuck"),
         (forget_to_send, "events never sent"),
-        (forget_the_parcel, "confirmed that do not know their parcel"),
+        (forget_the_parcel, "confirmed without its number"),
         (promise_what_is_not, "visitors told something else"),
     ],
 )
