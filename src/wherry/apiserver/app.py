@@ -25,6 +25,7 @@ from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.core import Call, Core
+from wherry.apiserver.dialing import Dialer, MachineNetwork
 from wherry.apiserver.documents import Documents
 from wherry.apiserver.event_ttl import EventTTL
 from wherry.apiserver.filters.authorization import authorize
@@ -63,6 +64,8 @@ class Options:
     allocators: Mapping[str, Any] = field(default_factory=dict)
     admission: Admission | None = None
     strategies: Mapping[GVR, Strategy] | None = None
+    dialer: Dialer = field(default_factory=MachineNetwork)
+    """How webhooks, aggregated APIs and proxied pods are reached."""
 
 
 class App:
@@ -82,6 +85,7 @@ class App:
             clock,
             rng,
             options.allocators,
+            options.dialer,
         )
         self.clock = clock
         self.tokens = tokens
@@ -92,7 +96,10 @@ class App:
 
     async def run(self) -> None:
         """What the server does unasked, until cancelled: it lets old Events go."""
-        await EventTTL(self.core.storage, self.core.served[EVENTS].registry, self.clock).run()
+        try:
+            await EventTTL(self.core.storage, self.core.served[EVENTS].registry, self.clock).run()
+        finally:
+            self.core.connections.close()
 
     async def handle(self, request: Request) -> Answer:
         """Never raises but for cancellation: a failure is a Status, a bug of ours a 500 and a log entry."""

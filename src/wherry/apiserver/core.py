@@ -23,9 +23,12 @@ from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.bodies import Bodies, Frames
+from wherry.apiserver.dialing import Dialer
 from wherry.apiserver.filters.request_info import RequestInfo
 from wherry.apiserver.http import Request
 from wherry.apiserver.negotiation import Representation
+from wherry.apiserver.outward import Outward
+from wherry.apiserver.outward_client import OutwardClient
 from wherry.apiserver.registry.generic import Registry, Write
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.table import Tables
@@ -110,6 +113,7 @@ class Core:
         clock: Clock,
         rng: random.Random,
         allocators: Mapping[str, Any],
+        dialer: Dialer,
     ) -> None:
         self.scheme = scheme
         self.storage = storage
@@ -126,6 +130,9 @@ class Core:
         self.bodies = Bodies(storage)
         self.frames = Frames()
         self.reader = StorageReader(self.served, storage)
+        self.connections = OutwardClient(self.reader, dialer, clock, rng)
+        self.outward: Outward = self.connections
+        """For calls with an answer that fits into memory; `connections` for proxying."""
         self.authenticator = Authenticator(static_tokens, tokens, self.reader, clock)
 
     def _serve(self, strategies: Mapping[GVR, Strategy]) -> None:

@@ -20,6 +20,7 @@ from wherry.apiserver.app import Options as ServerOptions
 from wherry.apiserver.auth.user import AUTHENTICATED, MASTERS, User
 from wherry.apiserver.bootstrap.ensure import ensure
 from wherry.apiserver.bootstrap.objects import BootstrapOptions, bootstrap_objects
+from wherry.apiserver.dialing import NodeNetwork
 from wherry.apiserver.edge import Edge
 from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.registry.allocation import service_allocators
@@ -68,6 +69,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
                 server_address=f"{options.address}:{options.port}",
                 kubelet_socket=lambda node: str(state.kubelet_socket(node)),
                 allocators=allocators,
+                dialer=NodeNetwork(state.launcher_socket, (options.pod_cidr, options.service_cidr)),
             ),
         )
         await settle(app.core)
