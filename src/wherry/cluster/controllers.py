@@ -16,6 +16,7 @@ from wherry.client.rest import Client
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.controllers import (
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -72,6 +73,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         "deployment-controller": deployment,
         "replicaset-controller": replicaset,
         "statefulset-controller": statefulset,
+        "daemonset-controller": daemonset,
         "job-controller": job,
         "ttl-after-finished-controller": ttl_after_finished,
         "endpoint-controller": endpoints,

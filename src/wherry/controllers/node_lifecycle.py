@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from wherry.aio.clock import parse_rfc3339, rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import LEASES, NODES, PODS
+from wherry.api.tolerations import covers
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
 from wherry.reconcile.controller import Controller
@@ -120,7 +121,7 @@ def evict_at(pod: Obj, taints: Iterable[Obj], now: float) -> float | None:
     for taint in taints:
         if taint["effect"] != "NoExecute":
             continue
-        covering = [one for one in tolerations if _covers(one, taint)]
+        covering = [one for one in tolerations if covers(one, taint)]
         if not covering:
             return now
         limits = [one["tolerationSeconds"] for one in covering if one.get("tolerationSeconds") is not None]
@@ -129,15 +130,6 @@ def evict_at(pod: Obj, taints: Iterable[Obj], now: float) -> float | None:
             at = since + max(min(limits), 0)
             leave = at if leave is None else min(at, leave)
     return leave
-
-
-def _covers(toleration: Obj, taint: Obj) -> bool:
-    if toleration.get("effect") not in (None, "", "NoExecute"):
-        return False
-    if (toleration.get("operator") or "Equal") == "Exists":
-        return toleration.get("key") in (None, "", taint["key"])
-    own = (toleration.get("key"), toleration.get("value") or "")
-    return bool(own == (taint["key"], taint.get("value") or ""))
 
 
 class NodeLifecycle:

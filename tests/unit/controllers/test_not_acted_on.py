@@ -25,7 +25,7 @@ def test_every_served_resource_of_the_table_is_watched_once_in_its_preferred_ver
     served = {(gvr.group, gvr.resource) for gvr in scheme.resources} & set(not_acted_on.WHAT)
     assert len(found) == len(set(found))
     assert set(found) <= served
-    assert {("apps", "daemonsets"), ("batch", "cronjobs"), ("networking.k8s.io", "ingresses")} <= set(found)
+    assert {("networking.k8s.io", "ingresses"), ("networking.k8s.io", "networkpolicies")} <= set(found)
 
 
 def test_an_object_nothing_acts_on_is_told_once():

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from wherry.api.types import Obj
+from wherry.reconcile.template_hash import hash_of
 
 HASH_LABEL = "pod-template-hash"
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
-"""apimachinery's alphabet for generated names: no vowels, so no words."""
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def same_template(one: Obj, other: Obj) -> bool:
@@ -26,10 +21,7 @@ def same_template(one: Obj, other: Obj) -> bool:
 
 def template_hash(template: Obj, collisions: int | None) -> str:
     """FNV-1a (32 bits) of the canonical template and the collision count, in the safe alphabet: 1-10 characters."""
-    value = 2166136261
-    for byte in _encode(_plain(template)) + str(collisions or "").encode():
-        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
-    return "".join(_SAFE[int(digit)] for digit in str(value))
+    return hash_of(_plain(template), collisions)
 
 
 def with_hash(template: Obj, value: str) -> Obj:

@@ -8,14 +8,13 @@ from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from wherry.api.types import GVR, Obj
 from wherry.client.informer import Informer
-from wherry.controllers.statefulset import history as histories
 from wherry.controllers.statefulset import pods as members
 from wherry.controllers.statefulset.plan import Create, Plan, plan
 from wherry.controllers.statefulset.status import status
+from wherry.reconcile import revisions as histories
 from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.ownership import (
-    OWNER_INDEX,
     adopters,
     claim_children,
     controller_of,
@@ -25,7 +24,9 @@ from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_finished
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
-from wherry.reconcile.writes import delete_exactly, with_metadata, write_status, write_status_if_there
+from wherry.reconcile.writes import delete_exactly, with_metadata, write_status_if_there
+
+HASH_LABEL = "controller.kubernetes.io/hash"
 
 
 def build(parts: Parts, *, workers: int = 5) -> Controller:
@@ -81,9 +82,11 @@ class StatefulSetReconciler:
             self._pods,
             adoptable=lambda pod: members.ordinal_of(statefulset, pod) is not None,
         )
-        revisions = self._revisions.by_index(OWNER_INDEX, statefulset["metadata"]["uid"])
-        history = histories.look(statefulset, revisions)
-        update = await self._store(statefulset, history)
+        revisions = await claim_children(
+            self._client, STATEFUL_SETS, statefulset, CONTROLLER_REVISIONS, self._revisions
+        )
+        history = histories.look(statefulset, revisions, HASH_LABEL)
+        update = await histories.store(self._client, STATEFUL_SETS, statefulset, history)
         current = history.current if history.current is not history.update else update
         names = current["metadata"]["name"], update["metadata"]["name"]
         todo = plan(statefulset, pods, names[1], self._clock.time())
@@ -95,26 +98,6 @@ class StatefulSetReconciler:
         for old in histories.to_forget(statefulset, revisions, used | {*names}):
             await delete_exactly(self._client, CONTROLLER_REVISIONS, old)
         return Result(requeue_after=next_change)
-
-    async def _store(self, statefulset: Obj, history: histories.History) -> Obj:
-        """The update revision as stored."""
-        if history.renumber:
-            return await self._client.update(CONTROLLER_REVISIONS, history.update)
-        if not history.create:
-            return history.update
-        metadata = history.update["metadata"]
-        try:
-            return await self._client.create(CONTROLLER_REVISIONS, history.update)
-        except StatusError as error:
-            if not is_already_exists(error):
-                raise
-        existing = await self._client.get(CONTROLLER_REVISIONS, metadata["name"], metadata["namespace"])
-        if existing["data"] == history.update["data"]:
-            return existing
-        before = statefulset.get("status", {})
-        after = {"replicas": 0, **before, "collisionCount": before.get("collisionCount", 0) + 1}
-        await write_status(self._client, STATEFUL_SETS, statefulset, after)
-        raise RuntimeError(f"hash collision: {metadata['name']} is another template's revision")
 
     # -- pods and their claims
 

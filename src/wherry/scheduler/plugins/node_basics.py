@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from wherry.api.tolerations import tolerates
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening
-from wherry.scheduler.plugins.taint_toleration import tolerates
 from wherry.scheduler.snapshot import HostPort, NodeInfo, PodInfo, Snapshot
 
 _CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

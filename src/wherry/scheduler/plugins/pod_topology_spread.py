@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from wherry.api import node_selectors
 from wherry.api.labels import Selector
+from wherry.api.tolerations import tolerates
 from wherry.api.types import Obj
 from wherry.reconcile.pods import is_terminating
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Score
-from wherry.scheduler.plugins import node_affinity
-from wherry.scheduler.plugins.taint_toleration import tolerates
 from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
 
 _REASON = "node(s) didn't match pod topology spread constraints"
@@ -66,8 +66,8 @@ def _selector(entry: Obj, labels: dict[str, str]) -> Selector:
 
 def _counts(entry: Obj, pod: PodInfo, node: NodeInfo) -> bool:
     """Whether the node takes part: by default only nodes the pod's node affinity allows, tainted ones included."""
-    if entry.get("nodeAffinityPolicy") != "Ignore" and not node_affinity.matches(
-        *node_affinity.required(pod.pod), node
+    if entry.get("nodeAffinityPolicy") != "Ignore" and not node_selectors.matches(
+        *node_selectors.required(pod.pod), node.name, node.labels
     ):
         return False
     if entry.get("nodeTaintsPolicy") != "Honor":

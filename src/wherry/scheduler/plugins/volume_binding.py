@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from wherry.api.node_selectors import term_matches
 from wherry.api.types import Obj
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Refused
-from wherry.scheduler.plugins.node_affinity import term_matches
 from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
 
 
@@ -65,7 +65,7 @@ def volume_binding(claims: Lookup, volumes: Lookup) -> Filter:
         return volumes.get(_bound_to(claim))
 
     def check(pod: PodInfo, node: NodeInfo, affinities: list[list[Obj]]) -> Sequence[str]:
-        if all(any(term_matches(term, node) for term in terms) for terms in affinities):
+        if all(any(term_matches(term, node.name, node.labels) for term in terms) for terms in affinities):
             return OK
         return ("node(s) didn't match PersistentVolume's node affinity",)
 

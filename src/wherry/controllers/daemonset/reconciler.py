@@ -1,0 +1,178 @@
+"""The life of a DaemonSet: claim its pods and revisions, create and delete what the plan says, write its status.
+
+Counts only what its informer shows, and therefore waits, by expectations, until what it asked for last time is visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wherry.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
+from wherry.api.types import Obj
+from wherry.client.informer import Informer
+from wherry.controllers.daemonset import nodes as placing
+from wherry.controllers.daemonset import pods as members
+from wherry.controllers.daemonset.plan import Plan, View, plan
+from wherry.controllers.daemonset.status import status
+from wherry.reconcile import revisions as histories
+from wherry.reconcile.controller import Controller
+from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX
+from wherry.reconcile.ownership import adopters, claim_children, controller_of, controller_uid, index_by_owner, owner_in
+from wherry.reconcile.parts import Parts
+from wherry.reconcile.pod_control import PodControl, namespace_is_ending
+from wherry.reconcile.pods import phase
+from wherry.reconcile.reconciler import Request, Result
+from wherry.reconcile.workqueue import WorkQueue
+from wherry.reconcile.writes import delete_exactly, write_status_if_there
+
+FAILED_SECONDS_MIN = 1.0
+FAILED_SECONDS_MAX = 900.0
+"""kube-controller-manager's back-off for a node whose pod fails again and again: 1 s, doubled, at most 15 min."""
+
+
+def build(parts: Parts, *, workers: int = 2) -> Controller:
+    """The controller, wired to the informers of DaemonSets, pods, nodes and ControllerRevisions."""
+    queue: WorkQueue[Request] = WorkQueue("daemonset", parts.clock)
+    gvrs = (DAEMON_SETS, PODS, NODES, CONTROLLER_REVISIONS)
+    sets, pods, nodes, revisions = sources = tuple(parts.factory.informer(gvr) for gvr in gvrs)
+    index_by_owner(pods)
+    index_by_owner(revisions)
+    reconciler = DaemonSetReconciler(parts, sets, pods, nodes, revisions, queue)
+    sets.add_handler(reconciler.on_daemonset)
+    pods.add_handler(reconciler.on_pod)
+    nodes.add_handler(reconciler.on_node)
+    return Controller("daemonset", reconciler, queue, workers=workers, sources=sources)
+
+
+class FailedPods:
+    """How long to leave a failed pod of a node alone before another is tried there, per set and node."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], tuple[float, float]] = {}
+        """(set's uid, node) -> (when the last was deleted, seconds to wait after it)."""
+
+    def wait(self, uid: str, node: str, now: float) -> float:
+        """Seconds until the pod there may go; 0 now, and then the next wait is twice as long."""
+        since, seconds = self._last.get((uid, node), (0.0, 0.0))
+        if now < since + seconds:
+            return since + seconds - now
+        if now > since + 2 * FAILED_SECONDS_MAX:
+            seconds = 0.0  # it has behaved for long
+        self._last[uid, node] = (now, min(max(2 * seconds, FAILED_SECONDS_MIN), FAILED_SECONDS_MAX))
+        return 0.0
+
+    def forget(self, uid: str) -> None:
+        for key in [key for key in self._last if key[0] == uid]:
+            del self._last[key]
+
+
+class DaemonSetReconciler:
+    """`on_*` turn watch events into keys and fulfilled expectations; `reconcile` does the rest."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        sets: Informer,
+        pods: Informer,
+        nodes: Informer,
+        revisions: Informer,
+        queue: WorkQueue[Request],
+    ) -> None:
+        self._client = parts.client
+        self._sets = sets
+        self._pods = pods
+        self._nodes = nodes
+        self._revisions = revisions
+        self._recorder = parts.recorder
+        self._clock = parts.clock
+        self._queue = queue
+        self._control = PodControl(parts)
+        self._failed = FailedPods()
+
+    def on_daemonset(self, type: str, obj: Obj, old: Obj | None) -> None:
+        if type == "deleted":
+            self._control.expectations.forget(obj["metadata"]["uid"])
+            self._failed.forget(obj["metadata"]["uid"])
+        self._queue.add(Request.of(obj))
+
+    def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
+        owner = owner_in(self._sets, "DaemonSet", pod)
+        if old is not None and controller_uid(old) != controller_uid(pod):
+            before = owner_in(self._sets, "DaemonSet", old)
+            if before is not None:
+                self._queue.add(Request.of(before))
+        if owner is not None:
+            self._control.observe(owner["metadata"]["uid"], type, pod)
+            self._queue.add(Request.of(owner))
+        elif controller_of(pod) is None and type != "deleted":
+            for candidate in adopters(self._sets.list(pod["metadata"]["namespace"]), pod):
+                self._queue.add(Request.of(candidate))
+
+    def on_node(self, type: str, node: Obj, old: Obj | None) -> None:
+        if old is not None and placing.placement(old) == placing.placement(node):
+            return
+        for daemonset in self._sets.list():
+            self._queue.add(Request.of(daemonset))
+
+    async def reconcile(self, request: Request) -> Result | None:
+        daemonset = self._sets.get(request.name, request.namespace)
+        if daemonset is None:
+            return None
+        uid = daemonset["metadata"]["uid"]
+        revisions = await claim_children(self._client, DAEMON_SETS, daemonset, CONTROLLER_REVISIONS, self._revisions)
+        history = histories.look(daemonset, revisions, members.HASH_LABEL)
+        update = await histories.store(self._client, DAEMON_SETS, daemonset, history)
+        may_act = self._control.expectations.satisfied(uid)
+        pods = await claim_children(self._client, DAEMON_SETS, daemonset, PODS, self._pods)
+        hash_value = update["metadata"]["labels"][members.HASH_LABEL]
+        now = self._clock.time()
+        view = View.of(daemonset, hash_value, members.by_node(pods), self._nodes.list(), now)
+        failure, look_again = None, None
+        if may_act:
+            failure, look_again = await self._perform(view, plan(view))
+        new, next_change = status(view)
+        await write_status_if_there(self._client, DAEMON_SETS, daemonset, new)
+        await self._clean_up(daemonset, revisions, update, pods)
+        if failure is not None:
+            raise failure
+        if not may_act:
+            return Result(requeue_after=EXPECTATION_SECONDS_MAX)
+        times = [one for one in (look_again, next_change) if one is not None]
+        return Result(requeue_after=min(times)) if times else None
+
+    async def _perform(self, view: View, todo: Plan) -> tuple[Exception | None, float | None]:
+        """The first failure, and in how many seconds a failed pod may be replaced."""
+        daemonset = view.daemonset
+        patience: dict[str, float] = {}
+        for pod in todo.ended:
+            wait = self._tell_ended(daemonset, pod)
+            if wait > 0:
+                patience[pod["metadata"]["uid"]] = wait
+        delete = [pod for pod in todo.delete if pod["metadata"]["uid"] not in patience]
+        failure = await self._control.delete(daemonset, delete) if delete else None
+        if todo.create:
+            pods = [members.new_pod(daemonset, node, view.hash) for node in todo.create]
+            _, refused = await self._control.create(daemonset, pods)
+            if refused is not None and not namespace_is_ending(refused):
+                failure = failure or refused
+        return failure, min(patience.values(), default=None)
+
+    def _tell_ended(self, daemonset: Obj, pod: Obj) -> float:
+        """Seconds to wait before this ended pod is deleted; says so when it is now."""
+        metadata, node = pod["metadata"], members.node_of(pod)
+        where = f"daemon pod {metadata['namespace']}/{metadata['name']} on node {node}"
+        if phase(pod) == "Succeeded":
+            text = f"Found succeeded {where}, will try to delete it"
+            self._recorder.event(daemonset, "Normal", "SucceededDaemonPod", text)
+            return 0.0
+        wait = self._failed.wait(daemonset["metadata"]["uid"], node, self._clock.monotonic())
+        if wait <= 0:
+            text = f"Found failed {where}, will try to kill it"
+            self._recorder.event(daemonset, "Warning", "FailedDaemonPod", text)
+        return wait
+
+    async def _clean_up(self, daemonset: Obj, revisions: Sequence[Obj], update: Obj, pods: Sequence[Obj]) -> None:
+        hashes = {(pod["metadata"].get("labels") or {}).get(members.HASH_LABEL) for pod in pods}
+        used = {one["metadata"]["name"] for one in revisions if one["metadata"]["labels"][members.HASH_LABEL] in hashes}
+        for old in histories.to_forget(daemonset, revisions, used | {update["metadata"]["name"]}):
+            await delete_exactly(self._client, CONTROLLER_REVISIONS, old)
