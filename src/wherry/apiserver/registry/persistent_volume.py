@@ -7,13 +7,14 @@ from wherry.api.errors import Cause
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import BuiltIn, fill
-from wherry.apiserver.registry.persistent_volume_claim import access_modes
 from wherry.apiserver.registry.pod import difference
 from wherry.apiserver.registry.pod_defaults import canonical_list, default_volume
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation import selectors
-from wherry.apiserver.registry.validation.volumes import HOST_PATH_TYPES, no_backsteps
+from wherry.apiserver.registry.validation.claims import access_modes
+from wherry.apiserver.registry.validation.volume_files import no_backsteps
+from wherry.apiserver.registry.validation.volumes import HOST_PATH_TYPES
 
 SOURCES = (
     *("awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker"),

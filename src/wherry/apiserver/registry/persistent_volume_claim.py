@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
@@ -10,10 +9,9 @@ from wherry.apiserver.registry.built_in import BuiltIn, fill, section
 from wherry.apiserver.registry.pod import difference
 from wherry.apiserver.registry.pod_defaults import canonical_resources
 from wherry.apiserver.registry.strategy import Context
+from wherry.apiserver.registry.validation import claims
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation import selectors
 
-ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 _OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 
@@ -33,7 +31,7 @@ class PersistentVolumeClaimStrategy(BuiltIn):
         _sync_sources(obj["spec"])
 
     def validate(self, obj: Obj) -> list[Cause]:
-        return spec_rules(obj["spec"], "spec")
+        return claims.spec(obj["spec"], "spec")
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         new, stored = obj["spec"], old["spec"]
@@ -80,39 +78,6 @@ def _sync_sources(spec: Obj) -> None:
             del spec["dataSource"]
     elif reference is not None and source is None and not reference.get("namespace"):
         spec["dataSource"] = {key: value for key, value in reference.items() if key != "namespace"}
-
-
-def spec_rules(spec: Obj, path: str) -> list[Cause]:
-    modes = f.as_list(spec.get("accessModes"))
-    causes: list[Cause] = []
-    if not modes:
-        causes.append(f.required(f"{path}.accessModes", "at least 1 access mode is required"))
-    causes += access_modes(modes, f"{path}.accessModes")
-    causes += selectors.label_selector(spec.get("selector"), f"{path}.selector")
-    requests = f.as_dict(f.as_dict(spec.get("resources")).get("requests"))
-    if "storage" not in requests:
-        causes.append(f.required(f"{path}.resources[storage]"))
-    elif Quantity.parse(requests["storage"]) <= Quantity.parse("0"):
-        causes.append(f.invalid(f"{path}.resources[storage]", str(requests["storage"]), "must be greater than zero"))
-    chosen = spec.get("storageClassName")
-    if chosen:
-        causes += f.each_invalid(f"{path}.storageClassName", chosen, names.dns1123_subdomain(chosen))
-    causes += f.one_of(spec.get("volumeMode"), f"{path}.volumeMode", ("Block", "Filesystem"))
-    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
-    if (
-        source is not None
-        and reference is not None
-        and any(source.get(k) != reference.get(k) for k in ("kind", "name"))
-    ):
-        causes.append(f.invalid(path, {}, "must match dataSourceRef"))
-    return causes
-
-
-def access_modes(modes: list[str], path: str) -> list[Cause]:
-    causes = [f.not_supported(path, mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES]
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        causes.append(f.forbidden(path, "may not use ReadWriteOncePod with other access modes"))
-    return causes
 
 
 def _not_less(new: Obj, old: Obj) -> list[Cause]:

@@ -59,7 +59,7 @@ class PodStrategy(BuiltIn):
         obj["status"].setdefault("qosClass", (old.get("status") or {}).get("qosClass") or qos_class(old["spec"]))
 
     def validate(self, obj: Obj) -> list[Cause]:
-        return pod_spec.pod_spec(obj["spec"], "spec")
+        return pod_spec.pod_spec(obj["spec"], "spec", obj["metadata"].get("name") or "")
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         new, stored = obj["spec"], old["spec"]

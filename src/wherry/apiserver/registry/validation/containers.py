@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
-from wherry.apiserver.registry.validation import env, probes, resources, security, volumes
+from wherry.apiserver.registry.validation import env, mounts, probes, resources, security
 from wherry.apiserver.registry.validation import field as f
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -28,18 +28,18 @@ class PodFacts:
     host_network: bool
 
     @classmethod
-    def of(cls, spec: Obj) -> PodFacts:
+    def of(cls, spec: Obj, sources: Mapping[str, Obj]) -> PodFacts:
         return cls(
-            {volume.get("name") or "": volume for volume in f.as_list(spec.get("volumes"))},
+            sources,
             tuple(claim.get("name") or "" for claim in f.as_list(spec.get("resourceClaims"))),
             spec.get("terminationGracePeriodSeconds"),
             bool(spec.get("hostNetwork")),
         )
 
 
-def containers(spec: Obj, path: str) -> list[Cause]:
-    """All containers of a pod spec; names are unique across the three lists."""
-    facts = PodFacts.of(spec)
+def containers(spec: Obj, sources: Mapping[str, Obj], path: str) -> list[Cause]:
+    """All containers of a pod spec; names are unique across the three lists. `sources`: its valid volumes by name."""
+    facts = PodFacts.of(spec, sources)
     regular = f.as_list(spec.get("containers"))
     init = f.as_list(spec.get("initContainers"))
     causes: list[Cause] = [] if regular else [f.required(f"{path}.containers")]
@@ -81,7 +81,7 @@ def _common(container: Obj, facts: PodFacts, path: str) -> list[Cause]:
     causes += _ports(f.as_list(container.get("ports")), facts.host_network, f"{path}.ports")
     causes += env.env(f.as_list(container.get("env")), f"{path}.env")
     causes += env.env_from(f.as_list(container.get("envFrom")), f"{path}.envFrom")
-    causes += volumes.mounts(container, facts.sources, path)
+    causes += mounts.mounts(container, facts.sources, path)
     causes += f.one_of(container.get("imagePullPolicy"), f"{path}.imagePullPolicy", PULL_POLICIES)
     causes += resources.requirements(f.as_dict(container.get("resources")), facts.claims, f"{path}.resources")
     causes += _resize_policy(f.as_list(container.get("resizePolicy")), f"{path}.resizePolicy")

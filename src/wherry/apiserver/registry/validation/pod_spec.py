@@ -25,10 +25,10 @@ _SEARCH_TEXT = (
 _SEARCH = re.compile(r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*\Z")
 
 
-def pod_spec(spec: Obj, path: str) -> list[Cause]:
-    """Everything that can be said without looking at other objects."""
-    causes = volumes.volumes(f.as_list(spec.get("volumes")), f"{path}.volumes")
-    causes += containers.containers(spec, path)
+def pod_spec(spec: Obj, path: str, pod_name: str = "") -> list[Cause]:
+    """Everything that can be said without looking at other objects. `pod_name` is "" in templates."""
+    sources, causes = volumes.volumes(f.as_list(spec.get("volumes")), f"{path}.volumes", pod_name)
+    causes += containers.containers(spec, sources, path)
     causes += f.one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", RESTART_POLICIES, need=True)
     causes += f.one_of(spec.get("dnsPolicy"), f"{path}.dnsPolicy", DNS_POLICIES, need=True)
     causes += f.labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
