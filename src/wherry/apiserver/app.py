@@ -33,7 +33,7 @@ from wherry.apiserver.filters.impersonation import impersonate
 from wherry.apiserver.filters.request_info import RequestInfo, parse
 from wherry.apiserver.handlers import reviews
 from wherry.apiserver.health import NOT_FOUND, Health
-from wherry.apiserver.http import Answer, Request, Response, Stream
+from wherry.apiserver.http import Answer, Hijack, Request, Response, Stream
 from wherry.apiserver.metrics import Metrics
 from wherry.apiserver.metrics_api import RESOURCES as METRICS_RESOURCES
 from wherry.apiserver.metrics_api import MetricsAPI
@@ -115,7 +115,7 @@ class App:
             log.exception("%s %s failed", request.method, request.path)
             answer = failure(request, internal_error(f"{type(error).__name__}: {error}"))
         if not isinstance(answer, Stream):
-            code = answer.status if isinstance(answer, Response) else 101
+            code = 101 if isinstance(answer, Hijack) else answer.status
             known = info.is_resource and GVR(info.group, info.version, info.resource) in self.core.served
             resource = info.resource if known else ""
             self.metrics.count(
@@ -159,8 +159,8 @@ class App:
         gvr = GVR(info.group, info.version, info.resource)
         if info.resource == "bindings" and not info.group:
             gvr, info = _as_pod_binding(info)
-        if request.in_process:
-            wanted = negotiation.PLAIN
+        if request.in_process or info.subresource == "proxy":
+            wanted = negotiation.PLAIN  # of a proxied answer the backend decides
         else:
             request.warnings += deprecation(gvr, core.scheme.version)
             wanted = negotiation.negotiate(request.headers, request.query, info.verb == "watch")

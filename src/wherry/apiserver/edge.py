@@ -12,7 +12,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from email.utils import formatdate
 from typing import Any
 
@@ -24,7 +24,7 @@ from wherry.apiserver.auth.user import User
 from wherry.apiserver.fast import FastPath
 from wherry.apiserver.filters.request_info import parse_query
 from wherry.apiserver.hijack import Hijacked
-from wherry.apiserver.http import Answer, Hijack, Request, Response, Stream
+from wherry.apiserver.http import Answer, Hijack, Passed, Request, Response, Stream
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 180
@@ -100,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._reader = http1.RequestReader(BODY_BYTES_MAX)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else is called
         self._user: User | None = None
+        self._client = ""
         self._task: asyncio.Task[None] | None = None
         self._hijacked: Hijacked | None = None
         self._active = edge.clock.monotonic()
@@ -119,6 +120,8 @@ class Connection(asyncio.Protocol):
         self._edge.connections.add(self)
         certificate = transport.get_extra_info("peercert")
         self._user = certificate_user(certificate) if certificate else None
+        peer = transport.get_extra_info("peername")
+        self._client = str(peer[0]) if isinstance(peer, tuple) else ""
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -201,6 +204,8 @@ class Connection(asyncio.Protocol):
                 await self._drain()
             elif isinstance(answer, Stream):
                 await self._write_stream(request, answer)
+            elif isinstance(answer, Passed):
+                await self._write_passed(request, answer, keep_alive)
             else:
                 keep_alive = False
                 await self._hijack(answer)
@@ -239,6 +244,7 @@ class Connection(asyncio.Protocol):
             incoming.body,
             head.query_string,
             certificate_user=self._user,
+            client=self._client,
         )
 
     def _refuse(self, status: int, message: str) -> None:
@@ -265,19 +271,39 @@ class Connection(asyncio.Protocol):
         headers = self._headers(request, answer.content_type, answer.headers)
         headers.append(("Transfer-Encoding", "chunked"))
         self._transport.write(http1.answer_head(answer.status, headers))
+        await self._send_items(answer.items, chunked=True)
+
+    async def _send_items(self, items: AsyncGenerator[bytes, None], chunked: bool) -> None:
         self._app.metrics.long_running += 1
         self._streaming = True
         try:
-            async for item in answer.items:
+            async for item in items:
                 if item:
-                    self._transport.write(http1.chunk(item))
+                    self._transport.write(http1.chunk(item) if chunked else item)
                     if not self._writable:
                         await self._drain()
-            self._transport.write(http1.LAST_CHUNK)
+            if chunked:
+                self._transport.write(http1.LAST_CHUNK)
         finally:
             self._streaming = False
             self._app.metrics.long_running -= 1
-            await answer.items.aclose()
+            await items.aclose()
+
+    async def _write_passed(self, request: Request, answer: Passed, keep_alive: bool) -> None:
+        names = {name.lower() for name, _ in answer.fields}
+        bodiless = request.method == "HEAD" or answer.status in (204, 304)
+        chunked = not bodiless and "content-length" not in names
+        fields = list(answer.fields)
+        if "cache-control" not in names:
+            fields.insert(0, ("Cache-Control", "no-cache, private"))
+        if "date" not in names:
+            fields.append(("Date", self._edge.date().decode()))
+        if chunked:
+            fields.append(("Transfer-Encoding", "chunked"))
+        if not keep_alive:
+            fields.append(("Connection", "close"))
+        self._transport.write(http1.passed_head(answer.status, answer.phrase, fields))
+        await self._send_items(answer.items, chunked)
 
     async def _hijack(self, answer: Hijack) -> None:
         connection = self._hijacked = Hijacked(self._transport, self._drain)

@@ -10,7 +10,7 @@ HIJACKED_BYTES_MAX = 256 << 10
 
 
 class Hijacked:
-    """`kubelet_proxy.Connection` over a client's transport, with a bounded buffer of what it sent."""
+    """`splicing.Connection` over a client's transport, with a bounded buffer of what it sent."""
 
     def __init__(self, transport: asyncio.Transport, drain: Callable[[], Awaitable[None]]) -> None:
         self._transport = transport

@@ -38,6 +38,8 @@ class Request:
     """Texts of `Warning: 299` headers collected on the way."""
     upgrade: Any = None
     """The edge's connection, for handlers that take it over (exec, attach, port-forward)."""
+    client: str = ""
+    """The address the request came from; "" in process."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,16 @@ class Stream:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Passed:
+    """Somebody else's answer, with its own headers and its body as it comes (proxies, aggregated APIs)."""
+
+    status: int
+    phrase: str
+    fields: list[tuple[str, str]]
+    items: AsyncGenerator[bytes, None]
+
+
 Takeover: TypeAlias = Callable[[Any], Awaitable[None]]
 
 
@@ -71,7 +83,7 @@ class Hijack:
     run: Takeover
 
 
-Answer: TypeAlias = Response | Stream | Hijack
+Answer: TypeAlias = Response | Stream | Passed | Hijack
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
 
-__all__ = ["JSON", "Answer", "Handler", "Hijack", "Obj", "Request", "Response", "Stream", "Takeover"]
+__all__ = ["JSON", "Answer", "Handler", "Hijack", "Obj", "Passed", "Request", "Response", "Stream", "Takeover"]

@@ -257,7 +257,7 @@ def _head(method: str, target: str, modern: bool, headers: dict[str, str]) -> He
 
 _PHRASES = {
     100: "Continue", 101: "Switching Protocols", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content",
-    304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    301: "Moved Permanently", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 406: "Not Acceptable", 409: "Conflict", 410: "Gone", 413: "Request Entity Too Large",
     415: "Unsupported Media Type", 422: "Unprocessable Entity", 429: "Too Many Requests",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
@@ -273,6 +273,13 @@ def answer_head(status: int, headers: list[tuple[str, str]]) -> bytes:
     for name, value in headers:
         assert value.isprintable(), name
         lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+def passed_head(status: int, phrase: str, fields: list[tuple[str, str]]) -> bytes:
+    """The head of somebody else's answer; its fields were read by rules that leave no line ends in them."""
+    lines = [f"HTTP/1.1 {status} {phrase or _PHRASES.get(status, 'Status')}"]
+    lines += [f"{name}: {value}" for name, value in fields]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 

@@ -7,8 +7,7 @@ WebSocket or SPDY frames is the kubelet's business.
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from wherry.api.errors import Cause, StatusError, bad_request, invalid
@@ -19,25 +18,11 @@ from wherry.apiserver.http import Answer, Hijack, Response, Stream
 from wherry.apiserver.kubelet_client import KubeletClient
 from wherry.apiserver.options import integer
 from wherry.apiserver.registry.validation import field
+from wherry.apiserver.splicing import Connection, splice
 
-COPY_BYTES = 64 << 10
 _LOG_QUERY = ("follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 _LOG_FLAGS = ("follow", "previous", "timestamps")
 _HOP_HEADERS = frozenset({"authorization", "host", "content-length", "transfer-encoding", "expect"})
-
-
-class Connection(Protocol):
-    """The client's side of a hijacked connection, as the edge hands it over."""
-
-    async def read(self) -> bytes:
-        """The next bytes, b"" at the end."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Returns when there is room for more."""
-        ...
-
-    def close(self) -> None: ...
 
 
 # -- logs
@@ -116,7 +101,7 @@ async def connect(core: Core, call: Call) -> Answer:
     async def run(connection: Connection) -> None:
         writer.write(head)
         try:
-            await _splice(connection, reader, writer)
+            await splice(connection, reader, writer)
         finally:
             writer.close()
             connection.close()
@@ -158,31 +143,3 @@ def _head(call: Call, path: str) -> bytes:
             # A repeated header (Sec-WebSocket-Protocol) means the same as one with commas.
             lines.append(f"{name}: {value.replace(chr(10), ', ')}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-async def _splice(connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Bytes both ways until the kubelet ends or the client is gone."""
-
-    async def upstream() -> None:
-        while data := await connection.read():
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-
-    sending = asyncio.create_task(upstream())
-    try:
-        while data := await reader.read(COPY_BYTES):
-            await connection.write(data)
-    except ConnectionError:
-        pass  # either side is gone: nothing is left to copy
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-
-
-async def not_supported(core: Core, call: Call) -> Answer:
-    """services/proxy, pods/proxy, nodes/proxy."""
-    call.registry.get(call.info.namespace, call.info.name)
-    what = f"the {call.info.subresource} subresource of {call.info.resource}"
-    raise StatusError(501, "NotImplemented", f"{what} is not supported yet")

@@ -22,7 +22,10 @@ from wherry.apiserver.http1_client import AnswerHead, Wire
 from wherry.apiserver.outward import REPLY_BYTES_MAX, OutwardError, OutwardTimeout, Reply, Target
 from wherry.apiserver.registry.strategy import Reader
 from wherry.apiserver.trust import Identity, Trust, problem
+from wherry.launcher.protocol import unix_address
 
+CONNECT_SECONDS = 30.0
+"""Go's default dialer gives up after as long; whoever calls may have less patience."""
 IDLE_MAX = 64
 IDLE_SECONDS = 90.0
 """Go's default transport keeps its connections as long."""
@@ -40,6 +43,8 @@ class Place:
     ca_bundle: bytes = b""
     insecure: bool = False
     identity: Identity | None = None
+    socket: str = ""
+    """Path of a Unix socket instead of host and port (a kubelet's)."""
 
 
 class OutwardClient:
@@ -99,14 +104,19 @@ class OutwardClient:
         return place, f"{name}:{target.port}"
 
     async def send(
-        self, place: Place, method: str, where: str, fields: list[tuple[str, str]], body: bytes
+        self,
+        place: Place,
+        method: str,
+        where: str,
+        fields: list[tuple[str, str]],
+        body: bytes,
+        kept: bool = True,
     ) -> tuple[Wire, AnswerHead]:
-        """Send on a kept connection or a new one and read the head of the answer; the wire is the caller's then.
-
-        Raises OutwardError.
+        """Send on a kept connection (if `kept`: it may be sent twice then) or a new one, and read the head of the answer;
+        the wire is the caller's then. Raises OutwardError.
         """
         while True:
-            wire = self._take(place) or await self.open(place)
+            wire = (self._take(place) if kept else None) or await self.open(place)
             again = wire.used > 0
             try:
                 await wire.send(method, where, fields, body)
@@ -124,6 +134,22 @@ class OutwardClient:
 
     async def open(self, place: Place) -> Wire:
         """A new connection. Raises OutwardError."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await (self._open_socket(place) if place.socket else self._open(place))
+        except TimeoutError:
+            raise OutwardError(f"dial tcp {place.host}:{place.port}: i/o timeout") from None
+
+    async def _open_socket(self, place: Place) -> Wire:
+        try:
+            reader, writer = await asyncio.open_unix_connection(
+                unix_address(place.socket), limit=http1_client.HEAD_BYTES_MAX
+            )
+        except OSError as error:
+            raise OutwardError(f"dial unix {place.socket}: connect: {_words(error)}") from error
+        return Wire(reader, writer)
+
+    async def _open(self, place: Place) -> Wire:
         context = self._trust.context(place.ca_bundle, place.insecure, place.identity) if place.tls else None
         sock = await self._dialer.connect(place.host, place.port)
         try:

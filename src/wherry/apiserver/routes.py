@@ -22,6 +22,7 @@ from wherry.apiserver.handlers import (
     list,
     patch,
     pod_binding,
+    proxy,
     scale,
     token_request,
     update,
@@ -43,7 +44,7 @@ _MAIN: Mapping[str, Verb] = {
 }
 _PART: Mapping[str, Verb] = {"get": get.handle, "update": update.handle, "patch": patch.handle}
 _CONNECT: Mapping[str, Verb] = {"get": kubelet_proxy.connect, "create": kubelet_proxy.connect}
-_PROXY = dict.fromkeys(("get", "create", "update", "patch", "delete"), kubelet_proxy.not_supported)
+_PROXY = dict.fromkeys(("get", "create", "update", "patch", "delete", "options"), proxy.handle)
 _SUBRESOURCES: Mapping[str, Mapping[str, Verb]] = {
     "status": _PART,
     "finalize": _PART,
@@ -103,6 +104,8 @@ def _check_subresource(resource: Resource, info: RequestInfo, method: str) -> No
     sub = resource.subresource(info.subresource)
     if sub is None or (info.rest and info.subresource != "proxy"):
         raise path_not_found()
+    if info.subresource == "proxy" and info.verb in _PROXY:
+        return  # HEAD and OPTIONS too: they are the backend's business
     if method == "HEAD" or info.verb not in sub.verbs:
         raise method_not_allowed(method)
 
