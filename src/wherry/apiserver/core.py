@@ -162,27 +162,45 @@ class Core:
         return Context(self.clock, self.rng, user, self.reader, self.allocators, dry_run)
 
     def write(self, call: Call, dry_run: bool, options: Obj | None = None) -> Write:
-        """How this call writes: its admission and its context."""
-        info, served = call.info, call.served
+        """How this call writes: its admission in two phases and its context."""
         context = self.context(call.user, dry_run)
+        stored, subresource = call.registry.resource, call.info.subresource
 
         async def admit(operation: str, obj: Obj | None, old: Obj | None) -> None:
-            subject = obj or old or {}
-            request = AdmissionRequest(
-                operation=operation,
-                resource=served.registry.resource,
-                subresource=info.subresource,
-                namespace=info.namespace if served.resource.namespaced else "",
-                name=info.name or subject.get("metadata", {}).get("name", ""),
-                object=obj,
-                old_object=old,
-                user=call.user,
-                dry_run=dry_run,
-                options=options or {},
-                context=context,
-            )
-            await self.admission.admit(request)
-            if obj is not None and served.registry.resource.group == RBAC_GROUP and not info.subresource:
-                escalation.check(self.authorizer, call.user, served.registry.resource.resource, obj, old)
+            await self.admission.mutate(self.admission_request(call, context, operation, obj, old, options))
+            if obj is not None and stored.group == RBAC_GROUP and not subresource:
+                escalation.check(self.authorizer, call.user, stored.resource, obj, old)
 
-        return Write(context, admit, call.request.warnings)
+        async def validate(operation: str, obj: Obj | None, old: Obj | None) -> None:
+            await self.admission.validate(self.admission_request(call, context, operation, obj, old, options))
+
+        patient = self.admission.asks_others(self, stored)
+        return Write(context, admit, call.request.warnings, validate, patient)
+
+    def admission_request(
+        self, call: Call, context: Context, operation: str, obj: Obj | None, old: Obj | None, options: Obj | None = None
+    ) -> AdmissionRequest:
+        """One write (or CONNECT) of this call as admission sees it."""
+        served, metadata = call.served, (obj or old or {}).get("metadata") or {}
+        namespaced = served.resource.namespaced
+        return AdmissionRequest(
+            operation=operation,
+            resource=served.registry.resource,
+            subresource=call.info.subresource,
+            namespace=(call.info.namespace or metadata.get("namespace", "")) if namespaced else "",
+            name=call.info.name or metadata.get("name", ""),
+            object=obj,
+            old_object=old,
+            user=call.user,
+            dry_run=context.dry_run,
+            options=options if options is not None else dict(call.request.query),
+            context=context,
+            served=served.resource,
+            world=self,
+            warnings=call.request.warnings,
+        )
+
+    async def admit(self, call: Call, operation: str, obj: Obj, dry_run: bool = False) -> None:
+        """Both phases at once for what is no object in storage: Binding, Eviction, TokenRequest, a CONNECT's options."""
+        context = self.context(call.user, dry_run)
+        await self.admission.admit(self.admission_request(call, context, operation, obj, None))

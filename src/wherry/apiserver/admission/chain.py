@@ -1,18 +1,21 @@
-"""The plugins in their order. Each sees what those before it made of the object; the first refusal ends it.
+"""The plugins in their order, in two phases. Each sees what those before it made of the object; the first refusal ends it.
 
 Order as Kubernetes recommends: whether the namespace takes anything at all comes first, what it costs (quota) last.
+Whatever is asked of others (policies, webhooks) comes after what is built in; what they change is shown to all once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
+from wherry.api.scheme import Resource
 from wherry.apiserver.admission.default_storage_class import DefaultStorageClass
 from wherry.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from wherry.apiserver.admission.limit_ranger import LimitRanger
 from wherry.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from wherry.apiserver.admission.priority import Priority
-from wherry.apiserver.admission.request import AdmissionRequest, Plugin
+from wherry.apiserver.admission.request import AdmissionRequest, Mutating, Outgoing, Plugin, Validating, World
 from wherry.apiserver.admission.resource_quota import ResourceQuota
 from wherry.apiserver.admission.runtime_class import RuntimeClass
 from wherry.apiserver.admission.service_account import ServiceAccount
@@ -25,12 +28,33 @@ class Admission:
     """The chain; without arguments, the plugins Kubernetes enables by default that Wherry has."""
 
     def __init__(self, plugins: Sequence[Plugin] | None = None) -> None:
-        self._plugins = default_plugins() if plugins is None else tuple(plugins)
+        chosen = default_plugins() if plugins is None else tuple(plugins)
+        self._mutating = [cast(Mutating, each) for each in chosen if hasattr(each, "admit")]
+        self._validating = [cast(Validating, each) for each in chosen if hasattr(each, "validate")]
+        self._outgoing = [cast(Outgoing, each) for each in chosen if hasattr(each, "asks")]
+
+    def asks_others(self, world: World, resource: Resource) -> bool:
+        """Whether a write of this resource leaves the process on its way (webhooks)."""
+        return any(plugin.asks(world, resource) for plugin in self._outgoing)
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        """The first phase. Raises the StatusError of the first plugin that refuses."""
+        for plugin in self._mutating:
+            await plugin.admit(request)
+        if request.reinvocation.wanted:
+            request.reinvocation.again = True
+            for plugin in self._mutating:
+                await plugin.admit(request)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """The second phase. Raises the StatusError of the first plugin that refuses."""
+        for plugin in self._validating:
+            await plugin.validate(request)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        """Raises the StatusError of the first plugin that refuses."""
-        for plugin in self._plugins:
-            await plugin.admit(request)
+        """Both phases, for what has no strategy between them: DELETE, CONNECT, subresources that store nothing."""
+        await self.mutate(request)
+        await self.validate(request)
 
 
 def default_plugins() -> tuple[Plugin, ...]:

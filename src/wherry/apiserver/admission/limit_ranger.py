@@ -16,19 +16,27 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 class LimitRanger:
     async def admit(self, request: AdmissionRequest) -> None:
+        if request.object is not None and request.is_for("", "pods", "CREATE"):
+            for limit_range in request.context.read.list(LIMIT_RANGES, request.namespace):
+                fill_in(request.object, limit_range)
+
+    async def validate(self, request: AdmissionRequest) -> None:
         draft = request.object
         if draft is None:
             return
-        pod = request.is_for("", "pods", "CREATE")
+        pod = request.is_for("", "pods", "CREATE") or _is_resize(request)
         if not pod and not request.is_for("", "persistentvolumeclaims", "CREATE", "UPDATE"):
             return
-        ranges = list(request.context.read.list(LIMIT_RANGES, request.namespace))
-        for limit_range in ranges if pod else ():
-            fill_in(draft, limit_range)
+        ranges = request.context.read.list(LIMIT_RANGES, request.namespace)
         problems = [problem for each in ranges for problem in (_pod if pod else _claim)(draft, each)]
         if problems:
             joined = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
             raise request.forbid(joined)
+
+
+def _is_resize(request: AdmissionRequest) -> bool:
+    resource = request.resource
+    return (resource.group, resource.resource, request.subresource) == ("", "pods", "resize")
 
 
 def _items(limit_range: Obj, kind: str) -> list[Obj]:

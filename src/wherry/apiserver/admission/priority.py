@@ -17,7 +17,9 @@ class Priority:
             self._pod(request, request.object["spec"])
         elif request.is_for("", "pods", "UPDATE"):
             _keep(request.object["spec"], (request.old_object or {}).get("spec") or {})
-        elif request.is_for("scheduling.k8s.io", "priorityclasses", "CREATE", "UPDATE"):
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        if request.object is not None and request.is_for("scheduling.k8s.io", "priorityclasses", "CREATE", "UPDATE"):
             self._only_default(request, request.object)
 
     def _pod(self, request: AdmissionRequest, spec: Obj) -> None:

@@ -1,7 +1,8 @@
 """ResourceQuota: what a namespace may hold in all. Usage is counted from the objects themselves, so it never drifts.
 
-Counted at every create in a namespace that has a quota: one pass over the objects the quota speaks of. Two creates at
-the very same moment may both take the last place, as they may in Kubernetes with several API servers.
+Counted at every write that takes more in a namespace that has a quota: one pass over the objects the quota speaks of,
+and over what other requests are writing at this moment. A write is under way from its check until it is durable or has
+failed, so that of many at the same time none takes the other's place.
 """
 
 from __future__ import annotations
@@ -27,28 +28,39 @@ ZERO = Quantity.parse("0")
 
 
 class ResourceQuota:
-    async def admit(self, request: AdmissionRequest) -> None:
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[GVR, str], list[Obj]] = {}
+
+    async def validate(self, request: AdmissionRequest) -> None:
         draft = request.object
-        if draft is None or request.operation != "CREATE" or request.subresource or not request.namespace:
+        if draft is None or not request.namespace or not _counts(request):
             return
         quotas = list(request.context.read.list(RESOURCE_QUOTAS, request.namespace))
-        resource = request.resource
         for quota in quotas:
-            if not applies(quota["spec"], draft, resource.resource):
-                continue
-            hard = quota["spec"].get("hard") or {}
-            name = quota["metadata"]["name"]
-            added = usage(draft, resource.group, resource.resource, hard)
-            _need_values(request, draft, name, hard)
-            wanted = {key: amount for key, amount in added.items() if amount > ZERO}
-            if wanted:
-                self._check(request, quota, wanted)
+            self._check_quota(request, quota, draft)
+        if quotas:
+            self._announce(request, draft)
+
+    def _check_quota(self, request: AdmissionRequest, quota: Obj, draft: Obj) -> None:
+        resource = request.resource
+        if not applies(quota["spec"], draft, resource.resource):
+            return
+        hard = quota["spec"].get("hard") or {}
+        added = usage(draft, resource.group, resource.resource, hard)
+        if request.operation == "CREATE":
+            _need_values(request, draft, quota["metadata"]["name"], hard)
+        elif request.old_object is not None:
+            before = usage(request.old_object, resource.group, resource.resource, hard)
+            added = {key: amount - before.get(key, ZERO) for key, amount in added.items()}
+        wanted = {key: amount for key, amount in added.items() if amount > ZERO}
+        if wanted:
+            self._check(request, quota, wanted)
 
     def _check(self, request: AdmissionRequest, quota: Obj, wanted: Mapping[str, Quantity]) -> None:
         hard = quota["spec"].get("hard") or {}
         resource = request.resource
         used = dict.fromkeys(wanted, ZERO)
-        for each in request.context.read.list(resource.gvr, request.namespace):
+        for each in self._present(request):
             if applies(quota["spec"], each, resource.resource):
                 for key, amount in usage(each, resource.group, resource.resource, wanted).items():
                     used[key] = used[key] + amount
@@ -59,6 +71,41 @@ class ResourceQuota:
             raise request.forbid(
                 f"exceeded quota: {quota['metadata']['name']}, requested: {listed[0]}, used: {listed[1]}, limited: {limits}"
             )
+
+    def _present(self, request: AdmissionRequest) -> Iterable[Obj]:
+        """The objects of this resource and namespace as they will be once what is under way is stored."""
+        gvr = request.resource.gvr
+        found = list(request.context.read.list(gvr, request.namespace))
+        coming = self._under_way.get((gvr, request.namespace))
+        if not coming:
+            return found
+        latest = {each["metadata"].get("uid"): each for each in (*found, *coming)}
+        return latest.values()
+
+    def _announce(self, request: AdmissionRequest, draft: Obj) -> None:
+        """Count the write until it is over."""
+        key = (request.resource.gvr, request.namespace)
+        self._under_way.setdefault(key, []).append(draft)
+
+        def over() -> None:
+            coming = self._under_way[key]
+            coming[:] = [each for each in coming if each is not draft]
+            if not coming:
+                del self._under_way[key]
+
+        request.context.ended.append(over)
+
+
+def _counts(request: AdmissionRequest) -> bool:
+    """Whether this write can take more than was taken before."""
+    resource = (request.resource.group, request.resource.resource)
+    if request.operation == "CREATE":
+        return not request.subresource
+    if request.operation != "UPDATE":
+        return False
+    if request.subresource:
+        return (resource, request.subresource) == (("", "pods"), "resize")
+    return resource in (("", "services"), ("", "persistentvolumeclaims"))
 
 
 def applies(spec: Obj, obj: Obj, resource: str) -> bool:

@@ -30,16 +30,27 @@ UPDATE_ATTEMPTS = 5
 """A write can still lose against one that did not queue here; after that many the caller is told."""
 
 Admit: TypeAlias = Callable[[str, Obj | None, Obj | None], Awaitable[None]]
-"""(operation CREATE|UPDATE|DELETE, the draft, the stored object): admission, which may edit the draft or raise."""
+"""(operation CREATE|UPDATE|DELETE, the draft, the stored object): one phase of admission, which may raise."""
+
+
+async def _no_objection(operation: str, obj: Obj | None, old: Obj | None) -> None:
+    """The second phase of a write that has none."""
 
 
 @dataclass(slots=True)
 class Write:
-    """One request's way of writing: who, when, under which rules."""
+    """One request's way of writing: who, when, under which rules.
+
+    `admit` may edit the draft and comes before the strategy; `validate` sees what will be stored and comes after it.
+    `patient`: admission asks others, who may take their time or write the same object meanwhile: such a write takes no
+    turn, and loses its race instead of holding up everybody.
+    """
 
     ctx: Context
     admit: Admit
     warnings: list[str] = field(default_factory=list)
+    validate: Admit = _no_objection
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +104,23 @@ class Registry:
             raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
         self.strategy.default(obj)
-        object_meta.fill_new(metadata, write.ctx.clock, write.ctx.rng)
+        object_meta.wipe(metadata)
         await write.admit("CREATE", obj, None)
+        metadata = obj["metadata"]
+        object_meta.fill_new(metadata, write.ctx.clock, write.ctx.rng)
         undo = write.ctx.undo
         try:
             self.strategy.prepare_create(obj, write.ctx)
             self._check(obj, object_meta.validate(metadata, self.resource.namespaced, self.strategy.validate_name)
                         + self.strategy.validate(obj))  # fmt: skip
+            await write.validate("CREATE", obj, None)
             write.warnings += self.strategy.warnings(obj, None)
             result = await self._insert(arranged(obj), write, GENERATE_NAME_ATTEMPTS if generated else 1)
         except BaseException:
             _give_back(undo)
             raise
+        finally:
+            _give_back(write.ctx.ended)
         if write.ctx.dry_run:
             _give_back(undo)
         return result
@@ -140,7 +156,7 @@ class Registry:
         """Replace the stored object by what `change` makes of it: a private draft, whose metadata.resourceVersion, when
         not empty, must be the stored one (409)."""
         key = self.key(namespace, name)
-        async with self._turn(key):
+        async with self._turn(key, write):
             for _ in range(UPDATE_ATTEMPTS):
                 entry = self.get(namespace, name)
                 obj = change(entry.value)
@@ -169,6 +185,7 @@ class Registry:
             )
             # Kubernetes checks metadata once for all kinds and once more in each kind's own validation: every cause twice.
             self._check(obj, causes + causes + scope.validate(self.strategy, obj, old))
+            await write.validate("UPDATE", obj, old)
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if deletion.is_free(obj, self.strategy.held(obj)):
                 return await self._remove(entry, obj, write)
@@ -180,12 +197,11 @@ class Registry:
                 _give_back(undo)
                 return Result(arranged(obj))
             stored = await self._storage.update(entry.key, arranged(obj), entry.revision)
-        except storage_errors.StorageError:
+        except BaseException:
             _give_back(undo)
             raise
-        except StatusError:
-            _give_back(undo)
-            raise
+        finally:
+            _give_back(write.ctx.ended)
         assert stored.value["metadata"]["name"] == name
         self.strategy.after_update(stored.value, old, write.ctx)
         return Result(stored.value, stored.data)
@@ -214,7 +230,7 @@ class Registry:
     async def delete(self, namespace: str, name: str, options: Obj, write: Write) -> Result:
         """Remove it, or mark it for removal. `options` is a valid DeleteOptions; `Result.removed` says which."""
         key = self.key(namespace, name)
-        async with self._turn(key):
+        async with self._turn(key, write):
             for _ in range(UPDATE_ATTEMPTS):
                 entry = self.get(namespace, name)
                 try:
@@ -229,6 +245,7 @@ class Registry:
         obj = entry.value
         self._check_preconditions(obj, options.get("preconditions") or {})
         await write.admit("DELETE", None, obj)
+        await write.validate("DELETE", None, obj)
         strategy = self.strategy
         plan = deletion.plan(
             obj,
@@ -290,8 +307,11 @@ class Registry:
         return conflict(self.resource.resource, name, MODIFIED, self.resource.group)
 
     @asynccontextmanager
-    async def _turn(self, key: str) -> AsyncIterator[None]:
-        """One reader-modifier-writer of a key at a time, in order of arrival."""
+    async def _turn(self, key: str, write: Write) -> AsyncIterator[None]:
+        """One reader-modifier-writer of a key at a time, in order of arrival; patient ones stand aside."""
+        if write.patient:
+            yield
+            return
         lock, users = self._turns.setdefault(key, (asyncio.Lock(), []))
         users.append(None)
         try:

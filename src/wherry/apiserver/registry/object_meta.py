@@ -48,11 +48,16 @@ def tidy(metadata: Obj) -> None:
             del metadata[key]
 
 
-def fill_new(metadata: Obj, clock: Clock, rng: random.Random) -> None:
-    """What only the server says of a new object, in place; a name when only generateName is given."""
+def wipe(metadata: Obj) -> None:
+    """Take out what only the server says of a new object, in place: admission does not see what the client made up."""
     tidy(metadata)
     for key in (*_SERVER_OWNED, "uid", "generation", "resourceVersion"):
         metadata.pop(key, None)
+
+
+def fill_new(metadata: Obj, clock: Clock, rng: random.Random) -> None:
+    """What only the server says of a new object, in place; a name when only generateName is given."""
+    wipe(metadata)
     if not metadata.get("name"):
         prefix = metadata.get("generateName")
         if prefix:

@@ -1,8 +1,9 @@
 """What differs between kinds: the hooks `registry.generic` calls around every write.
 
 One stateless `Strategy` per resource, shared by all requests. The base class is right for a kind nobody wrote a strategy
-for. Order of a create: default -> name, uid, creationTimestamp -> admission -> prepare_create -> validate -> storage; of an
-update: default -> admission -> metadata kept -> prepare_update -> validate + validate_update -> storage.
+for. Order of a create: default -> admission, first phase -> name, uid, creationTimestamp -> prepare_create -> validate ->
+admission, second phase -> storage; of an update: default -> admission, first phase -> metadata kept -> prepare_update ->
+validate + validate_update -> admission, second phase -> storage.
 Hooks never wait: what they need to know of other objects they read from `Context.read`, which is memory.
 """
 
@@ -53,6 +54,8 @@ class Context:
     """By name, as the composition root gave them to `App`: the strategies' own agreement."""
     dry_run: bool = False
     undo: list[Callable[[], None]] = field(default_factory=list)
+    ended: list[Callable[[], None]] = field(default_factory=list)
+    """Called once the write is over, however it went: until then an admission plugin counts it as under way."""
 
     def on_failure(self, callback: Callable[[], None]) -> None:
         """Give back what a prepare hook took: called when the write is refused, fails or is a dry run."""

@@ -77,7 +77,7 @@ async def admit(
         "UPDATE" if old else "CREATE", resource, "", "shop" if resource.namespaced else "",
         obj["metadata"]["name"], obj, old, User("alice"), False, {}, context,
     )  # fmt: skip
-    await plugin.admit(request)
+    await (Admission([plugin]) if not isinstance(plugin, Admission) else plugin).admit(request)
     return obj
 
 

@@ -87,16 +87,20 @@ class World:
     def write(self, resource: Resource, namespace: str, sub: str, name: str, dry_run: bool) -> Write:
         context = Context(self.clock, self.rng, self.user, self, self.allocators, dry_run)
 
-        async def admit(operation: str, obj: Obj | None, old: Obj | None) -> None:
+        def request(operation: str, obj: Obj | None, old: Obj | None) -> AdmissionRequest:
             subject = obj or old or {}
-            await self.admission.admit(
-                AdmissionRequest(
-                    operation, resource, sub, namespace, name or subject["metadata"].get("name", ""), obj, old,
-                    self.user, dry_run, {}, context,
-                )
-            )  # fmt: skip
+            named = name or subject["metadata"].get("name", "")
+            return AdmissionRequest(
+                operation, resource, sub, namespace, named, obj, old, self.user, dry_run, {}, context
+            )
 
-        return Write(context, admit)
+        async def admit(operation: str, obj: Obj | None, old: Obj | None) -> None:
+            await self.admission.mutate(request(operation, obj, old))
+
+        async def validate(operation: str, obj: Obj | None, old: Obj | None) -> None:
+            await self.admission.validate(request(operation, obj, old))
+
+        return Write(context, admit, validate=validate)
 
     async def create(self, gvr: GVR, body: Obj, namespace: str, dry_run: bool = False) -> tuple[Obj, list[str]]:
         registry = self.registries[gvr]
