@@ -91,8 +91,8 @@ class App:
         self.tokens = tokens
         self.metrics = Metrics(storage)
         self.health = Health(lambda: "")
-        self._documents = Documents(scheme, self.health, self.metrics, tokens, options.server_address)
-        self._metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
+        self._documents = Documents(self.core.serving, self.health, self.metrics, tokens, options.server_address)
+        self.metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
 
     async def run(self) -> None:
         """What the server does unasked, until cancelled: it lets old Events go."""
@@ -136,16 +136,18 @@ class App:
         if user is None:
             user = core.authenticator.authenticate(request)
             user = impersonate(request.headers, user, core.authorizer)
-            authorize(info, user, core.authorizer)
+            authorize(info, user, core.authorizer, request.query)
+        if core.serving.forwards and (forward := core.serving.forward(info)) is not None:
+            return await forward(request, info, user)
         if not info.is_resource:
             return self._documents.answer(request, info)
         try:
-            resource = find_resource(core.scheme, METRICS_RESOURCES, info, request.method)
+            resource = find_resource(core.serving, info, request.method)
         except UnknownGroup:
             return NOT_FOUND
         try:
             if resource.gvr in METRICS_RESOURCES:
-                return await self._metrics_api.handle(request, info, resource)
+                return await self.metrics_api.handle(request, info, resource)
             if resource.resource in reviews.RESOURCES:
                 return await reviews.handle(core, request, info, resource, user)
             return await self._resource(request, info, user)

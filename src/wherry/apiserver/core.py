@@ -31,28 +31,10 @@ from wherry.apiserver.outward import Outward
 from wherry.apiserver.outward_client import OutwardClient
 from wherry.apiserver.registry.generic import Registry, Write
 from wherry.apiserver.registry.strategy import Context, Strategy
+from wherry.apiserver.serving import Served as Served
+from wherry.apiserver.serving import Serving
 from wherry.apiserver.table import Tables
 from wherry.storage.interface import Storage
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A resource in the version it is asked for, and the registry that stores it, perhaps in another."""
-
-    resource: Resource
-    registry: Registry
-    inward: Callable[[Obj], Obj] | None
-    outward: Callable[[Obj], Obj] | None
-    item_prefix: bytes
-    """How the encoding of every stored object begins: what a LIST leaves out of its items."""
-
-    @property
-    def list_kind(self) -> str:
-        return f"{self.resource.kind}List"
-
-    def show(self, value: Obj) -> Obj:
-        """A stored object in the version asked for."""
-        return value if self.outward is None else self.outward(value)
 
 
 @dataclass(slots=True)
@@ -124,9 +106,10 @@ class Core:
         self.clock = clock
         self.rng = rng
         self.allocators = allocators
-        self.served: dict[GVR, Served] = {}
+        self.serving = Serving(scheme)
+        self.served = self.serving.served
         self._serve(strategies)
-        self.tables = Tables(scheme)
+        self.tables = Tables(scheme, self.serving.printer)
         self.bodies = Bodies(storage)
         self.frames = Frames()
         self.reader = StorageReader(self.served, storage)
@@ -155,7 +138,7 @@ class Core:
         resource = call.resource
         sub = resource.subresource(call.info.subresource) if call.info.subresource else None
         if sub is None or sub.kind == resource.kind:
-            return resource.kind, resource.api_version, self.scheme.schema(resource)
+            return resource.kind, resource.api_version, call.served.schema or self.scheme.schema(resource)
         return sub.kind, f"{sub.group}/{sub.version}" if sub.group else sub.version, self.scheme.schema(sub)
 
     def context(self, user: User, dry_run: bool = False) -> Context:

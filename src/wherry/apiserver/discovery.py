@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
-from wherry.api.scheme import Group, Resource, Scheme, Subresource
-from wherry.api.types import Obj
+from wherry.api.scheme import Group, Resource, Subresource
+from wherry.api.types import GVR, Obj
 
 DISCOVERY_GROUP: Final = "apidiscovery.k8s.io"
 METRICS: Final = tuple(
@@ -33,16 +33,25 @@ _STORED_AS: Final = {
 }
 
 
-class Discovery:
-    """The documents of one server. They are built once and must not be changed by who gets them."""
+class Kinds(Protocol):
+    """What is served: a Scheme, or everything of this moment."""
 
-    def __init__(self, scheme: Scheme, extra: Iterable[Resource] = METRICS) -> None:
+    @property
+    def resources(self) -> Mapping[GVR, Resource]: ...
+
+    def groups(self) -> list[Group]: ...
+
+
+class Discovery:
+    """The documents of one server at one moment. They are built once and must not be changed by who gets them."""
+
+    def __init__(self, kinds: Kinds, extra: Iterable[Resource] = ()) -> None:
         self._resources: dict[tuple[str, str], list[Resource]] = {}
-        for resource in [*scheme.resources.values(), *extra]:
+        versions = {group.name: list(group.versions) for group in kinds.groups()}
+        for resource in [*kinds.resources.values(), *extra]:
             self._resources.setdefault((resource.group, resource.version), []).append(resource)
-        versions: dict[str, list[str]] = {}
-        for group, version in self._resources:
-            versions.setdefault(group, []).append(version)
+            if resource.version not in versions.setdefault(resource.group, []):
+                versions[resource.group].append(resource.version)
         self._groups = {name: Group(name, tuple(found)) for name, found in versions.items()}
 
     def document(self, path: str, aggregated: str | None = None, server_address: str = "") -> Obj | None:
@@ -79,12 +88,13 @@ class Discovery:
         return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)} if group else None
 
     def resource_list(self, group: str, version: str) -> Obj | None:
-        resources = self._resources.get((group, version))
-        if resources is None:
+        known = self._groups.get(group)
+        if known is None or version not in known.versions:
             return None
+        resources = self._resources.get((group, version), [])
         head: Obj = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if group else {})
         entries = [entry for resource in resources for entry in _entries(resource)]
-        return {**head, "groupVersion": resources[0].api_version, "resources": entries}
+        return {**head, "groupVersion": f"{group}/{version}" if group else version, "resources": entries}
 
     def aggregated(self, core: bool, version: str = "v2") -> Obj:
         """Every group of /api (`core`) or of /apis with all its resources."""
@@ -96,7 +106,7 @@ class Discovery:
         versions = [
             {
                 "version": version,
-                "resources": [_aggregated(resource) for resource in self._resources[group.name, version]],
+                "resources": [_aggregated(resource) for resource in self._resources.get((group.name, version), ())],
                 "freshness": "Current",
             }
             for version in group.versions

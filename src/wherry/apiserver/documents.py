@@ -6,7 +6,6 @@ import platform
 from collections.abc import Mapping
 
 from wherry.api.errors import method_not_allowed, path_not_found
-from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.discovery import Discovery, aggregated_media_type, aggregated_version
@@ -17,24 +16,30 @@ from wherry.apiserver.metrics import MEDIA_TYPE, Metrics
 from wherry.apiserver.negotiation import PLAIN, encode, negotiate
 from wherry.apiserver.openapi import OpenAPI
 from wherry.apiserver.respond import write
+from wherry.apiserver.serving import Serving
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _READING = ("GET", "HEAD")
 
 
 class Documents:
-    """Everything the server says about itself; made once, encoded once per form."""
+    """Everything the server says about itself; encoded once per form until what is served changes."""
 
     def __init__(
-        self, scheme: Scheme, health: Health, metrics: Metrics, tokens: ServiceAccountTokens, server_address: str
+        self, serving: Serving, health: Health, metrics: Metrics, tokens: ServiceAccountTokens, server_address: str
     ) -> None:
-        self._scheme = scheme
+        self._serving = serving
         self._health = health
         self._metrics = metrics
         self._tokens = tokens
         self._address = server_address
-        self._discovery = Discovery(scheme)
-        self._openapi = OpenAPI(scheme)
+        self._openapi = OpenAPI(serving)
+        self._renew()
+
+    def _renew(self) -> None:
+        """What is served has changed: discovery is written anew."""
+        self._version = self._serving.version
+        self._discovery = Discovery(self._serving)
         self._encoded: dict[tuple[str, ...], Response] = {}
 
     def answer(self, request: Request, info: RequestInfo) -> Response:
@@ -57,7 +62,7 @@ class Documents:
         if path == "/metrics":
             return Response(200, None, self._metrics.text(), MEDIA_TYPE)
         if path == "/version":
-            obj = version_info(self._scheme.version)
+            obj = version_info(self._serving.scheme.version)
         elif path == "/":
             obj = {"paths": self._paths()}
         elif path == "/openid/v1/jwks":
@@ -68,6 +73,8 @@ class Documents:
         return Response(200, obj, encode(obj, wanted), wanted.media)
 
     def _discover(self, request: Request, path: str) -> Response:
+        if self._version != self._serving.version:
+            self._renew()
         aggregated = aggregated_version(request.headers.get("accept", "")) if path in ("/api", "/apis") else None
         if aggregated is not None:
             key = (path, aggregated)
@@ -96,7 +103,7 @@ class Documents:
         return found
 
     def _paths(self) -> list[str]:
-        groups = [group for group in self._scheme.groups() if group.name]
+        groups = [group for group in self._serving.groups() if group.name]
         paths = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis"]
         for group in groups:
             paths.append(f"/apis/{group.name}")

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from wherry.api.errors import StatusError
 from wherry.api.types import GVR
 from wherry.apiserver.app import App
-from wherry.apiserver.core import Served
+from wherry.apiserver.auth.user import NODES_GROUP
 from wherry.apiserver.filters.request_info import parse
 from wherry.apiserver.http import Request, Response
 from wherry.apiserver.http1 import Head
 from wherry.apiserver.negotiation import negotiate
+from wherry.apiserver.serving import Served
 
 _HARMLESS = frozenset({"limit", "pretty"})
 """Query parameters that may be there with a value that changes nothing."""
@@ -27,6 +28,8 @@ class Memo:
 
     request: Request
     rbac: tuple[int, ...]
+    served: int
+    """The version of what is served."""
     key: str
     prefix: str
     head: bytes
@@ -57,20 +60,24 @@ class FastPath:
             return
         info = parse(request.method, request.path, request.query)
         served = self._core.served.get(GVR(info.group, info.version, info.resource))
-        if served is None or info.subresource or served.outward is not None:
+        if served is None or info.subresource or served.outward is not None or served.warning:
+            return
+        if served.codec is not None and not served.codec.clean:
             return
         if not negotiate(request.headers, request.query).plain:
             return
+        if NODES_GROUP in self._core.authenticator.authenticate(request).groups:
+            return  # what a node may depends on its pods
         if info.verb == "get":
             key = served.registry.key(info.namespace, info.name)
-            head.memo = Memo(request, self._rbac(), key, "", b"")
+            head.memo = Memo(request, self._rbac(), self._core.serving.version, key, "", b"")
         elif info.verb == "list" and "limit" not in request.query:
             prefix = served.registry.prefix_of(info.namespace)
-            head.memo = Memo(request, self._rbac(), "", prefix, _list_head(served))
+            head.memo = Memo(request, self._rbac(), self._core.serving.version, "", prefix, _list_head(served))
 
     def answer(self, memo: Memo, date: bytes) -> bytes | None:
         """The whole answer, None when it must be worked out."""
-        if memo.rbac != self._rbac():
+        if memo.rbac != self._rbac() or memo.served != self._core.serving.version:
             return None
         try:
             self._core.authenticator.authenticate(memo.request)
@@ -96,5 +103,5 @@ class FastPath:
 def _list_head(served: Served) -> bytes:
     resource = served.resource
     return (
-        f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{"resourceVersion":'.encode()
+        f'{{"kind":"{served.list_kind}","apiVersion":"{resource.api_version}","metadata":{{"resourceVersion":'.encode()
     )

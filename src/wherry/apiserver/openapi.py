@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from wherry.api import json
-from wherry.api.scheme import Resource, Scheme
+from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.http import Response
 from wherry.apiserver.openapi_paths import PARAMETERS, PATCH_TYPES, Operation, operations, path_parameters
 from wherry.apiserver.openapi_protobuf import document as protobuf
 from wherry.apiserver.openapi_schemas import V2, V3, Schemas
+from wherry.apiserver.serving import Serving
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -35,11 +36,12 @@ _SECURITY: Final = {
 
 
 class OpenAPI:
-    """The documents of one scheme."""
+    """The documents of what is served; each is kept until something in it changes."""
 
-    def __init__(self, scheme: Scheme) -> None:
-        self._scheme = scheme
-        self._kept: dict[str, bytes] = {}
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._scheme = serving.scheme
+        self._kept: dict[str, tuple[int, bytes]] = {}
 
     def document(self, path: str, accept: str) -> Response | None:
         """The answer at /openapi/v2, /openapi/v3 and below it; None where there is nothing."""
@@ -55,20 +57,40 @@ class OpenAPI:
             return None
         return Response(200, None, self._keep(name), JSON, {**_HEADERS, "ETag": f'"{self._hash(name)}"'})
 
-    @cached_property
+    @property
     def names(self) -> list[str]:
         """The documents under /openapi/v3."""
+        return sorted({*self._built_in, *(f"apis/{group}/{version}" for group, version in self._custom())})
+
+    @cached_property
+    def _built_in(self) -> list[str]:
         found = [".well-known/openid-configuration", "api", "api/v1", "apis", "openid/v1/jwks", "version"]
         for group in self._scheme.groups():
             if group.name:
                 found += [f"apis/{group.name}", *(f"apis/{group.name}/{version}" for version in group.versions)]
-        return sorted(found)
+        return found
+
+    def _custom(self) -> Iterable[tuple[str, str]]:
+        """Groups and versions that publish definitions, or whole documents, of their own."""
+        for what in self._serving.published.values():
+            if what.define is not None:
+                yield from what.versions()
+            for name in what.documents:
+                group, _, version = name.removeprefix("apis/").partition("/")
+                yield group, version
+
+    def _stamp(self, name: str) -> int:
+        """The version of what is served that a document is made of."""
+        if name in ("v2", "v2+protobuf", "v3"):
+            return self._serving.version
+        return self._serving.stamp(*_group_version(name))
 
     def _keep(self, name: str) -> bytes:
-        data = self._kept.get(name)
-        if data is None:
-            data = self._kept[name] = self._encode(name)
-        return data
+        stamp = self._stamp(name)
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != stamp:
+            kept = self._kept[name] = (stamp, self._encode(name))
+        return kept[1]
 
     def _encode(self, name: str) -> bytes:
         match name:
@@ -79,13 +101,16 @@ class OpenAPI:
             case "v3":
                 return json.encode(self._index())
             case _:
-                return json.encode(self.version_3(name))
+                made = [what.documents[name] for what in self._serving.published.values() if name in what.documents]
+                return made[-1] if made else json.encode(self.version_3(name))
 
     def _index(self) -> Obj:
         urls = {name: f"/openapi/v3/{name}?hash={self._hash(name)}" for name in self.names}
         return {"paths": {name: {"serverRelativeURL": url} for name, url in urls.items()}}
 
     def _hash(self, name: str) -> str:
+        if self._stamp(name):
+            return hashlib.sha512(self._keep(name)).hexdigest().upper()
         return hashlib.sha512(self._ingredients + name.encode()).hexdigest().upper()
 
     @cached_property
@@ -103,8 +128,8 @@ class OpenAPI:
 
     def version_3(self, name: str) -> Obj:
         """One document, such as "apis/apps/v1"; `name` is one of `names`."""
-        found = [resource for resource in self._scheme.resources.values() if _document_name(resource) == name]
-        schemas = Schemas(self._scheme, V3)
+        found = [resource for resource in self._described() if _document_name(resource) == name]
+        schemas = Schemas(self._scheme, V3, self._defined(V3, _group_version(name)))
         (paths, used) = _paths_3(found, schemas)
         if not found:
             paths = {f"/{name}": {"get": {"description": f"get /{name}", "responses": _answers(_text("string"))}}}
@@ -114,15 +139,34 @@ class OpenAPI:
 
     def version_2(self) -> Obj:
         """The document of everything."""
-        schemas = Schemas(self._scheme, V2)
+        defined = self._defined(V2)
+        schemas = Schemas(self._scheme, V2, defined)
+        names = [*self._scheme.definitions.names(), *defined]
         return {
             "swagger": "2.0",
             "info": self._info(),
-            "paths": _paths_2(self._scheme.resources.values(), schemas),
-            "definitions": {name: schemas.schema(name) for name in schemas.reachable(self._scheme.definitions.names())},
+            "paths": _paths_2(self._described(), schemas),
+            "definitions": {name: schemas.schema(name) for name in schemas.reachable(names)},
             "securityDefinitions": _SECURITY,
             "security": [{"BearerToken": []}],
         }
+
+    def _described(self) -> list[Resource]:
+        """The resources whose definitions are known."""
+        return [resource for resource in self._serving.resources.values() if resource.definition]
+
+    def _defined(self, prefix: str, group_version: tuple[str, str] | None = None) -> dict[str, Obj]:
+        """The definitions of what is not built in, of one group and version or of all."""
+        found: dict[str, Obj] = {}
+        for what in self._serving.published.values():
+            if what.define is not None and (group_version is None or group_version in what.versions()):
+                found.update(what.define(prefix))
+        return found
+
+
+def _group_version(name: str) -> tuple[str, str]:
+    group, _, version = name.removeprefix("apis/").partition("/")
+    return group, version
 
 
 def _document_name(resource: Resource) -> str:

@@ -6,7 +6,8 @@ make `kubectl explain` work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from wherry.api.scheme import Scheme
@@ -27,7 +28,9 @@ _TOLD: Final = {
 class Schemas:
     """Schemas of one scheme in one style."""
 
-    def __init__(self, scheme: Scheme, prefix: str) -> None:
+    def __init__(self, scheme: Scheme, prefix: str, defined: Mapping[str, Obj] = MappingProxyType({})) -> None:
+        """`defined`: schemas that are in this style already."""
+        self._defined = defined
         self._nodes = scheme.definitions.names()
         self._descriptions = scheme.prose.descriptions
         self._defaults = scheme.prose.defaults
@@ -36,11 +39,15 @@ class Schemas:
     def reachable(self, names: Iterable[str]) -> list[str]:
         """The definitions that these, and what they are made of, refer to; sorted."""
         found: set[str] = set()
-        todo = [name for name in names if name in self._nodes]
+        todo = [name for name in names if name in self._nodes or name in self._defined]
         while todo:
             name = todo.pop()
-            if name not in found:
-                found.add(name)
+            if name in found:
+                continue
+            found.add(name)
+            if name in self._defined:
+                todo += [each.removeprefix(self._prefix) for each in _references(self._defined[name], "$ref")]
+            else:
                 todo += _references(self._nodes[name])
         return sorted(found)
 
@@ -49,6 +56,8 @@ class Schemas:
 
     def schema(self, name: str) -> Obj:
         """One definition."""
+        if name in self._defined:
+            return self._defined[name]
         (text, fields) = self._descriptions.get(name, ("", {}))
         if name in _TOLD:
             return {"description": _TOLD[name], **self._special(name)}
@@ -103,10 +112,13 @@ class Schemas:
         return {**result, "allOf": [reference]}
 
 
-def _references(node: Any) -> Iterable[str]:
+def _references(node: Any, key: str = "ref") -> Iterable[str]:
     if isinstance(node, dict):
-        if isinstance(node.get("ref"), str):
-            yield node["ref"]
+        if isinstance(node.get(key), str):
+            yield node[key]
         for child in node.values():
-            if isinstance(child, dict):
-                yield from _references(child)
+            if isinstance(child, dict | list):
+                yield from _references(child, key)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _references(child, key)

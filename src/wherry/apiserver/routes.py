@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from wherry.api.errors import StatusError, method_not_allowed, path_not_found
-from wherry.api.scheme import Resource, Scheme
+from wherry.api.scheme import Resource
 from wherry.api.types import GVR
 from wherry.apiserver import kubelet_proxy
 from wherry.apiserver.core import Call, Core
@@ -29,6 +29,7 @@ from wherry.apiserver.handlers import (
     watch,
 )
 from wherry.apiserver.http import Answer
+from wherry.apiserver.serving import Serving
 
 Verb = Callable[[Core, Call], Awaitable[Answer]]
 
@@ -65,17 +66,20 @@ _ON_COLLECTION = frozenset({"list", "watch", "create", "deletecollection"})
 _ON_NAME = frozenset({"get", "watch", "update", "patch", "delete"})
 
 
+_WITHOUT_DEFINITIONS = frozenset({"metrics.k8s.io"})
+"""Groups of our own that no published definition tells of."""
+
+
 class UnknownGroup(Exception):
     """Nothing is served under this group: the text page, not a Status."""
 
 
-def find_resource(scheme: Scheme, extra: Mapping[GVR, Resource], info: RequestInfo, method: str) -> Resource:
+def find_resource(serving: Serving, info: RequestInfo, method: str) -> Resource:
     """The resource of a path, its verb checked. Raises UnknownGroup, 404, 405."""
-    gvr = GVR(info.group, info.version, info.resource)
-    resource = scheme.resources.get(gvr) or extra.get(gvr)
+    resource = serving.resources.get(GVR(info.group, info.version, info.resource))
     if resource is None:
-        if info.group and scheme.group(info.group) is None and not any(each.group == info.group for each in extra):
-            raise UnknownGroup
+        if info.group and serving.scheme.group(info.group) is None and info.group not in _WITHOUT_DEFINITIONS:
+            raise UnknownGroup  # also where custom resources are: their server knows no path it does not serve
         raise path_not_found()
     if not resource.namespaced and info.namespace and info.resource != "namespaces":
         raise path_not_found()

@@ -6,12 +6,12 @@ meta.k8s.io Table out; objects are not changed and may be shared with the table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from wherry.api.scheme import Resource, Scheme
-from wherry.api.types import Obj
+from wherry.api.types import GVR, Obj
 from wherry.apiserver.printers import core, network, policy, storage, workloads
 from wherry.apiserver.printers.form import Column, Printer
 
@@ -30,12 +30,21 @@ PRINTERS: Final[Mapping[str, Printer]] = {
 _TOLD: Final = {("/namespaces", "Status"): "The status of the namespace"}
 
 
-class Tables:
-    """The tables of one server; `extra` has printers of resources that are not built in, by `group/resource`."""
+Found: TypeAlias = tuple[Printer, Mapping[str, str]]
+Extra: TypeAlias = Callable[[GVR], Found | None]
+"""A resource that is not built in -> its printer, and descriptions by column."""
 
-    def __init__(self, scheme: Scheme, extra: Mapping[str, Printer] | None = None) -> None:
+
+def _no_extra(gvr: GVR) -> Found | None:
+    return None
+
+
+class Tables:
+    """The tables of one server; `extra` finds printers, and descriptions of columns, of what is not built in."""
+
+    def __init__(self, scheme: Scheme, extra: Extra = _no_extra) -> None:
         self._scheme = scheme
-        self._extra = extra or {}
+        self._extra = extra
 
     def table(
         self,
@@ -50,23 +59,25 @@ class Tables:
 
         `include_object` is "Metadata", "Object" or "None"; a watch leaves the `columns` out after its first event.
         """
-        printer = self._printer(resource)
+        extra = None if _key(resource) in PRINTERS else self._extra(resource.gvr)
+        printer = PRINTERS.get(_key(resource), core.NAMED) if extra is None else extra[0]
         return {
             "kind": "Table",
             "apiVersion": API_VERSION,
             "metadata": metadata,
-            "columnDefinitions": self._columns(resource, printer) if columns else None,
+            "columnDefinitions": self._columns(resource, printer, extra) if columns else None,
             "rows": [_row(printer, obj, include_object, now) for obj in objects],
         }
 
-    def _printer(self, resource: Resource) -> Printer:
-        key = _key(resource)
-        return PRINTERS.get(key) or self._extra.get(key) or core.NAMED
-
-    def _columns(self, resource: Resource, printer: Printer) -> list[Obj]:
-        if _key(resource) in self._extra:
-            return [_definition(column, "") for column in printer.columns]
-        return _described_columns(self._scheme, resource, printer)
+    def _columns(self, resource: Resource, printer: Printer, extra: Found | None) -> list[Obj]:
+        if extra is None:
+            return _described_columns(self._scheme, resource, printer)
+        fields = _descriptions(self._scheme, resource)
+        told = extra[1]
+        return [
+            _definition(column, told[column.name] if column.name in told else fields.get(_plain(column.name), ""))
+            for column in printer.columns
+        ]
 
 
 def _key(resource: Resource) -> str:

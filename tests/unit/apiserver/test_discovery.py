@@ -10,6 +10,7 @@ import pytest
 
 from wherry.api.scheme import Scheme
 from wherry.apiserver.discovery import Discovery, aggregated_media_type, aggregated_version
+from wherry.apiserver.serving import Serving
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -17,7 +18,7 @@ V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 @pytest.fixture(scope="module")
 def discovery() -> Discovery:
-    return Discovery(Scheme.load())
+    return Discovery(Serving(Scheme.load()))
 
 
 def documents() -> list[tuple[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 
 from wherry.api.scheme import Scheme
 from wherry.apiserver.openapi import PROTOBUF, OpenAPI
+from wherry.apiserver.serving import Serving
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 V3 = "#/components/schemas/"
@@ -18,12 +19,12 @@ V3 = "#/components/schemas/"
 
 @pytest.fixture(scope="module")
 def documents() -> OpenAPI:
-    return OpenAPI(Scheme.load())
+    return OpenAPI(Serving(Scheme.load()))
 
 
 @cache
 def document(path: str, accept: str = "application/json") -> Any:
-    answer = OpenAPI(Scheme.load()).document(path, accept)
+    answer = OpenAPI(Serving(Scheme.load())).document(path, accept)
     assert answer is not None
     assert answer.data is not None
     return json.loads(answer.data)
@@ -40,7 +41,7 @@ def test_the_index_lists_what_a_running_1_36_lists(documents: OpenAPI) -> None:
 
 
 def test_hashes_tell_versions_apart() -> None:
-    other = OpenAPI(Scheme.load("1.33")).document("/openapi/v3", "")
+    other = OpenAPI(Serving(Scheme.load("1.33"))).document("/openapi/v3", "")
     assert other is not None
     assert other.data is not None
     hashes = {entry["serverRelativeURL"] for entry in json.loads(other.data)["paths"].values()}
@@ -123,7 +124,7 @@ def test_what_kubectl_asks_before_it_trusts_the_server_to_validate() -> None:
 
 @pytest.mark.parametrize("version", ["1.25", "1.36", "1.37"])
 def test_every_reference_has_its_schema(version: str) -> None:
-    documents = OpenAPI(Scheme.load(version))
+    documents = OpenAPI(Serving(Scheme.load(version)))
     for name in documents.names:
         made = documents.version_3(name)
         for reference in references(made):
@@ -135,7 +136,7 @@ def test_every_reference_has_its_schema(version: str) -> None:
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_operation_ids_are_unique(version: int) -> None:
-    documents = OpenAPI(Scheme.load())
+    documents = OpenAPI(Serving(Scheme.load()))
     made = [documents.version_2()] if version == 2 else [documents.version_3(name) for name in documents.names]
     ids = [
         operation["operationId"]

@@ -95,9 +95,11 @@ def test_kinds_without_printer_and_kinds_of_others() -> None:
     assert made["rows"] == [{"cells": ["n", "<unknown>"], "object": None}]
     widgets = Resource("example.com", "v1", "widgets", "widget", "Widget", True, ("get",))
     printer = Printer(columns("Name|Size:i"), lambda obj, now: [obj["metadata"]["name"], obj["size"]])
-    tables = Tables(Scheme.load(), {"example.com/widgets": printer})
+    tables = Tables(Scheme.load(), {widgets.gvr: (printer, {"Size": "how large"})}.get)
     made = tables.table(widgets, [{"metadata": {"name": "w"}, "size": 3}], {}, "None", NOW)
     assert made["rows"][0]["cells"] == ["w", 3]
+    assert [column["description"] for column in made["columnDefinitions"]][1:] == ["how large"]
+    assert made["columnDefinitions"][0]["description"].startswith("Name must be unique")
     assert made["columnDefinitions"][1]["type"] == "integer"
 
 
