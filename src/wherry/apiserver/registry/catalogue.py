@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
 from wherry.apiserver.registry.built_in import PathNamed
+from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
 from wherry.apiserver.registry.config_map import ConfigMapStrategy
 from wherry.apiserver.registry.cron_job import CronJobStrategy
+from wherry.apiserver.registry.csi import CSIDriverStrategy, CSINodeStrategy, CSIStorageCapacityStrategy
 from wherry.apiserver.registry.daemon_set import DaemonSetStrategy
 from wherry.apiserver.registry.deployment import DeploymentStrategy
 from wherry.apiserver.registry.endpoints import EndpointSliceStrategy, EndpointsStrategy
@@ -37,8 +39,9 @@ from wherry.apiserver.registry.secret import SecretStrategy
 from wherry.apiserver.registry.service import ServiceStrategy
 from wherry.apiserver.registry.service_account import ServiceAccountStrategy
 from wherry.apiserver.registry.stateful_set import StatefulSetStrategy
-from wherry.apiserver.registry.storage_class import CSIDriverStrategy, StorageClassStrategy
+from wherry.apiserver.registry.storage_class import StorageClassStrategy, VolumeAttributesClassStrategy
 from wherry.apiserver.registry.strategy import Strategy
+from wherry.apiserver.registry.volume_attachment import VolumeAttachmentStrategy
 
 STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "configmaps"): ConfigMapStrategy,
@@ -65,6 +68,7 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("autoscaling", "horizontalpodautoscalers"): HorizontalPodAutoscalerStrategy,
     ("batch", "cronjobs"): CronJobStrategy,
     ("batch", "jobs"): JobStrategy,
+    ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequestStrategy,
     ("coordination.k8s.io", "leases"): LeaseStrategy,
     ("discovery.k8s.io", "endpointslices"): EndpointSliceStrategy,
     ("networking.k8s.io", "ingressclasses"): IngressClassStrategy,
@@ -78,7 +82,11 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("rbac.authorization.k8s.io", "roles"): RoleStrategy,
     ("scheduling.k8s.io", "priorityclasses"): PriorityClassStrategy,
     ("storage.k8s.io", "csidrivers"): CSIDriverStrategy,
+    ("storage.k8s.io", "csinodes"): CSINodeStrategy,
+    ("storage.k8s.io", "csistoragecapacities"): CSIStorageCapacityStrategy,
     ("storage.k8s.io", "storageclasses"): StorageClassStrategy,
+    ("storage.k8s.io", "volumeattachments"): VolumeAttachmentStrategy,
+    ("storage.k8s.io", "volumeattributesclasses"): VolumeAttributesClassStrategy,
 }
 """(group, plural) -> strategy."""
 

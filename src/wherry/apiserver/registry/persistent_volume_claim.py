@@ -51,7 +51,8 @@ class PersistentVolumeClaimStrategy(BuiltIn):
                 if key in new:
                     permitted[key] = new[key]
         causes = [] if permitted == new else [f.forbidden("spec", f"{_IMMUTABLE}\n{difference(permitted, new)}")]
-        return causes + _not_less(new, old)
+        causes += _not_less(new, old) + f.unchanged(new.get("volumeMode"), stored.get("volumeMode"), "volumeMode")
+        return causes + _attributes_class(new.get("volumeAttributesClassName"), stored.get("volumeAttributesClassName"))
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         status = f.as_dict(obj.get("status"))
@@ -81,18 +82,21 @@ def _sync_sources(spec: Obj) -> None:
 
 
 def _not_less(new: Obj, old: Obj) -> list[Cause]:
-    """A claim grows, or goes back to what it already has."""
+    """A claim grows, or goes back to more than it already has."""
     asked, before = (
         f.as_dict(f.as_dict(s.get("resources")).get("requests")).get("storage") for s in (new, old["spec"])
     )
     if asked is None or before is None or Quantity.parse(asked) >= Quantity.parse(before):
         return []
-    held = f.as_dict(f.as_dict(old.get("status")).get("capacity")).get("storage")
-    if held is not None and Quantity.parse(asked) > Quantity.parse(held):
+    held = f.as_dict(f.as_dict(old.get("status")).get("capacity")).get("storage") or "0"
+    if Quantity.parse(asked) > Quantity.parse(held):
         return []
-    detail = (
-        "field can not be less than status.capacity"
-        if held is not None
-        else "field can not be less than previous value"
-    )
-    return [f.forbidden("spec.resources.requests.storage", detail)]
+    return [f.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")]
+
+
+def _attributes_class(new: str | None, old: str | None) -> list[Cause]:
+    """Chosen once, it is another one or the same for ever."""
+    if old is None or new:
+        return []
+    what = "nil" if new is None else "an empty string"
+    return [f.forbidden("spec.volumeAttributesClassName", f"update from non-nil value to {what} is forbidden")]

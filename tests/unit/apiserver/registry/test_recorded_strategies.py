@@ -76,7 +76,6 @@ DEVIATIONS = {
     ("nodes", 0): "the taint of a node that is not ready is not set at admission",
     ("pod-deprecated-warnings", 9): VIEW,
     ("pod-status", 1): VIEW,
-    ("storageclass", 12): "VolumeAttachments have no rules of their own yet",
 }
 
 

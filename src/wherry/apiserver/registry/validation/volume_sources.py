@@ -18,6 +18,11 @@ from wherry.apiserver.registry.validation import field as f
 Rule: TypeAlias = Callable[[Obj, str], list[Cause]]
 
 CSI_DRIVER_MAX = 63
+ISCSI_NAMES_MAX = 64
+ISCSI_TOO_LONG = (
+    "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters "
+    "if iscsi.initiatorName is specified."
+)
 _PARTITION = "must be an integer between 0 and 255 or empty"
 _LUN = "must be between 0 and 255, inclusive"
 _ISCSI = {

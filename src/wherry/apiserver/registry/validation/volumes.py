@@ -23,7 +23,7 @@ def volumes(listed: list[Obj], path: str, pod_name: str = "") -> tuple[Mapping[s
     for i, volume in enumerate(listed):
         name = volume.get("name") or ""
         at = f"{path}[{i}]"
-        found = _source(volume, at) + _claim_name(volume, pod_name, at)
+        found = _source(volume, at) + _other_names(volume, pod_name, at)
         found += f.each_invalid(f"{at}.name", name, names.dns1123_label(name)) if name else [f.required(f"{at}.name")]
         if name in valid:
             found.append(f.duplicate(f"{at}.name", name))
@@ -37,14 +37,18 @@ def volumes(listed: list[Obj], path: str, pod_name: str = "") -> tuple[Mapping[s
     return valid, causes
 
 
-def _claim_name(volume: Obj, pod_name: str, path: str) -> list[Cause]:
-    """The claim of an ephemeral volume needs a name that can be one."""
-    name = volume.get("name")
-    if volume.get("ephemeral") is None or not pod_name or not name:
-        return []
-    claim = f"{pod_name}-{name}"
-    problems = names.dns1123_subdomain(claim)
-    return [f.invalid(f"{path}.name", name, f"PVC name {f.quote(claim)}: {problem}") for problem in problems]
+def _other_names(volume: Obj, pod_name: str, path: str) -> list[Cause]:
+    """Names made with the volume's: of the claim of an ephemeral volume, of an iSCSI interface."""
+    name, iscsi = volume.get("name") or "", volume.get("iscsi")
+    causes: list[Cause] = []
+    if iscsi is not None and iscsi.get("initiatorName") is not None:
+        long = len(f"{name}:{iscsi.get('targetPortal') or ''}") > volume_sources.ISCSI_NAMES_MAX
+        causes += [f.invalid(f"{path}.name", name, volume_sources.ISCSI_TOO_LONG)] if long else []
+    if volume.get("ephemeral") is not None and pod_name and name:
+        claim = f"{pod_name}-{name}"
+        problems = [f"PVC name {f.quote(claim)}: {problem}" for problem in names.dns1123_subdomain(claim)]
+        causes += f.each_invalid(f"{path}.name", name, problems)
+    return causes
 
 
 def _source(volume: Obj, path: str) -> list[Cause]:
@@ -65,7 +69,7 @@ def _empty_dir(source: Obj, path: str) -> list[Cause]:
     return []
 
 
-def _host_path(source: Obj, path: str) -> list[Cause]:
+def host_path(source: Obj, path: str) -> list[Cause]:
     if not source.get("path"):
         return [f.required(f"{path}.path")]
     causes = volume_files.no_backsteps(source["path"], f"{path}.path")
@@ -103,7 +107,7 @@ _SAID = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
 """What a refused second source is called where that is not its name."""
 _SOURCES: Mapping[str, tuple[str, volume_sources.Rule]] = {
     "emptyDir": ("emptyDir", _empty_dir),
-    "hostPath": ("hostPath", _host_path),
+    "hostPath": ("hostPath", host_path),
     "gitRepo": ("gitRepo", _git_repo),
     "secret": ("secret", volume_files.keyed("secretName")),
     "persistentVolumeClaim": ("persistentVolumeClaim", volume_sources.needs("claimName")),
