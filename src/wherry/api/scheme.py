@@ -6,7 +6,7 @@ are not in it. A Scheme never changes; Scheme.load gives everybody the same one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -108,6 +108,9 @@ class Scheme:
 
     def group(self, name: str) -> Group | None:
         return self._groups.get(name)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Nobody will be called: a Scheme never changes."""
 
     def schema(self, resource: Resource | Subresource) -> Schema:
         """The schema of the resource's kind; kinds without a published definition (PodExecOptions) are free-form."""

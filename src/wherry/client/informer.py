@@ -121,6 +121,7 @@ class InformerFactory:
         self._rng = rng
         self._informers: dict[tuple[GVR, str | None, str, str], Informer] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[Informer, asyncio.Task[None]] = {}
 
     def informer(self, gvr: GVR, *, namespace: str | None = None, labels: str = "", fields: str = "") -> Informer:
         """The informer of exactly this selection; made, and started if the factory runs, when nobody asked before."""
@@ -135,6 +136,13 @@ class InformerFactory:
             if self._group is not None:
                 self._start(found)
         return found
+
+    def drop(self, gvr: GVR) -> None:
+        """Stop and forget every informer of a resource that is no longer served; their handlers are told nothing."""
+        for key in [key for key in self._informers if key[0] == gvr]:
+            task = self._tasks.pop(self._informers.pop(key), None)
+            if task is not None:
+                task.cancel()
 
     async def run(self) -> None:
         """Run every informer, also those asked for later, until cancelled."""
@@ -151,4 +159,4 @@ class InformerFactory:
 
     def _start(self, informer: Informer) -> None:
         assert self._group is not None
-        self._group.create_task(informer.run(), name=f"informer {informer.gvr.qualified}")
+        self._tasks[informer] = self._group.create_task(informer.run(), name=f"informer {informer.gvr.qualified}")

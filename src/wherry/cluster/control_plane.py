@@ -25,6 +25,7 @@ from wherry.apiserver.edge import Edge
 from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.stored_versions import settle
+from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import controllers, node_listener, pki, process
@@ -86,9 +87,11 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
     edge, context = Edge(app, clock), _tls(files)
     factory = InformerFactory(client, clock, rng)
     whole = controllers.Whole(
-        client, factory, clock, rng, app.core.scheme, files.ca.read_text(), app.tokens.issue_for_secret
+        client, factory, clock, rng, app.core.scheme, app.core.serving, files.ca.read_text(), app.tokens.issue_for_secret
     )
     workers = controllers.build(whole, state, options)
+    if options.simulated_nodes:
+        workers.append(_simulation(app, options, client, factory, clock, rng, workers))
     inside = [(options.api_service_ip, 443), (options.pod_gateway, ENDPOINT_PORT)]
     await edge.listen(_listener(options), context)
     state.ready.write_text(str(os.getpid()))
@@ -102,6 +105,29 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
             node_listener.serve(edge, context, state.launcher_socket, inside, clock, Backoff(rng)),
             name="node listener",
         )
+
+
+def _simulation(
+    app: App,
+    options: Options,
+    client: Client,
+    factory: InformerFactory,
+    clock: Clock,
+    rng: random.Random,
+    workers: list[controllers.Runs],
+) -> controllers.Runs:
+    """Nodes that only pretend live here: nothing between them and the API is serialised."""
+    from wherry.kubelet.simulated.simulation import POD_RANGE, Simulation  # few want them
+    from wherry.network.ipam import PodAddresses
+
+    recorder = EventRecorder(client, "kubelet", "simulated", clock, rng)
+    workers.append(recorder)
+    addresses = PodAddresses(POD_RANGE)
+    simulation = Simulation(
+        options.simulated_nodes, options.kubernetes_version, client, factory, recorder, addresses, clock, rng
+    )
+    app.metrics_api.simulated = simulation.summary
+    return simulation
 
 
 def _bootstrap(options: Options, files: Pki, scheme: Scheme, clock: Clock) -> BootstrapOptions:

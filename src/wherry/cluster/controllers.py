@@ -35,6 +35,7 @@ from wherry.controllers import (
     statefulset,
     ttl_after_finished,
 )
+from wherry.reconcile.kinds import Kinds
 from wherry.reconcile.parts import Parts
 from wherry.scheduler.scheduler import Scheduler
 
@@ -54,6 +55,7 @@ class Whole:
     clock: Clock
     rng: random.Random
     scheme: Scheme
+    served: Kinds
     certificate: str
     """PEM of our certificate authority, for kube-root-ca.crt and token secrets."""
     sign: Callable[[Obj, Obj], str]
@@ -85,8 +87,8 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
     built: list[Runs] = [module.build(parts(name)) for name, module in workloads.items()]
     common = parts("controllermanager")
     built += [
-        garbage_collector.build(common, scheme=whole.scheme),
-        namespace.build(common, scheme=whole.scheme),
+        garbage_collector.build(common, scheme=whole.served),
+        namespace.build(common, scheme=whole.served),
         root_ca.build(common, certificate=whole.certificate),
         service_account_token.build(common, certificate=whole.certificate, sign=whole.sign),
         persistent_volume.build(
@@ -95,7 +97,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
             directories=persistent_volume.HostDirectories(state.volumes),
         ),
         horizontal_pod_autoscaler.build(
-            parts("horizontal-pod-autoscaler"), scheme=whole.scheme, sync_seconds=options.hpa_sync_seconds
+            parts("horizontal-pod-autoscaler"), scheme=whole.served, sync_seconds=options.hpa_sync_seconds
         ),
         not_acted_on.build(common, scheme=whole.scheme),
         Scheduler(parts("default-scheduler")),

@@ -105,6 +105,12 @@ class Graph:
             wanted |= {owner for owner in owners if self._waits(owner)}
         return wanted
 
+    def forget(self, gvr: GVR) -> None:
+        """Its resource is no longer served: what was known of it is known no more, which does not mean that it is gone."""
+        for node in [node for node in self._nodes.values() if node.gvr == gvr]:
+            del self._nodes[node.uid]
+            self._link(node.uid, {ref["uid"] for ref in node.owners}, set())
+
     def _waits(self, uid: str) -> bool:
         node = self._nodes.get(uid)
         return node is not None and node.in_foreground

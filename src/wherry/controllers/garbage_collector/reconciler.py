@@ -6,17 +6,19 @@ decided on.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from wherry.api.errors import StatusError, is_conflict, is_not_found
-from wherry.api.scheme import Resource, Scheme
+from wherry.api.scheme import Resource
 from wherry.api.types import GVR, Obj
+from wherry.client.informer import Informer
 from wherry.client.rest import Propagation
 from wherry.controllers.garbage_collector.graph import Graph, Node
 from wherry.controllers.garbage_collector.plan import OwnerState, Plan, plan
 from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
-from wherry.reconcile.kinds import storable
+from wherry.reconcile.kinds import Kinds, storable
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -27,28 +29,54 @@ IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
 """As in Kubernetes: many, short-lived, and nobody's property."""
 
 
-def build(parts: Parts, *, scheme: Scheme, workers: int = 20) -> Controller:
+ABSENT_REMEMBERED = 500
+"""Owners seen to go, as many as Kubernetes remembers: their kind may be gone as well when a dependent is looked at."""
+
+
+def build(parts: Parts, *, scheme: Kinds, workers: int = 20) -> Controller:
     """The controller, wired to an informer of every resource that can be listed, watched and deleted."""
     queue: WorkQueue[Request] = WorkQueue("garbage-collector", parts.clock)
-    resources = [one for one in storable(scheme, "list", "watch", "delete") if (one.group, one.resource) not in IGNORED]
-    reconciler = GarbageCollector(parts, queue, resources)
-    sources = []
-    for resource in resources:
-        informer = parts.factory.informer(resource.gvr)
-        informer.add_handler(reconciler.handler(resource.gvr))
-        sources.append(informer)
-    return Controller("garbage-collector", reconciler, queue, workers=workers, sources=sources)
+    reconciler = GarbageCollector(parts, queue, scheme)
+    return Controller("garbage-collector", reconciler, queue, workers=workers, sources=reconciler.follow())
 
 
 class GarbageCollector:
     """Keys are uids: `Request("", uid)`."""
 
-    def __init__(self, parts: Parts, queue: WorkQueue[Request], resources: Sequence[Resource]) -> None:
+    def __init__(self, parts: Parts, queue: WorkQueue[Request], kinds: Kinds) -> None:
         self._client = parts.client
+        self._factory = parts.factory
         self._recorder = parts.recorder
         self._queue = queue
         self._graph = Graph()
-        self._kinds = {(one.group, one.kind): one for one in resources}
+        self._served = kinds
+        self._kinds: dict[tuple[str, str], Resource] = {}
+        self._absent: OrderedDict[str, None] = OrderedDict()
+
+    def follow(self) -> list[Informer]:
+        """Watch everything served now and, from now on, whatever comes; the informers of now."""
+        self._served.on_change(self._kinds_changed)
+        return self._adapt()
+
+    def _kinds_changed(self) -> None:
+        self._adapt()
+
+    def _adapt(self) -> list[Informer]:
+        """An informer for each resource that is new, none for those that are gone."""
+        resources = storable(self._served, "list", "watch", "delete")
+        wanted = [one for one in resources if (one.group, one.resource) not in IGNORED]
+        before = {one.gvr for one in self._kinds.values()}
+        self._kinds = {(one.group, one.kind): one for one in wanted}
+        for gvr in before - {one.gvr for one in wanted}:
+            self._factory.drop(gvr)
+            self._graph.forget(gvr)
+        made = []
+        for one in wanted:
+            if one.gvr not in before:
+                informer = self._factory.informer(one.gvr)
+                informer.add_handler(self.handler(one.gvr))
+                made.append(informer)
+        return made
 
     def handler(self, gvr: GVR) -> Handler:
         return Handler(self, gvr)
@@ -57,6 +85,9 @@ class GarbageCollector:
         if old is not None and old["metadata"]["uid"] != obj["metadata"]["uid"]:
             self._look_at(self._graph.remove(old["metadata"]["uid"]))
         if type == "deleted":
+            self._absent[obj["metadata"]["uid"]] = None
+            if len(self._absent) > ABSENT_REMEMBERED:
+                self._absent.popitem(last=False)
             self._look_at(self._graph.remove(obj["metadata"]["uid"]))
         else:
             self._look_at(self._graph.put(Node.of(gvr, obj)))
@@ -87,6 +118,8 @@ class GarbageCollector:
         known = self._graph.get(ref["uid"])
         if known is not None and known.namespace in ("", node.namespace):
             return "waiting" if known.in_foreground else "solid"
+        if ref["uid"] in self._absent:
+            return "absent"
         group, _, _ = ref["apiVersion"].rpartition("/")
         resource = self._kinds.get((group, ref["kind"]))
         if resource is None:
@@ -151,16 +184,24 @@ class GarbageCollector:
 
     async def _release(self, node: Node, owners: Sequence[str]) -> None:
         gone = [{"$patch": "delete", "uid": uid} for uid in owners]
-        await self._patch(node, {"ownerReferences": gone})
+        await self._patch(node, gone, [ref for ref in node.owners if ref["uid"] not in owners])
 
     async def _unblock(self, node: Node) -> None:
         refs = [{**ref, "blockOwnerDeletion": False} for ref in node.owners if ref.get("blockOwnerDeletion")]
-        await self._patch(node, {"ownerReferences": refs})
+        await self._patch(node, refs, [{**ref, "blockOwnerDeletion": False} for ref in node.owners])
 
-    async def _patch(self, node: Node, metadata: Obj) -> None:
-        patch = {"metadata": {"uid": node.uid, **metadata}}
+    async def _patch(self, node: Node, changes: Sequence[Obj], whole: Sequence[Obj]) -> None:
+        """Change its references; `whole` is all of them after that, for custom resources, which cannot merge lists."""
+        namespace = node.namespace or None
+        patch: Obj = {"metadata": {"uid": node.uid, "ownerReferences": changes}}
         try:
-            await self._client.patch(node.gvr, node.name, patch, node.namespace or None, type="strategic")
+            try:
+                await self._client.patch(node.gvr, node.name, patch, namespace, type="strategic")
+            except StatusError as error:
+                if error.code != 415:
+                    raise
+                metadata = {"uid": node.uid, "resourceVersion": node.resource_version, "ownerReferences": list(whole)}
+                await self._client.patch(node.gvr, node.name, {"metadata": metadata}, namespace)
         except StatusError as error:
             if not is_not_found(error):
                 raise

@@ -9,12 +9,12 @@ from wherry.aio.clock import rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.labels import Selector, SelectorError
 from wherry.api.resources import HORIZONTAL_POD_AUTOSCALERS, PODS
-from wherry.api.scheme import Scheme
 from wherry.api.types import GVR, Obj
 from wherry.client.informer import Informer
 from wherry.controllers.horizontal_pod_autoscaler import behavior
 from wherry.controllers.horizontal_pod_autoscaler.metrics import Asked, Measured, Metrics
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.kinds import Kinds
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -27,7 +27,7 @@ SYNC_SECONDS = 15.0
 def build(
     parts: Parts,
     *,
-    scheme: Scheme,
+    scheme: Kinds,
     sync_seconds: float = SYNC_SECONDS,
     scale_down_seconds: int = behavior.SCALE_DOWN_SECONDS,
     workers: int = 5,
@@ -54,7 +54,7 @@ class Autoscaler:
         parts: Parts,
         autoscalers: Informer,
         pods: Informer,
-        scheme: Scheme,
+        scheme: Kinds,
         sync_seconds: float,
         scale_down_seconds: int,
     ) -> None:

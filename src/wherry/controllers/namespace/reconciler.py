@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from wherry.api.errors import StatusError, is_conflict, is_not_found
 from wherry.api.resources import NAMESPACES, PODS
-from wherry.api.scheme import Resource, Scheme
+from wherry.api.scheme import Resource
 from wherry.api.types import GVR, Obj
 from wherry.client.informer import Informer
 from wherry.controllers.namespace.conditions import Remaining, status
 from wherry.reconcile.controller import Controller
-from wherry.reconcile.kinds import storable
+from wherry.reconcile.kinds import Kinds, storable
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -27,26 +27,23 @@ LOOK_AGAIN_SECONDS = 0.25
 LOOK_AGAIN_SECONDS_MAX = 15.0
 
 
-def build(parts: Parts, *, scheme: Scheme, workers: int = 5) -> Controller:
-    """The controller; `scheme` says which resources a namespace can hold."""
+def build(parts: Parts, *, scheme: Kinds, workers: int = 5) -> Controller:
+    """The controller; `scheme` says which resources a namespace can hold at the moment."""
     queue: WorkQueue[Request] = WorkQueue(
         "namespace", parts.clock, backoff_seconds_min=LOOK_AGAIN_SECONDS, backoff_seconds_max=LOOK_AGAIN_SECONDS_MAX
     )
     namespaces, pods = parts.factory.informer(NAMESPACES), parts.factory.informer(PODS)
-    resources = [one for one in storable(scheme, "list", "delete") if one.namespaced]
-    reconciler = NamespaceReconciler(parts, namespaces, resources, queue)
+    reconciler = NamespaceReconciler(parts, namespaces, scheme, queue)
     namespaces.add_handler(reconciler.on_namespace)
     pods.add_handler(reconciler.on_pod)
     return Controller("namespace", reconciler, queue, workers=workers, sources=(namespaces, pods))
 
 
 class NamespaceReconciler:
-    def __init__(
-        self, parts: Parts, namespaces: Informer, resources: Sequence[Resource], queue: WorkQueue[Request]
-    ) -> None:
+    def __init__(self, parts: Parts, namespaces: Informer, kinds: Kinds, queue: WorkQueue[Request]) -> None:
         self._client = parts.client
         self._namespaces = namespaces
-        self._resources = resources
+        self._kinds = kinds
         self._clock = parts.clock
         self._queue = queue
 
@@ -83,12 +80,13 @@ class NamespaceReconciler:
 
     async def _empty(self, name: str) -> Remaining:
         remaining = Remaining()
-        pods = [one for one in self._resources if one.gvr == PODS]
+        resources = [one for one in storable(self._kinds, "list", "delete") if one.namespaced]
+        pods = [one for one in resources if one.gvr == PODS]
         for one in pods:
             await self._delete_all(one, name, remaining)
         if remaining:
             return remaining
-        for one in self._resources:
+        for one in resources:
             if one.gvr != PODS:
                 await self._delete_all(one, name, remaining)
         return remaining
