@@ -71,5 +71,5 @@ class InProcessTransport:
             in_process=True,
         )
         info = parse(method, path, query)
-        authorize(info, self._user, self._app.core.authorizer)
+        authorize(info, self._user, self._app.core.authorizer, query)
         return await self._app.serve(request, info)

@@ -37,7 +37,7 @@ def ensure(pki: Pki, options: Options, clock: Clock) -> None:
     _ensure_leaf(pki, "apiserver", "kube-apiserver", [], now, server=_server_names(options))
     _ensure_leaf(pki, "admin", "kubernetes-admin", ["system:masters"], now)
     node = options.node_name
-    _ensure_leaf(pki, "node-agent", f"system:node:{node}", ["system:nodes"], now)
+    _ensure_leaf(pki, "node-agent", f"system:node:{node}", ["system:nodes", "wherry:node-agents"], now)
 
 
 def _server_names(options: Options) -> list[x509.GeneralName]:
@@ -70,16 +70,16 @@ def _ensure_leaf(
 ) -> None:
     """A leaf signed by our authority: user = common name, groups = organizations (Kubernetes' reading of X.509)."""
     path = pki.certificate(name)
-    if path.exists() and _still_good(path, now, server):
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+        + [x509.NameAttribute(NameOID.COMMON_NAME, user)]
+    )
+    if path.exists() and _still_good(path, now, subject, server):
         return
     authority = x509.load_pem_x509_certificate(pki.ca.read_bytes())
     signer = serialization.load_pem_private_key(pki.ca_key.read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name(
-        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-        + [x509.NameAttribute(NameOID.COMMON_NAME, user)]
-    )
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
         _builder(subject, authority.subject, key.public_key(), now, LEAF_DAYS)
@@ -94,9 +94,9 @@ def _ensure_leaf(
     _write(path, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
-def _still_good(path: Path, now: datetime, server: list[x509.GeneralName] | None) -> bool:
+def _still_good(path: Path, now: datetime, subject: x509.Name, server: list[x509.GeneralName] | None) -> bool:
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    if certificate.not_valid_after_utc - now < timedelta(days=RENEW_DAYS):
+    if certificate.subject != subject or certificate.not_valid_after_utc - now < timedelta(days=RENEW_DAYS):
         return False
     if not server:
         return True

@@ -10,10 +10,17 @@ from collections.abc import Sequence
 from typing import cast
 
 from wherry.api.scheme import Resource
+from wherry.apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
+)
 from wherry.apiserver.admission.default_storage_class import DefaultStorageClass
 from wherry.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from wherry.apiserver.admission.limit_ranger import LimitRanger
 from wherry.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from wherry.apiserver.admission.node_restriction import NodeRestriction
 from wherry.apiserver.admission.priority import Priority
 from wherry.apiserver.admission.request import AdmissionRequest, Mutating, Outgoing, Plugin, Validating, World
 from wherry.apiserver.admission.resource_quota import ResourceQuota
@@ -62,10 +69,15 @@ def default_plugins() -> tuple[Plugin, ...]:
         NamespaceLifecycle(),
         LimitRanger(),
         ServiceAccount(),
+        NodeRestriction(),
         Priority(),
         DefaultTolerationSeconds(),
         RuntimeClass(),
         DefaultStorageClass(),
         StorageObjectInUseProtection(),
+        CertificateApproval(),
+        CertificateSigning(),
+        ClusterTrustBundleAttest(),
+        CertificateSubjectRestriction(),
         ResourceQuota(),
     )

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from wherry.api.errors import StatusError, forbidden
+from wherry.api.errors import StatusError, forbidden, not_found
 from wherry.api.types import Obj
-from wherry.apiserver.auth.rbac import GROUP, Attributes, Authorizer, rule_allows
+from wherry.apiserver.auth.attributes import Attributes, rule_allows
+from wherry.apiserver.auth.rbac import GROUP, Authorizer
 from wherry.apiserver.auth.user import MASTERS, User
 from wherry.apiserver.registry.validation.field import quote
 
@@ -32,7 +33,7 @@ class Permission:
 
 
 def check(authorizer: Authorizer, user: User, resource: str, obj: Obj, old: Obj | None) -> None:
-    """`obj` is about to be created or to replace `old`; `resource` is its plural. Raises 403."""
+    """`obj` is about to be created or to replace `old`; `resource` is its plural. Raises 403, and 404 for a role that is not."""
     if MASTERS in user.groups:
         return
     namespace = obj["metadata"].get("namespace", "")
@@ -60,7 +61,10 @@ def check(authorizer: Authorizer, user: User, resource: str, obj: Obj, old: Obj 
         role = "clusterroles" if reference.get("kind") == "ClusterRole" else "roles"
         if authorizer.decide(user, Attributes("bind", GROUP, role, "", namespace, reference.get("name", ""))).allowed:
             return
-        rules = list(authorizer.rules_of(namespace, reference))
+        found = authorizer.rules_of(namespace, reference)
+        if found is None:
+            raise not_found(role, reference.get("name", ""), GROUP)
+        rules = list(found)
     else:
         return
     missing = _missing(authorizer, user, namespace, rules)

@@ -11,6 +11,7 @@ MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS_NAME = "system:anonymous"
+NODES_GROUP = "system:nodes"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 

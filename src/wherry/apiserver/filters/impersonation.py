@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from wherry.api.errors import bad_request
-from wherry.apiserver.auth.rbac import Attributes, Authorizer
+from wherry.apiserver.auth.attributes import Attributes
+from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.user import (
     ANONYMOUS_NAME,
     AUTHENTICATED,

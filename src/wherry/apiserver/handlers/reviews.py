@@ -11,7 +11,7 @@ from wherry.api.errors import Cause, bad_request, invalid
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver import decode
-from wherry.apiserver.auth.rbac import Attributes
+from wherry.apiserver.auth.attributes import Attributes
 from wherry.apiserver.auth.user import MASTERS, User
 from wherry.apiserver.core import Core
 from wherry.apiserver.filters.request_info import RequestInfo

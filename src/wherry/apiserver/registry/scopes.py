@@ -9,6 +9,7 @@ from typing import Protocol
 
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
+from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field
 
@@ -63,9 +64,12 @@ class Approval:
         conditions = (obj.get("status") or {}).get("conditions") or []
         restore(obj, old)
         obj["status"] = {**old.get("status", {}), "conditions": conditions}
+        assert isinstance(strategy, CertificateSigningRequestStrategy)
+        strategy.prepare_approval(obj, old, ctx)
 
     def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
-        return strategy.validate_status_update(obj, old)
+        assert isinstance(strategy, CertificateSigningRequestStrategy)
+        return strategy.validate_approval(obj, old)
 
 
 class EphemeralContainers:

@@ -4,7 +4,7 @@ import pytest
 from api_core import JANE, Server, make_server
 
 from wherry.api.errors import StatusError
-from wherry.apiserver.auth.rbac import Attributes, rule_allows
+from wherry.apiserver.auth.attributes import Attributes, rule_allows
 from wherry.apiserver.auth.user import User, service_account_user
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"

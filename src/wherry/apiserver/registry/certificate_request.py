@@ -1,0 +1,58 @@
+"""PEM and PKCS #10 as CertificateSigningRequests carry them. The cryptography library is imported when the first one comes.
+
+Texts are those of Kubernetes' validation; what Go's x509 says about a broken request is said in our library's words.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.x509 import CertificateSigningRequest
+
+_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]+)-----\s*?\r?\n(.*?)-----END \1-----", re.DOTALL)
+_HEADER = re.compile(rb"^[^\r\n:]+:[^\r\n]*\r?\n", re.MULTILINE)
+
+
+def parse(pem: bytes) -> CertificateSigningRequest:
+    """The first block, which must be a request. Raises ValueError."""
+    block = _BLOCK.search(pem)
+    if block is None or block[1] != b"CERTIFICATE REQUEST":
+        raise ValueError("PEM block type must be CERTIFICATE REQUEST")
+    from cryptography.x509 import load_der_x509_csr
+
+    try:
+        return load_der_x509_csr(base64.b64decode(b"".join(block[2].split()), validate=True))
+    except binascii.Error:
+        raise ValueError("PEM block type must be CERTIFICATE REQUEST") from None
+
+
+def subject_of(pem: bytes) -> tuple[str, list[str]]:
+    """(common name, organizations). Raises ValueError."""
+    from cryptography.x509.oid import NameOID
+
+    subject = parse(pem).subject
+    names = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    groups = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    return names[-1] if names else "", groups
+
+
+def certificates_problem(pem: bytes) -> str:
+    """What is wrong with a chain of certificates; "" when nothing is."""
+    from cryptography.x509 import load_der_x509_certificate
+
+    found = False
+    for block in _BLOCK.finditer(pem):
+        if block[1] != b"CERTIFICATE":
+            return f'only CERTIFICATE PEM blocks are allowed, found "{block[1].decode(errors="replace")}"'
+        if _HEADER.search(block[2]):
+            return "no PEM block headers are permitted"
+        try:
+            load_der_x509_certificate(base64.b64decode(b"".join(block[2].split()), validate=True))
+        except ValueError as error:
+            return str(error)
+        found = True
+    return "" if found else "must contain at least one CERTIFICATE PEM block"
