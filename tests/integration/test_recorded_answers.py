@@ -28,7 +28,6 @@ WILD = {
     "<ip>": r"[0-9.]+", "<continue>": r"[\w=-]+", "<token>": r"[\w.-]+", "<dur>": r"\S+", "<port>": r"\d+", "<node>": r"\S*",
 }  # fmt: skip
 APPLY = "server-side apply answers 415"
-NODE = "there is no node authorizer: a node agent is trusted"
 INTERNALS = "Kubernetes shows its internal Go structures; here the object as users know it"
 EMPTY = "an empty map or list and an absent one are the same here"
 DEVIATIONS = {
@@ -42,9 +41,6 @@ DEVIATIONS = {
     ("fieldvalidation-ignore", 12): APPLY,
     ("fieldvalidation-warn", 12): APPLY,
     ("hpa", 15): EMPTY,
-    ("impersonation", 6): NODE,
-    ("impersonation", 7): NODE,
-    ("impersonation", 8): NODE,
     ("job-update", 3): INTERNALS,
     ("list-limit-continue", 7): "what a JSON decoder says of garbage",
     ("list-limit-continue", 8): "a fresh server has forgotten nothing yet, not even revision 1",
