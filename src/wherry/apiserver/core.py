@@ -147,6 +147,7 @@ class Core:
     def write(self, call: Call, dry_run: bool, options: Obj | None = None) -> Write:
         """How this call writes: its admission in two phases and its context."""
         context = self.context(call.user, dry_run)
+        context.served = call.served.resource
         stored, subresource = call.registry.resource, call.info.subresource
 
         async def admit(operation: str, obj: Obj | None, old: Obj | None) -> None:

@@ -27,7 +27,7 @@ class _Bind:
             if key in metadata:
                 obj["metadata"][key] = metadata[key]
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
         return []
 
 

@@ -15,6 +15,8 @@ IMMUTABLE = "field is immutable when `immutable` is set"
 
 
 class ConfigMapStrategy(Strategy):
+    checks_metadata_again = True
+
     def validate(self, obj: Obj) -> list[Cause]:
         data, binary = f.as_dict(obj.get("data")), f.as_dict(obj.get("binaryData"))
         causes: list[Cause] = []

@@ -16,6 +16,8 @@ ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 
 
 class EndpointsStrategy(Strategy):
+    checks_metadata_again = True
+
     def default(self, obj: Obj) -> None:
         for subset in f.as_list(obj.get("subsets")):
             for port in f.as_list(subset.get("ports")):

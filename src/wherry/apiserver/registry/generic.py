@@ -112,7 +112,7 @@ class Registry:
         try:
             self.strategy.prepare_create(obj, write.ctx)
             self._check(obj, object_meta.validate(metadata, self.resource.namespaced, self.strategy.validate_name)
-                        + self.strategy.validate(obj))  # fmt: skip
+                        + self.strategy.check_new(obj, write.ctx))  # fmt: skip
             await write.validate("CREATE", obj, None)
             write.warnings += self.strategy.warnings(obj, None)
             result = await self._insert(arranged(obj), write, GENERATE_NAME_ATTEMPTS if generated else 1)
@@ -183,8 +183,8 @@ class Registry:
             causes = object_meta.validate_update(
                 metadata, old["metadata"], self.resource.namespaced, self.strategy.validate_name
             )
-            # Kubernetes checks metadata once for all kinds and once more in each kind's own validation: every cause twice.
-            self._check(obj, causes + causes + scope.validate(self.strategy, obj, old))
+            causes = object_meta.repeated(causes, self.strategy.checks_metadata_again)
+            self._check(obj, causes + scope.validate(self.strategy, obj, old, write.ctx))
             await write.validate("UPDATE", obj, old)
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if deletion.is_free(obj, self.strategy.held(obj)):

@@ -191,5 +191,17 @@ def validate_update(metadata: Obj, old: Obj, namespaced: bool, name_rule: NameRu
     return validate(metadata, namespaced, lambda _name, _prefix: []) + causes
 
 
+def repeated(causes: list[Cause], again: bool) -> list[Cause]:
+    """The causes of an update as often as Kubernetes gives them: once for all kinds and once for the kind, and where a field
+    is judged by itself and as a change, or by the whole object's validation `again`, once more each."""
+    if not causes:
+        return []
+    contents = [cause for cause in causes if cause.field in _JUDGED_TWICE]
+    return causes * 2 + contents * (2 if again else 1)
+
+
+_JUDGED_TWICE = ("metadata.labels", "metadata.annotations", "metadata.ownerReferences")
+
+
 def _immutable(key: str, new: Any, old: Any) -> list[Cause]:
     return [] if new == old else [field.invalid(f"metadata.{key}", new, field.IMMUTABLE)]

@@ -15,6 +15,7 @@ _IMMUTABLE = "spec.persistentvolumesource is immutable after creation"
 
 
 class PersistentVolumeStrategy(BuiltIn):
+    checks_metadata_again = True
     has_generation = False
     returns_deleted = True
 

@@ -17,6 +17,7 @@ _OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
 class PersistentVolumeClaimStrategy(BuiltIn):
+    checks_metadata_again = True
     has_generation = False
     returns_deleted = True
     empty_status = {"phase": "Pending"}  # noqa: RUF012 - a constant

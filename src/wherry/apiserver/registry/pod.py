@@ -32,6 +32,7 @@ _GATED = {
 
 
 class PodStrategy(BuiltIn):
+    checks_metadata_again = True
     returns_deleted = True
 
     def default(self, obj: Obj) -> None:

@@ -19,7 +19,7 @@ class Scope(Protocol):
 
     def prepare(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> None: ...
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]: ...
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]: ...
 
 
 class Main:
@@ -28,8 +28,8 @@ class Main:
     def prepare(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> None:
         strategy.prepare_update(obj, old, ctx)
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
-        return strategy.validate(obj) + strategy.validate_update(obj, old)
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
+        return strategy.check_changed(obj, old, ctx)
 
 
 class Status:
@@ -38,7 +38,7 @@ class Status:
     def prepare(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> None:
         strategy.prepare_status_update(obj, old, ctx)
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
         return strategy.validate_status_update(obj, old)
 
 
@@ -53,7 +53,7 @@ class Finalize:
             spec["finalizers"] = finalizers
         obj["spec"] = spec
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
         return strategy.validate(obj)
 
 
@@ -67,7 +67,7 @@ class Approval:
         assert isinstance(strategy, CertificateSigningRequestStrategy)
         strategy.prepare_approval(obj, old, ctx)
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
         assert isinstance(strategy, CertificateSigningRequestStrategy)
         return strategy.validate_approval(obj, old)
 
@@ -82,7 +82,7 @@ class EphemeralContainers:
             obj["spec"] = {**old["spec"], "ephemeralContainers": containers}
         strategy.count_generation(obj, old)
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
         new = {each["name"]: each for each in obj["spec"].get("ephemeralContainers", [])}
         causes = strategy.validate(obj)
         path = "spec.ephemeralContainers"
@@ -108,7 +108,7 @@ class Resize:
         obj["spec"] = {**old["spec"], "containers": containers}
         strategy.count_generation(obj, old)
 
-    def validate(self, strategy: Strategy, obj: Obj, old: Obj) -> list[Cause]:
+    def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
         return strategy.validate(obj)
 
 

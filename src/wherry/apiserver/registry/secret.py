@@ -29,6 +29,8 @@ _DOCKER: Mapping[str, str] = {
 
 
 class SecretStrategy(Strategy):
+    checks_metadata_again = True
+
     def default(self, obj: Obj) -> None:
         written = obj.pop("stringData", None)
         if written:

@@ -16,6 +16,7 @@ AFFINITY_SECONDS = 10800
 
 
 class ServiceStrategy(BuiltIn):
+    checks_metadata_again = True
     has_generation = False
     returns_deleted = True
     empty_status = {"loadBalancer": {}}  # noqa: RUF012 - a constant

@@ -6,4 +6,5 @@ from wherry.apiserver.registry.strategy import Strategy
 
 
 class ServiceAccountStrategy(Strategy):
+    checks_metadata_again = True
     returns_deleted = True

@@ -53,6 +53,8 @@ class Context:
     allocators: Mapping[str, Any] = field(default_factory=dict)
     """By name, as the composition root gave them to `App`: the strategies' own agreement."""
     dry_run: bool = False
+    served: Resource | None = None
+    """The resource as the request names it, which may be another version or group than the stored one."""
     undo: list[Callable[[], None]] = field(default_factory=list)
     ended: list[Callable[[], None]] = field(default_factory=list)
     """Called once the write is over, however it went: until then an admission plugin counts it as under way."""
@@ -75,6 +77,8 @@ class Strategy:
     """DELETE answers with the object as it was instead of a Status."""
     default_orphan: ClassVar[bool] = False
     """Dependants are orphaned when nobody says otherwise (Jobs of batch/v1, for compatibility)."""
+    checks_metadata_again: ClassVar[bool] = False
+    """Kubernetes' own validation of an update of this kind looks at metadata once more, so that its causes come once more."""
     has_generation: ClassVar[bool | None] = None
     """Whether metadata.generation counts changes of the spec; None: whenever the kind has a spec and a status subresource."""
 
@@ -144,6 +148,14 @@ class Strategy:
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         """What may not change."""
         return []
+
+    def check_new(self, obj: Obj, ctx: Context) -> list[Cause]:
+        """What is wrong with an object somebody creates: `validate`, save for kinds whose rules depend on the request."""
+        return self.validate(obj)
+
+    def check_changed(self, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
+        """What is wrong with an update: both rules, save for kinds that let be what was there before."""
+        return self.validate(obj) + self.validate_update(obj, old)
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         return []
