@@ -32,6 +32,7 @@ from wherry.cluster import controllers, node_listener, pki, process
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
+from wherry.cluster.signing import Signer
 from wherry.storage.sqlite import SqliteStorage
 
 ENDPOINT_PORT = 6443
@@ -87,7 +88,15 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
     edge, context = Edge(app, clock), _tls(files)
     factory = InformerFactory(client, clock, rng)
     whole = controllers.Whole(
-        client, factory, clock, rng, app.core.scheme, app.core.serving, files.ca.read_text(), app.tokens.issue_for_secret
+        client,
+        factory,
+        clock,
+        rng,
+        app.core.scheme,
+        app.core.serving,
+        files.ca.read_text(),
+        app.tokens.issue_for_secret,
+        Signer(files, clock),
     )
     workers = controllers.build(whole, state, options)
     if options.simulated_nodes:

@@ -16,6 +16,8 @@ from wherry.client.rest import Client
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.controllers import (
+    certificates,
+    cluster_role_aggregation,
     daemonset,
     deployment,
     endpoints,
@@ -60,6 +62,7 @@ class Whole:
     """PEM of our certificate authority, for kube-root-ca.crt and token secrets."""
     sign: Callable[[Obj, Obj], str]
     """(service account, secret) -> token."""
+    sign_certificate: certificates.Sign
 
 
 def build(whole: Whole, state: State, options: Options) -> list[Runs]:
@@ -83,12 +86,14 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         "serviceaccount-controller": service_account,
         "pod-garbage-collector": pod_gc,
         "node-controller": node_lifecycle,
+        "clusterrole-aggregation-controller": cluster_role_aggregation,
     }
     built: list[Runs] = [module.build(parts(name)) for name, module in workloads.items()]
     common = parts("controllermanager")
     built += [
         garbage_collector.build(common, scheme=whole.served),
         namespace.build(common, scheme=whole.served),
+        certificates.build(parts("certificate-controller"), sign=whole.sign_certificate),
         root_ca.build(common, certificate=whole.certificate),
         service_account_token.build(common, certificate=whole.certificate, sign=whole.sign),
         persistent_volume.build(

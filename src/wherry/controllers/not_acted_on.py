@@ -28,7 +28,6 @@ WHAT: Mapping[tuple[str, str], str] = {
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): "no webhook is called",
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"): "no policy is evaluated",
     ("admissionregistration.k8s.io", "mutatingadmissionpolicies"): "no policy is evaluated",
-    ("certificates.k8s.io", "certificatesigningrequests"): "nothing signs",
     ("resource.k8s.io", "resourceclaims"): "no device is allocated",
 }
 

@@ -196,7 +196,7 @@ def _signing_request(request: AdmissionRequest, node: str) -> None:
     spec = (request.object or {}).get("spec") or {}
     if request.operation != "CREATE" or request.subresource or spec.get("signerName") not in _SIGNERS:
         return
-    from wherry.apiserver.registry.certificate_request import subject_of
+    from wherry.api.certificate_request import subject_of
 
     try:
         name, _ = subject_of(base64.b64decode(spec.get("request") or ""))

@@ -106,7 +106,19 @@ def _own_roles() -> list[Obj]:
     return [
         {"kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
         {"kind": "ClusterRoleBinding", "metadata": {"name": name}, "subjects": subjects, "roleRef": role_ref},
+        _renewal_binding(),
     ]
+
+
+def _renewal_binding() -> Obj:
+    """A node's own client certificates are approved without being asked (kubeadm makes the same binding)."""
+    role = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"
+    return {
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "wherry:node-certificates"},
+        "subjects": [{"kind": "Group", "apiGroup": _RBAC, "name": "system:nodes"}],
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
+    }
 
 
 def _priority_classes() -> list[Obj]:

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from wherry.aio.clock import rfc3339
-from wherry.api import names
+from wherry.api import certificate_request, names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
-from wherry.apiserver.registry import certificate_request
 from wherry.apiserver.registry.built_in import PathNamed, text
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +39,44 @@ def subject_of(pem: bytes) -> tuple[str, list[str]]:
     names = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     return names[-1] if names else "", groups
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Whom a request says it is from. SANs as texts, by kind."""
+
+    common_name: str
+    organizations: tuple[str, ...]
+    dns: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+
+
+def names_of(pem: bytes) -> Names:
+    """Raises ValueError."""
+    from cryptography import x509
+
+    name, groups = subject_of(pem)
+    try:
+        found = parse(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return Names(name, tuple(groups))
+    return Names(
+        name,
+        tuple(groups),
+        tuple(found.get_values_for_type(x509.DNSName)),
+        tuple(str(each) for each in found.get_values_for_type(x509.IPAddress)),
+        tuple(found.get_values_for_type(x509.RFC822Name)),
+        tuple(found.get_values_for_type(x509.UniformResourceIdentifier)),
+    )
+
+
+def not_after(pem: bytes) -> float:
+    """When the first certificate of a chain ends, in Unix seconds. Raises ValueError."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    return load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
 
 
 def certificates_problem(pem: bytes) -> str:
