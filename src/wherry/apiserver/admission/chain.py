@@ -27,6 +27,8 @@ from wherry.apiserver.admission.resource_quota import ResourceQuota
 from wherry.apiserver.admission.runtime_class import RuntimeClass
 from wherry.apiserver.admission.service_account import ServiceAccount
 from wherry.apiserver.admission.storage_protection import StorageObjectInUseProtection
+from wherry.apiserver.admission.webhooks.mutating import MutatingWebhooks
+from wherry.apiserver.admission.webhooks.validating import ValidatingWebhooks
 
 __all__ = ["Admission", "AdmissionRequest", "Plugin"]
 
@@ -79,5 +81,7 @@ def default_plugins() -> tuple[Plugin, ...]:
         CertificateSigning(),
         ClusterTrustBundleAttest(),
         CertificateSubjectRestriction(),
+        MutatingWebhooks(),
+        ValidatingWebhooks(),
         ResourceQuota(),
     )

@@ -42,6 +42,10 @@ from wherry.apiserver.registry.stateful_set import StatefulSetStrategy
 from wherry.apiserver.registry.storage_class import StorageClassStrategy, VolumeAttributesClassStrategy
 from wherry.apiserver.registry.strategy import Strategy
 from wherry.apiserver.registry.volume_attachment import VolumeAttachmentStrategy
+from wherry.apiserver.registry.webhook_configuration import (
+    MutatingWebhookConfigurationStrategy,
+    ValidatingWebhookConfigurationStrategy,
+)
 
 STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "configmaps"): ConfigMapStrategy,
@@ -59,6 +63,8 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "secrets"): SecretStrategy,
     ("", "serviceaccounts"): ServiceAccountStrategy,
     ("", "services"): ServiceStrategy,
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): MutatingWebhookConfigurationStrategy,
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): ValidatingWebhookConfigurationStrategy,
     ("apiregistration.k8s.io", "apiservices"): PathNamed,  # `v1.` is the name of the core group's
     ("apps", "controllerrevisions"): ControllerRevisionStrategy,
     ("apps", "daemonsets"): DaemonSetStrategy,

@@ -1,0 +1,79 @@
+"""matchConditions: CEL expressions that must all be true for a webhook or a policy to be concerned with a request.
+
+One that is false settles it, whatever goes wrong with the others; otherwise an error counts as the failurePolicy says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wherry.api.types import Obj
+from wherry.apiserver.admission.forms import Form
+from wherry.apiserver.admission.request import AdmissionRequest
+
+if TYPE_CHECKING:
+    from wherry.cel import Budget, Environment, Value
+
+COST_MAX = 2_500_000
+"""Of all match conditions of one webhook or policy together, a quarter of what a policy's expressions may cost."""
+
+
+class ConditionsFailed(Exception):
+    """What went wrong with expressions that had to have a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Expressions in their order; `ignores_failures` as failurePolicy Ignore says."""
+
+    expressions: tuple[str, ...]
+    ignores_failures: bool
+
+    @classmethod
+    def of(cls, holder: Obj) -> Conditions:
+        """From a webhook or the spec of a policy."""
+        conditions = holder.get("matchConditions") or ()
+        return cls(tuple(each["expression"] for each in conditions), holder.get("failurePolicy") == "Ignore")
+
+    def hold(self, request: AdmissionRequest, form: Form) -> bool:
+        """For a webhook. Raises StatusError (403) when an expression fails and failures are not ignored."""
+        if not self.expressions:
+            return True
+        from wherry.apiserver.admission import environments, variables
+
+        try:
+            return self.decide(environments.environment(), variables.variables(request, form))
+        except ConditionsFailed as error:
+            raise request.forbid(str(error)) from error
+
+    def decide(self, environment: Environment, values: Mapping[str, Value]) -> bool:
+        """Raises ConditionsFailed."""
+        from wherry.cel import Budget
+
+        budget, errors = Budget(COST_MAX), []
+        for expression in self.expressions:
+            try:
+                if _value(expression, environment, values, budget) is False:
+                    return False
+            except ConditionsFailed as error:
+                errors.append(str(error))
+        if not errors:
+            return True
+        if self.ignores_failures:
+            return False
+        raise ConditionsFailed(errors[0] if len(errors) == 1 else f"[{', '.join(dict.fromkeys(errors))}]")
+
+
+def _value(expression: str, environment: Environment, values: Mapping[str, Value], budget: Budget) -> Value:
+    from wherry.apiserver.admission import environments
+    from wherry.cel import CelError, CompileErrors
+
+    program = environments.program(expression, environment)
+    if isinstance(program, CompileErrors):
+        raise ConditionsFailed(str(program))
+    try:
+        return program.evaluate(values, budget)
+    except CelError as error:
+        raise ConditionsFailed(f"expression '{expression}' resulted in error: {error}") from error

@@ -1,0 +1,98 @@
+"""The object of a request as one version of its resource shows it, or as the kind of its subresource (Scale).
+
+Storage has one version of each resource; webhooks and policies name the one they understand. A `Form` shows the draft in
+that version and takes back what became of it. Always true: `take` leaves the draft in the stored version, with defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wherry.api.scheme import Resource
+from wherry.api.structure import normalise
+from wherry.api.types import Obj
+from wherry.apiserver.admission.request import AdmissionRequest, World
+
+
+class Kind(NamedTuple):
+    group: str
+    version: str
+    kind: str
+
+    def to_dict(self) -> Obj:
+        return {"group": self.group, "version": self.version, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`show` is pure and takes an object in the stored version."""
+
+    resource: Resource
+    subresource: str
+    kind: Kind
+    show: Callable[[Obj], Obj]
+
+    def shown(self, obj: Obj | None) -> Obj | None:
+        return None if obj is None else self.show(obj)
+
+    def take(self, request: AdmissionRequest, changed: Any) -> None:
+        """Make `changed`, in this form, the request's draft. Raises ValueError when it does not fit its schema."""
+        assert request.object is not None
+        assert request.world is not None
+        if not isinstance(changed, dict):
+            raise ValueError("what was made of the object is no object")  # noqa: TRY004 - of the input, no bug
+        if self.kind.kind == "Scale":
+            spec = request.object.setdefault("spec", {})
+            spec["replicas"] = (changed.get("spec") or {}).get("replicas", 0)
+            return
+        world = request.world
+        served = world.served.get(self.resource.gvr)
+        stored = changed
+        if served is not None and self.kind.kind == self.resource.kind:
+            check = served.normalise or normalise
+            problem = check(changed, served.schema or world.scheme.schema(self.resource)).error
+            if problem:
+                raise ValueError(problem)
+            if changed.get("metadata") is None:
+                changed["metadata"] = {}
+            stored = changed if served.inward is None else served.inward(changed)
+            served.registry.strategy.default(stored)
+        request.object.clear()
+        request.object.update(stored)
+
+
+def own_form(request: AdmissionRequest) -> Form:
+    """As the client speaks of it."""
+    return form_in(request, request.served or request.resource)
+
+
+def form_in(request: AdmissionRequest, resource: Resource) -> Form:
+    """As `resource`, a served version of the request's resource, shows it."""
+    sub = resource.subresource(request.subresource) if request.subresource else None
+    if sub is not None and sub.kind != resource.kind:
+        return Form(resource, request.subresource, Kind(sub.group, sub.version, sub.kind), _view(sub.kind))
+    world = request.world
+    served = world.served.get(resource.gvr) if world is not None else None
+    show = served.show if served is not None else _same
+    return Form(resource, request.subresource, Kind(resource.group, resource.version, resource.kind), show)
+
+
+def equivalents(world: World, stored: Resource) -> list[Resource]:
+    """All served versions (and groups) of what is stored as `stored`."""
+    return [each.resource for each in world.served.values() if each.registry.resource.gvr == stored.gvr]
+
+
+def _view(kind: str) -> Callable[[Obj], Obj]:
+    """How an object looks through a subresource with a kind of its own: a Scale is made of its parent, the others
+    (Binding, Eviction, PodExecOptions) are what was sent."""
+    if kind != "Scale":
+        return _same
+    from wherry.apiserver.handlers.scale import scale_of
+
+    return lambda obj: scale_of(obj) if obj.get("kind") != "Scale" else obj
+
+
+def _same(obj: Obj) -> Obj:
+    return obj

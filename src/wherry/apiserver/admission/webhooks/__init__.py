@@ -1,0 +1,1 @@
+"""Admission webhooks: somebody else is asked whether, and as what, an object is stored."""

@@ -1,0 +1,119 @@
+"""Mutating webhooks, one after the other: each sees what those before it made of the object.
+
+One that asks for it (reinvocationPolicy IfNeeded) is asked once more when somebody after it changed the object.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from wherry.api import json
+from wherry.api.errors import StatusError, internal_error
+from wherry.api.scheme import Resource
+from wherry.api.types import Obj
+from wherry.apiserver.admission.forms import Form
+from wherry.apiserver.admission.matching import is_exempt
+from wherry.apiserver.admission.request import AdmissionRequest, World
+from wherry.apiserver.admission.webhooks.calling import CallFailed, ask, failing_closed
+from wherry.apiserver.admission.webhooks.index import Hook, Index
+from wherry.apiserver.admission.webhooks.review import Verdict, refusal
+from wherry.apiserver.drafts import draft
+from wherry.apiserver.patch import PatchError, json_patch
+
+log = logging.getLogger(__name__)
+_MEMORY = "mutating webhooks"
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Of the first round: who could be asked again, who must be, and what the object was like after it."""
+
+    asked: set[str] = field(default_factory=set)
+    again: set[str] = field(default_factory=set)
+    left: Obj | None = None
+
+    def changed(self) -> None:
+        """Somebody changed the object: all who were asked before and want to know are asked again."""
+        self.again |= self.asked
+        self.asked = set()
+
+
+class MutatingWebhooks:
+    """The plugin."""
+
+    def __init__(self) -> None:
+        self._index = Index("mutatingwebhookconfigurations")
+
+    def asks(self, world: World, resource: Resource) -> bool:
+        return not is_exempt(resource) and self._index.concerns(world, resource)
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        world = request.world
+        if world is None or is_exempt(request.resource):
+            return
+        hooks = self._index.hooks(world)
+        if not hooks:
+            return
+        state = request.reinvocation
+        memory = state.memory.setdefault(_MEMORY, _Memory())
+        if state.again and memory.left != request.object:
+            memory.changed()
+        for index, hook in enumerate(hooks):
+            if not state.again or hook.uid in memory.again:
+                await self._ask(world, hook, request, memory, index)
+        memory.left = draft(request.object)
+
+    async def _ask(self, world: World, hook: Hook, request: AdmissionRequest, memory: _Memory, index: int) -> None:
+        form = hook.criteria.form(request)
+        if form is None or not hook.conditions.hold(request, form):
+            return
+        key = f"round_{int(request.reinvocation.again)}_index_{index}"
+        note = {"configuration": hook.configuration, "webhook": hook.name}
+        try:
+            verdict = await ask(world, hook, request, form, mutating=True)
+        except CallFailed as error:
+            if not hook.ignores_failures:
+                raise failing_closed(hook, error) from error
+            log.warning("webhook %s failed, going on without it: %s", hook.name, error)
+            request.annotations[f"failed-open.mutation.webhook.admission.k8s.io/{key}"] = hook.name
+            return
+        settle(request, hook, verdict)
+        changed = _apply(request, hook, form, verdict)
+        request.annotations[f"mutation.webhook.admission.k8s.io/{key}"] = json.encode(
+            {**note, "mutated": changed}
+        ).decode()
+        if changed:
+            memory.changed()
+            request.reinvocation.wanted = True
+        if hook.reinvoked:
+            memory.asked.add(hook.uid)
+
+
+def settle(request: AdmissionRequest, hook: Hook, verdict: Verdict) -> None:
+    """Pass on warnings and annotations. Raises StatusError when the verdict is no."""
+    for text in verdict.warnings:
+        request.warn(text)
+    for key, value in verdict.annotations.items():
+        request.annotations[f"{hook.name}/{key}"] = str(value)
+    if not verdict.allowed:
+        raise refusal(hook.name, verdict.status)
+
+
+def _apply(request: AdmissionRequest, hook: Hook, form: Form, verdict: Verdict) -> bool:
+    """Make the patch part of the draft; whether that changed anything. Raises StatusError."""
+    if not verdict.patch:
+        return False
+    if request.object is None:
+        text = (
+            f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for this operation'
+        )
+        raise internal_error(text)
+    before = draft(request.object)
+    try:
+        form.take(request, draft(json_patch(form.show(request.object), verdict.patch)))
+    except (PatchError, ValueError, RecursionError) as error:
+        raise internal_error(str(error)) from error
+    except StatusError as error:
+        raise internal_error(error.message) from error
+    return bool(before != request.object)
