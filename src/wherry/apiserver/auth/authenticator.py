@@ -1,6 +1,7 @@
 """Who sent a request: client certificate, static token, service account token, else anonymous.
 
-Rule 1: a credential that does not hold is 401, no credential at all is `system:anonymous`.
+Rule 1: a credential that does not hold is 401; no credential at all is 401 too, but for health and version, where it is
+`system:anonymous` (as with kube-apiserver's `anonymous.conditions`).
 Rule 2: a token's signature is checked once and remembered; its expiry and the objects it is bound to on every use.
 """
 
@@ -21,6 +22,13 @@ REMEMBERED_TOKENS = 4096
 """Each pod has one; older ones are verified again."""
 DELETED_POD_GRACE_SECONDS = 60
 """A pod's token outlives its deletion timestamp by this, so that it can say goodbye (as in Kubernetes)."""
+
+_OPEN = frozenset({"healthz", "livez", "readyz", "version"})
+
+
+def open_to_all(path: str) -> bool:
+    """Whether somebody without credentials is taken for `system:anonymous` there, and left to the authorizer."""
+    return path[1:].partition("/")[0] in _OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +56,11 @@ class Authenticator:
         """Raises 401."""
         if request.certificate_user is not None:
             return request.certificate_user.with_group(AUTHENTICATED)
-        header = request.headers.get("authorization")
-        if not header:
-            return ANONYMOUS
-        scheme, _, token = header.partition(" ")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            return ANONYMOUS
+            if open_to_all(request.path):
+                return ANONYMOUS
+            raise unauthorized()
         verdict = self.review(token.strip(), self._tokens.audiences)
         if verdict.user is None:
             raise unauthorized()

@@ -11,25 +11,34 @@ from wherry.api.errors import Cause, bad_request, invalid
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver import decode
-from wherry.apiserver.auth.attributes import Attributes
-from wherry.apiserver.auth.user import MASTERS, User
+from wherry.apiserver.auth.node import node_name
+from wherry.apiserver.auth.rbac import together
+from wherry.apiserver.auth.user import User
 from wherry.apiserver.core import Core
 from wherry.apiserver.filters.request_info import RequestInfo
+from wherry.apiserver.handlers import access_review
 from wherry.apiserver.http import Answer, Request, Response
 from wherry.apiserver.negotiation import negotiate
-from wherry.apiserver.registry.validation import field
 from wherry.apiserver.respond import write
+
+
+GROUP = "authorization.k8s.io"
 
 
 async def handle(core: Core, request: Request, info: RequestInfo, resource: Resource, user: User) -> Answer:
     review = decode.read_kind(request, resource.kind, resource.api_version, core.scheme.schema(resource))
-    review.setdefault("spec", {})
+    if review.get("spec") is None:
+        review["spec"] = {}
+    if resource.namespaced:
+        _settle_namespace(review["metadata"], info.namespace)
     status = _ANSWERS[resource.resource](core, review, info, user)
     metadata = review["metadata"]
     if resource.resource == "selfsubjectreviews":
         metadata = {"creationTimestamp": rfc3339(core.clock.time())}
     answer = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-    if resource.resource != "selfsubjectreviews":
+    if resource.resource == "selfsubjectrulesreviews":
+        answer.update(metadata={}, spec={})  # Kubernetes answers with a new object
+    elif resource.resource != "selfsubjectreviews":
         answer["spec"] = review["spec"]
     answer["status"] = status
     if request.in_process:
@@ -37,24 +46,38 @@ async def handle(core: Core, request: Request, info: RequestInfo, resource: Reso
     return write(answer, negotiate(request.headers, request.query), 201)
 
 
+def _settle_namespace(metadata: Obj, namespace: str) -> None:
+    said = metadata.setdefault("namespace", namespace)
+    if said != namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+
+
 def _self_access(core: Core, review: Obj, info: RequestInfo, user: User) -> Obj:
-    return _access(core, "SelfSubjectAccessReview", review["spec"], user)
+    spec = review["spec"]
+    _refuse(access_review.causes(spec, subject=False) + access_review.metadata_causes(review["metadata"]))
+    return _access(core, spec, user)
 
 
 def _subject_access(core: Core, review: Obj, info: RequestInfo, user: User) -> Obj:
     spec = review["spec"]
-    if not spec.get("user") and not spec.get("groups"):
-        cause = field.invalid("spec.user", "", "at least one of user or group must be specified")
-        raise invalid("SubjectAccessReview", "authorization.k8s.io", "", [cause])
-    return _access(core, "SubjectAccessReview", spec, _subject(spec))
+    _refuse(access_review.causes(spec, subject=True) + access_review.metadata_causes(review["metadata"]))
+    return _access(core, spec, _subject(spec))
 
 
 def _local_subject_access(core: Core, review: Obj, info: RequestInfo, user: User) -> Obj:
     spec = review["spec"]
-    attributes = spec.get("resourceAttributes")
-    if attributes is None or attributes.get("namespace", "") != info.namespace:
-        raise bad_request(f"spec.resourceAttributes.namespace must match namespace: {info.namespace}")
-    return _subject_access(core, review, info, user)
+    _refuse(
+        access_review.causes(spec, subject=True)
+        + access_review.metadata_causes(review["metadata"], namespaced=True)
+        + access_review.local_causes(spec, info.namespace)
+    )
+    return _access(core, spec, _subject(spec))
+
+
+def _refuse(causes: list[Cause]) -> None:
+    """Kubernetes' own object has lost its kind when it is checked, so the text does not name one."""
+    if causes:
+        raise invalid("", GROUP, "", causes)
 
 
 def _subject(spec: Obj) -> User:
@@ -62,36 +85,12 @@ def _subject(spec: Obj) -> User:
     return User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
 
 
-def _access(core: Core, kind: str, spec: Obj, user: User) -> Obj:
-    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (resource is None) == (path is None):
-        raise invalid(kind, "authorization.k8s.io", "", [_one_of(resource is not None)])
-    if resource is not None:
-        attributes = Attributes(
-            resource.get("verb", ""),
-            resource.get("group", ""),
-            resource.get("resource", ""),
-            resource.get("subresource", ""),
-            resource.get("namespace", ""),
-            resource.get("name", ""),
-        )
-    else:
-        assert path is not None
-        attributes = Attributes(path.get("verb", ""), path=path.get("path", "") or "/")
-    decision = core.authorizer.decide(user, attributes)
+def _access(core: Core, spec: Obj, user: User) -> Obj:
+    decision = core.authorizer.decide(user, access_review.attributes(spec))
     status: Obj = {"allowed": decision.allowed}
     if decision.reason:
         status["reason"] = decision.reason
     return status
-
-
-def _one_of(both: bool) -> Cause:
-    path = "spec.resourceAttributes"
-    if both:
-        return field.invalid(
-            "spec.nonResourceAttributes", None, "cannot be specified in combination with resourceAttributes"
-        )
-    return field.invalid(path, None, "exactly one of nonResourceAttributes or resourceAttributes must be specified")
 
 
 def _self_rules(core: Core, review: Obj, info: RequestInfo, user: User) -> Obj:
@@ -100,19 +99,25 @@ def _self_rules(core: Core, review: Obj, info: RequestInfo, user: User) -> Obj:
         raise bad_request("no namespace on request")
     resource_rules: list[Obj] = []
     path_rules: list[Obj] = []
-    if MASTERS in user.groups:
-        resource_rules.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
-        path_rules.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
+    problems: dict[str, None] = {}
+    if node_name(user) is not None:
+        problems["node authorizer does not support user rule resolution"] = None
+    incomplete = bool(problems)
     for grant in core.authorizer.grants(user):
         if grant.namespace not in (None, namespace):
             continue
+        if grant.missing:
+            problems[grant.missing] = None
         for rule in grant.rules:
             if rule.get("resources"):
                 kept = ("verbs", "apiGroups", "resources", "resourceNames")
                 resource_rules.append({key: rule[key] for key in kept if rule.get(key)})
             if rule.get("nonResourceURLs") and grant.namespace is None:
                 path_rules.append({key: rule[key] for key in ("verbs", "nonResourceURLs")})
-    return {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}
+    status: Obj = {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": incomplete}
+    if problems:
+        status["evaluationError"] = together(problems)
+    return status
 
 
 def _self_review(core: Core, review: Obj, info: RequestInfo, user: User) -> Obj:

@@ -87,7 +87,8 @@ async def test_anonymous_may_what_unauthenticated_may() -> None:
     await server.ask("POST", f"{RBAC}/clusterrolebindings", bound)
     assert (await server.ask("GET", "/healthz", token="")).status == 200
     assert (await server.ask("GET", "/version/", token="")).status == 200
-    assert (await server.ask("GET", "/metrics", token="")).status == 403
+    for path in ("/metrics", "/", "/api", "/versions", "//version"):
+        assert (await server.ask("GET", path, token="")).status == 401
 
 
 @pytest.mark.parametrize(
@@ -128,10 +129,6 @@ async def test_access_reviews() -> None:
     assert said.body["status"] == {"allowed": False}
     said = await server.ask("POST", path, {"spec": {"user": "joe"}})
     assert said.status == 422
-    said = await server.ask(
-        "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": "shop"}}
-    )
-    assert {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]} in said.body["status"]["resourceRules"]
 
 
 async def test_impersonation_needs_permission() -> None:
