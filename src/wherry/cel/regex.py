@@ -20,6 +20,7 @@ def compiled(pattern: str) -> Any:
     """Failure for what is no pattern. RE2 is loaded with the first one that is used."""
     import re2
 
+    encodable(pattern)
     options = re2.Options()
     options.max_mem = MEMORY_MAX
     options.log_errors = False
@@ -29,16 +30,21 @@ def compiled(pattern: str) -> Any:
         text = error.args[0] if error.args else error
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
         raise Failure(f"error parsing regexp: {text}") from None
-    except UnicodeEncodeError:
-        raise Failure("error parsing regexp: invalid UTF-8") from None
+
+
+def encodable(text: str) -> str:
+    """The text, when it is one in UTF-8."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Failure("invalid UTF-8 in string") from None
+    return text
 
 
 def matches(text: str, pattern: str) -> bool:
     """Whether the pattern occurs in the text."""
-    try:
-        return compiled(pattern).search(text) is not None
-    except UnicodeEncodeError:
-        raise Failure("invalid UTF-8 in string") from None
+    return compiled(pattern).search(encodable(text)) is not None
 
 
 def charge(text: str, pattern: str, *_: Any) -> int:

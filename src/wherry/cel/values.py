@@ -151,7 +151,7 @@ def equals(a: Value, b: Value, charge: Charge = _free) -> bool:
         if kind is Optional:
             return a is b or (a is not NONE and b is not NONE and equals(a.value, b.value, charge))
         compare = getattr(a, "equals", None)
-        return bool(compare(b)) if compare is not None else a is b
+        return bool(compare(b)) if compare is not None else bool(a == b)
     if kind in NUMBERS and other in NUMBERS:
         return bool(a == b)
     if kind in LISTS and other in LISTS:
