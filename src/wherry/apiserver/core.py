@@ -29,7 +29,7 @@ from wherry.apiserver.http import Request
 from wherry.apiserver.negotiation import Representation
 from wherry.apiserver.outward import Outward
 from wherry.apiserver.outward_client import OutwardClient
-from wherry.apiserver.registry.generic import Registry, Write
+from wherry.apiserver.registry.generic import Registry, Write, no_objection
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.serving import Served as Served
 from wherry.apiserver.serving import Serving
@@ -184,7 +184,11 @@ class Core:
             warnings=call.request.warnings,
         )
 
-    async def admit(self, call: Call, operation: str, obj: Obj, dry_run: bool = False) -> None:
-        """Both phases at once for what is no object in storage: Binding, Eviction, TokenRequest, a CONNECT's options."""
+    async def admit(self, call: Call, operation: str, obj: Obj, dry_run: bool = False) -> Write:
+        """Both phases at once for what is no object in storage: Binding, Eviction, TokenRequest, a CONNECT's options.
+
+        Answers with how what comes of it is written, which nobody is asked about again.
+        """
         context = self.context(call.user, dry_run)
         await self.admission.admit(self.admission_request(call, context, operation, obj, None))
+        return Write(context, no_objection, call.request.warnings)

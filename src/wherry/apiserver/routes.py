@@ -15,6 +15,7 @@ from wherry.apiserver import kubelet_proxy
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.filters.request_info import RequestInfo
 from wherry.apiserver.handlers import (
+    connecting,
     create,
     delete,
     eviction,
@@ -44,8 +45,8 @@ _MAIN: Mapping[str, Verb] = {
     "deletecollection": delete.handle_collection,
 }
 _PART: Mapping[str, Verb] = {"get": get.handle, "update": update.handle, "patch": patch.handle}
-_CONNECT: Mapping[str, Verb] = {"get": kubelet_proxy.connect, "create": kubelet_proxy.connect}
-_PROXY = dict.fromkeys(("get", "create", "update", "patch", "delete", "options"), proxy.handle)
+_CONNECT = dict.fromkeys(("get", "create"), connecting.admitted(kubelet_proxy.connect))
+_PROXY = dict.fromkeys(("get", "create", "update", "patch", "delete", "options"), connecting.admitted(proxy.handle))
 _SUBRESOURCES: Mapping[str, Mapping[str, Verb]] = {
     "status": _PART,
     "finalize": _PART,

@@ -26,6 +26,7 @@ async def handle(core: Core, call: Call) -> Answer:
     pod = call.registry.get(namespace, name).value
     delete = {"dryRun": ["All"] if options.dry_run else [], **(eviction.get("deleteOptions") or {})}
     dry_run = bool(delete["dryRun"])
+    write = await core.admit(call, "CREATE", eviction, dry_run)
     if not meta.is_pod_terminal(pod) and not pod["metadata"].get("deletionTimestamp"):
         budgets = [budget for budget in core.reader.list(BUDGETS, namespace) if _covers(budget, pod)]
         if len(budgets) > 1:
@@ -33,7 +34,7 @@ async def handle(core: Core, call: Call) -> Answer:
             raise StatusError(500, "InternalError", message)
         if budgets and meta.is_pod_ready(pod):
             await _take(core, call, budgets[0], dry_run)
-    await call.registry.delete(namespace, name, delete, core.write(call, dry_run, delete))
+    await call.registry.delete(namespace, name, delete, write)
     return answer(call, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 

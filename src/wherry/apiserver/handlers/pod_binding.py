@@ -51,7 +51,8 @@ async def handle(core: Core, call: Call) -> Answer:
         return _bound(core, pod, node, binding["metadata"])
 
     try:
-        await call.registry.update(call.info.namespace, name, bind, core.write(call, options.dry_run), _Bind())
+        write = await core.admit(call, "CREATE", binding, options.dry_run)
+        await call.registry.update(call.info.namespace, name, bind, write, _Bind())
     except StatusError as error:
         if error.code == 404:
             raise not_found("pods", name) from None

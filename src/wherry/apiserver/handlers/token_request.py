@@ -28,6 +28,7 @@ async def handle(core: Core, call: Call) -> Answer:
     causes = _check_seconds(seconds)
     if causes:
         raise invalid("TokenRequest", "authentication.k8s.io", "", causes)
+    await core.admit(call, "CREATE", request, options.dry_run)
     audiences = spec.get("audiences") or list(core.tokens.audiences)
     reference = spec.get("boundObjectRef")
     bound = _bound_object(core, call.info.namespace, account, reference) if reference else None

@@ -33,8 +33,8 @@ Admit: TypeAlias = Callable[[str, Obj | None, Obj | None], Awaitable[None]]
 """(operation CREATE|UPDATE|DELETE, the draft, the stored object): one phase of admission, which may raise."""
 
 
-async def _no_objection(operation: str, obj: Obj | None, old: Obj | None) -> None:
-    """The second phase of a write that has none."""
+async def no_objection(operation: str, obj: Obj | None, old: Obj | None) -> None:
+    """A phase of a write that nobody is asked about."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Write:
     ctx: Context
     admit: Admit
     warnings: list[str] = field(default_factory=list)
-    validate: Admit = _no_objection
+    validate: Admit = no_objection
     patient: bool = False
 
 
