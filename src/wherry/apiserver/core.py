@@ -16,6 +16,8 @@ from wherry.api.scheme import Resource, Scheme
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import versions
 from wherry.apiserver.admission.chain import Admission, AdmissionRequest
+from wherry.apiserver.apply.field_manager import manager_of
+from wherry.apiserver.apply.resources import FieldManagers
 from wherry.apiserver.auth import escalation
 from wherry.apiserver.auth.authenticator import Authenticator
 from wherry.apiserver.auth.rbac import GROUP as RBAC_GROUP
@@ -27,6 +29,7 @@ from wherry.apiserver.dialing import Dialer
 from wherry.apiserver.filters.request_info import RequestInfo
 from wherry.apiserver.http import Request
 from wherry.apiserver.negotiation import Representation
+from wherry.apiserver.options import WriteOptions
 from wherry.apiserver.outward import Outward
 from wherry.apiserver.outward_client import OutwardClient
 from wherry.apiserver.registry.generic import Registry, Write, no_objection
@@ -108,6 +111,7 @@ class Core:
         self.allocators = allocators
         self.serving = Serving(scheme)
         self.served = self.serving.served
+        self.field_managers = FieldManagers(scheme, self.served, clock)
         self._serve(strategies)
         self.tables = Tables(scheme, self.serving.printer)
         self.bodies = Bodies(storage)
@@ -160,6 +164,13 @@ class Core:
 
         patient = self.admission.asks_others(self, stored)
         return Write(context, admit, call.request.warnings, validate, patient)
+
+    def owned_write(self, call: Call, options: WriteOptions) -> Write:
+        """The same, and whoever changes a field owns it from then on."""
+        write = self.write(call, options.dry_run)
+        manager = manager_of(options.field_manager, call.request.headers.get("user-agent", ""))
+        write.owners = self.field_managers.by_update(call.served, call.info.subresource, manager)
+        return write
 
     def admission_request(
         self, call: Call, context: Context, operation: str, obj: Obj | None, old: Obj | None, options: Obj | None = None

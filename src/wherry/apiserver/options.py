@@ -132,17 +132,23 @@ class WriteOptions:
 
     dry_run: bool = False
     field_validation: str = "Warn"
+    field_manager: str = ""
+    force: bool = False
 
 
 _PLAIN_WRITE = WriteOptions()
 
 
-def write_options(request: Request, kind: str) -> WriteOptions:
+def write_options(request: Request, kind: str, is_apply: bool = False) -> WriteOptions:
     """`kind` is CreateOptions, UpdateOptions or PatchOptions, for messages. Raises 422."""
     query = request.query
-    if not query:
+    if not query and not is_apply:
         return _PLAIN_WRITE
     causes: list[Cause] = []
+    if is_apply and not query.get("fieldManager"):
+        causes.append(field.required("fieldManager", "is required for apply patch"))
+    elif not is_apply and "force" in query and kind == "PatchOptions":
+        causes.append(field.forbidden("force", "may not be specified for non-apply patch"))
     dry_run = _dry_run(query_values(request.query_string, "dryRun") or _one(query, "dryRun"), causes)
     validation = query.get("fieldValidation", "")
     if validation not in _FIELD_VALIDATION:
@@ -151,7 +157,7 @@ def write_options(request: Request, kind: str) -> WriteOptions:
         causes += _field_manager(query["fieldManager"])
     if causes:
         raise invalid(kind, "meta.k8s.io", "", causes)
-    return WriteOptions(dry_run, validation or "Warn")
+    return WriteOptions(dry_run, validation or "Warn", query.get("fieldManager", ""), is_true(query.get("force")))
 
 
 def _one(query: Mapping[str, str], name: str) -> list[str]:

@@ -8,7 +8,7 @@ from wherry.apiserver import decode
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.http import Answer
 from wherry.apiserver.options import write_options
-from wherry.apiserver.registry.generic import Result
+from wherry.apiserver.registry.generic import Result, Write
 from wherry.apiserver.respond import respond
 
 NAMESPACE_MISMATCH = "the namespace of the provided object does not match the namespace sent on the request"
@@ -17,16 +17,16 @@ NAMESPACE_MISMATCH = "the namespace of the provided object does not match the na
 async def handle(core: Core, call: Call) -> Answer:
     options = write_options(call.request, "CreateOptions")
     obj = decode.read_object(core, call, options.field_validation)
-    result = await create(core, call, obj, options.dry_run)
+    result = await create(call, obj, core.owned_write(call, options))
     return respond(core, call, result.value, result.data, 201)
 
 
-async def create(core: Core, call: Call, obj: Obj, dry_run: bool) -> Result:
+async def create(call: Call, obj: Obj, write: Write) -> Result:
     """Store `obj`, a draft in the served version."""
     settle_namespace(call, obj["metadata"])
     if call.served.inward is not None:
         obj = call.served.inward(obj)
-    return await call.registry.create(obj, core.write(call, dry_run))
+    return await call.registry.create(obj, write)
 
 
 def settle_namespace(call: Call, metadata: Obj) -> None:

@@ -51,7 +51,7 @@ async def handle(core: Core, call: Call) -> Answer:
         settle_namespace(call, obj["metadata"])
         return obj if served.inward is None else served.inward(obj)
 
-    write = core.write(call, options.dry_run)
+    write = core.owned_write(call, options)
     result = await call.registry.update(info.namespace, info.name, change, write, SCOPES[info.subresource])
     return respond(core, call, result.value, result.data)
 

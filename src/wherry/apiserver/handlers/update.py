@@ -25,7 +25,7 @@ async def handle(core: Core, call: Call) -> Answer:
         and registry.strategy.allow_create_on_update
         and not registry.find(info.namespace, info.name)
     ):
-        result = await create(core, call, sent, options.dry_run)
+        result = await create(call, sent, core.owned_write(call, options))
         return respond(core, call, result.value, result.data, 201)
     obj = sent if call.served.inward is None else call.served.inward(sent)
 
@@ -35,7 +35,7 @@ async def handle(core: Core, call: Call) -> Answer:
         return copy
 
     result = await registry.update(
-        info.namespace, info.name, change, core.write(call, options.dry_run), SCOPES[info.subresource]
+        info.namespace, info.name, change, core.owned_write(call, options), SCOPES[info.subresource]
     )
     return respond(core, call, result.value, result.data)
 

@@ -12,17 +12,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from wherry.api.errors import MODIFIED, StatusError, already_exists, conflict, invalid, not_found
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
+from wherry.apiserver.apply.field_manager import KEEP, Owners, is_unchanged
 from wherry.apiserver.registry import deletion, object_meta
 from wherry.apiserver.registry.scopes import MAIN, Scope
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field as rules
 from wherry.storage import errors as storage_errors
-from wherry.storage.interface import Entry, Storage
+from wherry.storage.interface import Entry
 
 GENERATE_NAME_ATTEMPTS = 8
 """Kubernetes tries a generated name this often before it says AlreadyExists."""
@@ -43,7 +44,7 @@ class Write:
 
     `admit` may edit the draft and comes before the strategy; `validate` sees what will be stored and comes after it.
     `patient`: admission asks others, who may take their time or write the same object meanwhile: such a write takes no
-    turn, and loses its race instead of holding up everybody.
+    turn, and loses its race instead of holding up everybody. `owners` settles metadata.managedFields.
     """
 
     ctx: Context
@@ -51,6 +52,7 @@ class Write:
     warnings: list[str] = field(default_factory=list)
     validate: Admit = no_objection
     patient: bool = False
+    owners: Owners = KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,22 @@ class Result:
     removed: bool = False
 
 
+class Store(Protocol):
+    """What a registry needs of `storage.interface.Storage`."""
+
+    def get(self, key: str) -> Entry | None: ...
+
+    async def create(self, key: str, value: Obj) -> Entry: ...
+
+    async def update(self, key: str, value: Obj, expected: int) -> Entry: ...
+
+    async def delete(self, key: str, expected: int) -> Entry: ...
+
+
 class Registry:
     """Objects of one resource in storage."""
 
-    def __init__(self, resource: Resource, strategy: Strategy, storage: Storage) -> None:
+    def __init__(self, resource: Resource, strategy: Strategy, storage: Store) -> None:
         self.resource = resource
         self.strategy = strategy
         self._storage = storage
@@ -105,6 +119,7 @@ class Registry:
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
         self.strategy.default(obj)
         object_meta.wipe(metadata)
+        write.owners.own(obj, None)
         await write.admit("CREATE", obj, None)
         metadata = obj["metadata"]
         object_meta.fill_new(metadata, write.ctx.clock, write.ctx.rng)
@@ -173,6 +188,7 @@ class Registry:
         name = old["metadata"]["name"]
         self._check_versions(entry, metadata)
         self.strategy.default(obj)
+        write.owners.own(obj, old)
         await write.admit("UPDATE", obj, old)
         metadata = obj["metadata"]
         object_meta.keep_on_update(metadata, old["metadata"])
@@ -189,7 +205,7 @@ class Registry:
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if deletion.is_free(obj, self.strategy.held(obj)):
                 return await self._remove(entry, obj, write)
-            if obj == old:
+            if is_unchanged(obj, old):
                 _give_back(undo)
                 return Result(old, entry.data)
             write.warnings += self.strategy.warnings(obj, old)
@@ -223,7 +239,8 @@ class Registry:
             if version != str(entry.revision):
                 raise self._modified(name)
         elif not self.strategy.allow_unconditional_update:
-            raise self.invalid(name, [rules.invalid("metadata.resourceVersion", 0, "must be specified for an update")])
+            cause = rules.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(self.resource.resource, self.resource.group, name, [cause])
 
     # -- delete
 

@@ -22,7 +22,7 @@ NAME_LENGTH_MAX = 63
 ANNOTATIONS_BYTES_MAX = 256 * 1024
 
 _EMPTY_MEANS_ABSENT = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
-_NEVER_STORED = ("managedFields", "selfLink", "clusterName")
+_NEVER_STORED = ("selfLink", "clusterName")
 _SERVER_OWNED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 NameRule = Callable[[str, bool], list[str]]

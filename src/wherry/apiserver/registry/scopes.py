@@ -9,6 +9,7 @@ from typing import Protocol
 
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
+from wherry.apiserver.apply.entries import entries_of, put
 from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field
@@ -113,11 +114,12 @@ class Resize:
 
 
 def restore(obj: Obj, old: Obj) -> None:
-    """Make the draft the stored object again, keeping only the resourceVersion it was sent with."""
-    version = obj["metadata"].get("resourceVersion")
+    """Make the draft the stored object again, keeping only the resourceVersion it was sent with and its new owners."""
+    metadata = {**old["metadata"], "resourceVersion": obj["metadata"].get("resourceVersion")}
+    put(metadata, entries_of(obj))
     obj.clear()
     obj.update(old)
-    obj["metadata"] = {**old["metadata"], "resourceVersion": version}
+    obj["metadata"] = metadata
 
 
 MAIN = Main()

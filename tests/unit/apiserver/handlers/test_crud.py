@@ -33,7 +33,7 @@ async def test_what_the_server_fills_in() -> None:
     assert said.status == 201
     assert list(said.body) == ["kind", "apiVersion", "metadata", "data"]
     metadata = said.body["metadata"]
-    assert list(metadata) == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+    assert list(metadata) == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "managedFields"]
     assert metadata["namespace"] == "shop"
     assert (await server.ask("GET", f"{MAPS}/c")).body == said.body
 

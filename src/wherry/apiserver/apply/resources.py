@@ -1,0 +1,66 @@
+"""From a request for a resource to the field manager it writes with.
+
+Shapes are made once per served version and remembered until that version is served anew (custom resources change).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wherry.aio.clock import Clock
+from wherry.api.scheme import Scheme
+from wherry.api.types import GVR
+from wherry.apiserver.apply.entries import APPLY, UPDATE, Writer
+from wherry.apiserver.apply.field_manager import ByApply, ByUpdate
+from wherry.apiserver.apply.field_set import FieldSet
+from wherry.apiserver.apply.reset_fields import reset_fields
+from wherry.apiserver.apply.shape import Shape, tracked_shape, whole_shape
+from wherry.apiserver.apply.views import View, Views
+from wherry.apiserver.serving import Served
+
+
+class FieldManagers:
+    """`served` is the server's live table."""
+
+    def __init__(self, scheme: Scheme, served: Mapping[GVR, Served], clock: Clock) -> None:
+        self._scheme = scheme
+        self._served = served
+        self._clock = clock
+        self._known: dict[int, Shape] = {}
+        self._views: dict[GVR, tuple[Served, Views]] = {}
+        self._resets: dict[tuple[GVR, str], FieldSet] = {}
+
+    def by_update(self, served: Served, subresource: str, manager: str) -> ByUpdate:
+        writer = Writer(manager, UPDATE, served.resource.api_version, subresource)
+        return ByUpdate(writer, self.views(served), self._reset(served, subresource), self._clock)
+
+    def by_apply(self, served: Served, subresource: str, manager: str, force: bool) -> ByApply:
+        writer = Writer(manager, APPLY, served.resource.api_version, subresource)
+        return ByApply(writer, self.views(served), self._reset(served, subresource), self._clock, force)
+
+    def views(self, served: Served) -> Views:
+        """All versions of a resource, seen from one of them."""
+        gvr = served.resource.gvr
+        found = self._views.get(gvr)
+        if found is None or found[0] is not served:
+            found = self._views[gvr] = (served, Views(lambda version: self._view(served, version)))
+        return found[1]
+
+    def _view(self, served: Served, api_version: str) -> View | None:
+        resource = served.resource
+        for each in self._served.values():
+            same = each.registry is served.registry or each.resource.gvr[::2] == resource.gvr[::2]
+            if same and each.resource.api_version == api_version:
+                known = self._known if each.schema is None else {}
+                schema = each.schema or self._scheme.schema(each.resource)
+                return View(whole_shape(schema, known), tracked_shape(schema, known), each.inward, each.outward)
+        return None
+
+    def _reset(self, served: Served, subresource: str) -> FieldSet:
+        resource = served.resource
+        key = (resource.gvr, subresource)
+        if key not in self._resets:
+            has_status = resource.subresource("status") is not None
+            custom = served.schema is not None
+            self._resets[key] = reset_fields(resource.group, resource.resource, subresource, has_status, custom)
+        return self._resets[key]
