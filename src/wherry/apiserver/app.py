@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, internal_error
 from wherry.api.resources import EVENTS
 from wherry.api.scheme import Scheme
-from wherry.api.types import GVR
+from wherry.api.types import GVR, Obj
 from wherry.apiserver import negotiation
 from wherry.apiserver.admission.chain import Admission
 from wherry.apiserver.auth.rbac import Authorizer
@@ -39,6 +39,7 @@ from wherry.apiserver.metrics_api import RESOURCES as METRICS_RESOURCES
 from wherry.apiserver.metrics_api import MetricsAPI
 from wherry.apiserver.registry.catalogue import strategies
 from wherry.apiserver.registry.strategy import Strategy
+from wherry.apiserver.respond import write
 from wherry.apiserver.routes import UnknownGroup, find_handler, find_resource
 from wherry.storage import errors as storage_errors
 from wherry.storage.interface import Storage
@@ -46,6 +47,9 @@ from wherry.storage.interface import Storage
 log = logging.getLogger(__name__)
 BODY_BYTES_MAX = 3 << 20
 """Of one request, as kube-apiserver limits it (etcd takes 1.5 MiB of it)."""
+
+
+Operation: TypeAlias = Callable[[], Awaitable[Obj]]
 
 
 def _no_kubelet(node: str) -> str:
@@ -66,6 +70,8 @@ class Options:
     strategies: Mapping[GVR, Strategy] | None = None
     dialer: Dialer = field(default_factory=MachineNetwork)
     """How webhooks, aggregated APIs and proxied pods are reached."""
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+    """Path -> what a POST to it does, for whom the authorizer lets; its answer is sent as it is."""
 
 
 class App:
@@ -88,6 +94,7 @@ class App:
             options.dialer,
         )
         self.clock = clock
+        self._operations = options.operations
         self.tokens = tokens
         self.metrics = Metrics(storage)
         self.health = Health(lambda: "")
@@ -140,6 +147,8 @@ class App:
         if core.serving.forwards and (forward := core.serving.forward(info)) is not None:
             return await forward(request, info, user)
         if not info.is_resource:
+            if request.method == "POST" and info.path in self._operations:
+                return write(await self._operations[info.path](), negotiation.negotiate(request.headers, request.query))
             return self._documents.answer(request, info)
         try:
             resource = find_resource(core.serving, info, request.method)

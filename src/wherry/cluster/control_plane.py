@@ -29,14 +29,16 @@ from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import controllers, node_listener, pki, process
+from wherry.cluster.encryption import Sealed
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
 from wherry.cluster.signing import Signer
-from wherry.storage.sqlite import SqliteStorage
 
 ENDPOINT_PORT = 6443
 """Where the API listens on the node's own address in the pod network: what the Service `kubernetes` leads to."""
+ROTATE = "/wherry/secrets/rotate"
+"""What `wherry secrets rotate` posts to; the verb `post` on this path is only cluster-admin's."""
 SWITCH_SECONDS = 0.0005
 """How long the loop may keep the interpreter from the writer thread: measured, a quarter more writes at 16 clients."""
 COLLECT_AFTER = (50_000, 20, 100)
@@ -56,9 +58,10 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
     files = Pki(state.pki)
     state.ready.unlink(missing_ok=True)
     pki.ensure(files, options, clock)
-    storage = SqliteStorage(state.database)
-    await storage.start()
+    sealed = Sealed(state)
+    storage = sealed.storage
     try:
+        await sealed.start()
         scheme = Scheme.load(options.kubernetes_version)
         allocators: dict[str, Any] = {}
         app = App(
@@ -71,6 +74,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
                 server_address=f"{options.address}:{options.port}",
                 kubelet_socket=lambda node: str(state.kubelet_socket(node)),
                 allocators=allocators,
+                operations={ROTATE: sealed.rotate},
                 dialer=NodeNetwork(state.launcher_socket, (options.pod_cidr, options.service_cidr)),
             ),
         )

@@ -39,6 +39,11 @@ class State:
         return self.root / "storage.db"
 
     @property
+    def encryption_keys(self) -> Path:
+        """What Secrets are encrypted with in the database; may be a link to a file on another disk."""
+        return self.pki / "encryption.json"
+
+    @property
     def images(self) -> Path:
         return self.root / "images"
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from wherry.storage.errors import CannotOpen, Corrupt, Damaged, InUse
 from wherry.storage.interface import Change
+from wherry.storage.sealing import HEAD_BYTES, PLAIN, Seal
 
 FORMAT = 1
 APPLICATION_ID = 0x57686572  # "Wher"
@@ -53,13 +54,14 @@ class Row(NamedTuple):
 class Database:
     """An open database, locked against other processes."""
 
-    def __init__(self, path: Path, lock: int, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, lock: int, connection: sqlite3.Connection, seal: Seal) -> None:
         self.path = path
         self._lock = lock
         self._connection = connection
+        self._seal = seal
 
     @classmethod
-    def open(cls, path: Path) -> Database:
+    def open(cls, path: Path, seal: Seal = PLAIN) -> Database:
         """Open or make the file (mode 0600). Raises InUse, Corrupt, CannotOpen with what to do about it."""
         try:
             lock = _lock(path)
@@ -71,7 +73,7 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             os.close(lock)
             raise CannotOpen(f"cannot open {path}: {error}") from error
-        database = cls(path, lock, connection)
+        database = cls(path, lock, connection, seal)
         try:
             with damage_explained(path):
                 database._prepare()
@@ -116,7 +118,8 @@ class Database:
             "SELECT revision, key, created, replaced, deleted, object FROM log ORDER BY revision"
         ):
             count += 1
-            yield Row(revision, key, created, replaced, bool(deleted), data)
+            plain = self._seal.open(key, revision, data)
+            yield Row(revision, key, created, replaced, bool(deleted), plain)
         [indexed] = self._connection.execute("SELECT count(*) FROM log INDEXED BY compare_and_swap").fetchone()
         if indexed != count:
             raise Damaged(f"{count} rows but {indexed} in the index")
@@ -127,7 +130,8 @@ class Database:
         for change, replaced in changes:
             entry = change.entry
             deleted = change.type == "DELETED"
-            parameters += (entry.revision, entry.key, entry.create_revision, replaced, deleted, entry.data)
+            data = self._seal.seal(entry.key, entry.revision, entry.data)
+            parameters += (entry.revision, entry.key, entry.create_revision, replaced, deleted, data)
         places = ",".join(["(?,?,?,?,?,?)"] * len(changes))
         self._connection.execute(
             f"INSERT INTO log (revision, key, created, replaced, deleted, object) VALUES {places}",  # noqa: S608
@@ -153,6 +157,43 @@ class Database:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 run("ROLLBACK")
             raise
+
+    def stale(self, after: int = 0, limit: int = 1) -> list[int]:
+        """Up to `limit` revisions greater than `after` whose value would be sealed otherwise today."""
+        found: list[int] = []
+        for revision, key, head in self._connection.execute(
+            f"SELECT revision, key, substr(object, 1, {HEAD_BYTES}) FROM log WHERE revision > ? ORDER BY revision",  # noqa: S608
+            (after,),
+        ):
+            if self._seal.stale(key, head):
+                found.append(revision)
+                if len(found) == limit:
+                    break
+        return found
+
+    def reseal(self, revisions: Sequence[int]) -> None:
+        """Seal these rows anew, all or none; what was there is overwritten with zeros. Raises sqlite3.Error, Damaged."""
+        run = self._connection.execute
+        run("PRAGMA secure_delete = ON")
+        run("BEGIN IMMEDIATE")
+        try:
+            for revision in revisions:
+                row = run("SELECT key, object FROM log WHERE revision = ?", (revision,)).fetchone()
+                if row is not None:  # compacted meanwhile
+                    plain = self._seal.open(row[0], revision, row[1])
+                    sealed = self._seal.seal(row[0], revision, plain)
+                    run("UPDATE log SET object = ? WHERE revision = ?", (sealed, revision))
+            run("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                run("ROLLBACK")
+            raise
+        finally:
+            run("PRAGMA secure_delete = OFF")
+
+    def checkpoint(self) -> None:
+        """Everything into the file itself; the write-ahead log is empty afterwards and holds nothing of the past."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         self._connection.close()

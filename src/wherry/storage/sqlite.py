@@ -14,22 +14,26 @@ import gc
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry.storage.base import LogStorage
 from wherry.storage.database import Database, damage_explained
-from wherry.storage.errors import Closed, FutureRevision, WriteFailed
+from wherry.storage.errors import CannotOpen, Closed, Damaged, FutureRevision, WriteFailed
 from wherry.storage.group_commit import GroupCommit
 from wherry.storage.interface import Change, Entry
 from wherry.storage.replay import replay
 from wherry.storage.revision_log import WINDOW_BYTES, WINDOW_CHANGES
+from wherry.storage.sealing import PLAIN, Seal
 
 log = logging.getLogger(__name__)
 
 # History on disk is cut to what the window still tells each time the window has moved on by this much: an idle system
 # that renews leases writes as much in half a day, and the cut takes some ten milliseconds.
 COMPACT_EVERY_REVISIONS = 4096
+
+RESEALED_AT_ONCE = 256
+"""Values of one transaction: some milliseconds that other writes wait."""
 
 
 @dataclass(slots=True)
@@ -43,10 +47,23 @@ class _Write:
 
 
 @dataclass(slots=True)
+class _Resealing:
+    """One step of it; `revisions` are what it sealed anew."""
+
+    after: int
+    done: asyncio.Future[None]
+    revisions: list[int] = field(default_factory=list)
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
 class _Compaction:
     revision: int
     done: asyncio.Future[None] | None
     error: Exception | None = None
+
+
+_Job = _Write | _Resealing | _Compaction
 
 
 class SqliteStorage(LogStorage):
@@ -60,20 +77,22 @@ class SqliteStorage(LogStorage):
         window_changes: int = WINDOW_CHANGES,
         window_bytes: int = WINDOW_BYTES,
         compact_every_revisions: int = COMPACT_EVERY_REVISIONS,
+        seal: Seal = PLAIN,
     ) -> None:
         super().__init__(window_changes=window_changes, window_bytes=window_bytes)
         self._path = path
+        self._seal = seal
         self._inline = inline
         self._compact_every_revisions = compact_every_revisions
         self._compaction_asked = 0
         self._database: Database | None = None
         self._open: dict[str, asyncio.Future[None]] = {}
         self._tombstones: dict[str, int] = {}
-        self._writer: GroupCommit[_Write | _Compaction] = GroupCommit(self._commit, self._committed)
+        self._writer: GroupCommit[_Job] = GroupCommit(self._commit, self._committed)
 
     async def start(self) -> None:
         """Open and load. Raises CannotOpen (InUse, Corrupt)."""
-        database = Database.open(self._path)
+        database = Database.open(self._path, self._seal)
         try:
             with damage_explained(self._path), _without_collector():
                 self._compaction_asked = database.compacted()
@@ -104,6 +123,21 @@ class SqliteStorage(LogStorage):
         self._submit(_Compaction(revision, done))
         await asyncio.shield(done)
 
+    async def reseal(self) -> int:
+        """Seal anew whatever would be sealed otherwise today; other writes go on meanwhile. The answer is how many values
+        that were. What was done stays done when it fails or is cancelled. Raises WriteFailed, Closed."""
+        count, after = 0, 0
+        while True:
+            if self._closed:
+                raise Closed
+            step = _Resealing(after, asyncio.get_running_loop().create_future())
+            self._submit(step)
+            await asyncio.shield(step.done)
+            if not step.revisions:
+                return count
+            count += len(step.revisions)
+            after = step.revisions[-1]
+
     async def _take_turn(self, key: str) -> None:
         await super()._take_turn(key)
         while (open_write := self._open.get(key)) is not None:
@@ -120,7 +154,7 @@ class SqliteStorage(LogStorage):
         await asyncio.shield(done)
         return entry
 
-    def _submit(self, job: _Write | _Compaction) -> None:
+    def _submit(self, job: _Job) -> None:
         assert self._database is not None, "start() comes first"
         if self._inline:
             self._commit((job,))
@@ -130,7 +164,7 @@ class SqliteStorage(LogStorage):
 
     # In the writer thread
 
-    def _commit(self, group: Sequence[_Write | _Compaction]) -> None:
+    def _commit(self, group: Sequence[_Job]) -> None:
         assert self._database is not None
         writes = [job for job in group if isinstance(job, _Write)]
         try:
@@ -140,20 +174,31 @@ class SqliteStorage(LogStorage):
             for write in writes:
                 write.error = error
         for job in group:
-            if isinstance(job, _Compaction):
+            if isinstance(job, _Resealing):
+                self._reseal(self._database, job)
+            elif isinstance(job, _Compaction):
                 try:
                     self._database.compact(job.revision)
                 except sqlite3.Error as error:
                     job.error = error
 
+    def _reseal(self, database: Database, step: _Resealing) -> None:
+        try:
+            step.revisions = database.stale(step.after, RESEALED_AT_ONCE)
+            database.reseal(step.revisions)
+            if not step.revisions:
+                database.checkpoint()
+        except (sqlite3.Error, Damaged, CannotOpen) as error:
+            step.error = error
+
     # In the event loop
 
-    def _committed(self, group: Sequence[_Write | _Compaction]) -> None:
+    def _committed(self, group: Sequence[_Job]) -> None:
         self._publish([job.change for job in group if isinstance(job, _Write) and job.error is None])
         for job in group:
             if isinstance(job, _Write):
                 self._settle(job)
-            elif job.error is None:
+            elif isinstance(job, _Compaction) and job.error is None:
                 self._log.compact(job.revision)
                 self._tombstones = {key: at for key, at in self._tombstones.items() if at > job.revision}
             if job.done is None:
