@@ -255,8 +255,12 @@ class FakeNode:
             "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}},
         }
         stored = await self._world.client.create(NODES, node)
+        # New nodes are tainted until the node lifecycle has seen them ready; it has no part in most scenarios.
+        stored = await self._world.client.update(NODES, {**stored, "spec": {}})
         status = {"allocatable": amounts, "capacity": amounts, "conditions": [ready]}
         await self._world.client.update(NODES, {**stored, "status": status}, subresource="status")
+        # A new node is tainted until the node lifecycle controller, which not every world has, has seen it ready.
+        await self._world.client.patch(NODES, name, {"spec": {"taints": None}})
 
     async def run(self) -> None:
         await self._pods.wait_synced()

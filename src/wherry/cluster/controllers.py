@@ -18,6 +18,7 @@ from wherry.cluster.paths import State
 from wherry.controllers import (
     certificates,
     cluster_role_aggregation,
+    cronjob,
     daemonset,
     deployment,
     endpoints,
@@ -80,6 +81,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         "statefulset-controller": statefulset,
         "daemonset-controller": daemonset,
         "job-controller": job,
+        "cronjob-controller": cronjob,
         "ttl-after-finished-controller": ttl_after_finished,
         "endpoint-controller": endpoints,
         "endpoint-slice-controller": endpointslice,

@@ -18,7 +18,6 @@ from wherry.reconcile.parts import Parts
 REASON = "NotActedOn"
 WHAT: Mapping[tuple[str, str], str] = {
     ("", "replicationcontrollers"): "no pods are made; use a Deployment",
-    ("batch", "cronjobs"): "no Jobs are made; kubectl create job --from=cronjob/NAME makes one",
     ("networking.k8s.io", "ingresses"): "nothing routes; use a Service of type NodePort",
     ("networking.k8s.io", "networkpolicies"): "nothing is filtered, every pod reaches every other",
     ("policy", "poddisruptionbudgets"): "its status is not computed, so evictions it covers are refused",

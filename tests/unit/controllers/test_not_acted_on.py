@@ -15,7 +15,7 @@ from wherry.controllers import not_acted_on
 from wherry.reconcile.parts import Parts
 from wherry.testing.fake_api import FakeApi
 
-CRON_JOBS = GVR("batch", "v1", "cronjobs")
+INGRESSES = GVR("networking.k8s.io", "v1", "ingresses")
 
 
 @pytest.mark.parametrize("version", Scheme.versions())
@@ -37,9 +37,13 @@ def test_an_object_nothing_acts_on_is_told_once():
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(factory.run()), group.create_task(recorder.run())]
             await factory.wait_synced()
-            job = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "shop"}}
-            stored = await client.create(CRON_JOBS, job, "shop")
-            await client.update(CRON_JOBS, {**stored, "spec": {"suspend": True}})
+            wanted = {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "Ingress",
+                "metadata": {"name": "nightly", "namespace": "shop"},
+            }
+            stored = await client.create(INGRESSES, wanted, "shop")
+            await client.update(INGRESSES, {**stored, "spec": {"rules": []}})
             await clock.sleep(5)
             events = (await client.list(EVENTS, "shop"))["items"]
             for task in tasks:
@@ -48,4 +52,4 @@ def test_an_object_nothing_acts_on_is_told_once():
 
     (event,) = run_virtual(main())
     assert (event["reason"], event["type"], event["involvedObject"]["name"]) == ("NotActedOn", "Warning", "nightly")
-    assert event["message"].startswith("stored, but nothing acts on it: no Jobs are made")
+    assert event["message"].startswith("stored, but nothing acts on it: nothing routes")

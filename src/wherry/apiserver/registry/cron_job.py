@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from zoneinfo import ZoneInfo
 
+from wherry.api import cron
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry import pod_defaults, pod_warnings
 from wherry.apiserver.registry.built_in import BuiltIn, fill, section
-from wherry.apiserver.registry.validation import cron
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation import job as job_rules
 
@@ -57,7 +58,7 @@ def _schedule(spec: Obj) -> list[Cause]:
     if not schedule:
         causes.append(f.required("spec.schedule"))
     else:
-        problem = cron.problem(schedule)
+        problem = _problem(schedule)
         if "TZ=" in schedule:
             detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
             causes.append(f.invalid("spec.schedule", schedule, detail))
@@ -66,6 +67,15 @@ def _schedule(spec: Obj) -> list[Cause]:
     if zone is not None:
         causes += _zone(zone)
     return causes
+
+
+def _problem(schedule: str) -> str:
+    """What the parser says against it, "" when nothing."""
+    try:
+        cron.parse(schedule, UTC)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _zone(zone: str) -> list[Cause]:

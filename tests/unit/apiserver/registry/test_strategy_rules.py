@@ -14,7 +14,7 @@ from wherry.api.types import GVR, Obj
 from wherry.apiserver.registry import pod_defaults
 from wherry.apiserver.registry.catalogue import STRATEGIES, strategies
 from wherry.apiserver.registry.pod import qos_class
-from wherry.apiserver.registry.validation import cron, field
+from wherry.apiserver.registry.validation import field
 
 PERSISTENT_VOLUMES = GVR("", "v1", "persistentvolumes")
 CRON_JOBS = GVR("batch", "v1", "cronjobs")
@@ -81,29 +81,6 @@ def containers(*resources: Obj) -> Obj:
 )
 def test_quality_of_service(spec: Obj, expected: str) -> None:
     assert qos_class(spec) == expected
-
-
-@pytest.mark.parametrize(
-    "schedule", ["* * * * *", "*/15 0-6 1,15 jan-mar mon-fri", "@daily", "@every 1h30m", "0 0 ? * 0", "59 23 31 12 6"]
-)
-def test_schedules(schedule: str) -> None:
-    assert cron.problem(schedule) == ""
-
-
-@pytest.mark.parametrize(
-    ("schedule", "problem"),
-    [
-        ("* * * *", "expected exactly 5 fields, found 4: [* * * *]"),
-        ("60 * * * *", "end of range (60) above maximum (59): 60"),
-        ("* * 0 * *", "beginning of range (0) below minimum (1): 0"),
-        ("x * * * *", 'failed to parse int from x: strconv.Atoi: parsing "x": invalid syntax'),
-        ("5-1 * * * *", "beginning of range (5) beyond end of range (1): 5-1"),
-        ("*/0 * * * *", "step of range should be a positive number: */0"),
-        ("@fortnightly", "unrecognized descriptor: @fortnightly"),
-    ],
-)
-def test_what_is_no_schedule(schedule: str, problem: str) -> None:
-    assert cron.problem(schedule) == problem
 
 
 def test_values_as_error_texts_show_them() -> None:
