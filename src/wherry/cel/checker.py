@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from wherry.cel.errors import Issue
+from wherry.cel.errors import Failure, Issue
 from wherry.cel.functions import Function
+from wherry.cel.regex import compiled
 from wherry.cel.syntax import (
     Bind,
     Call,
@@ -25,6 +26,7 @@ from wherry.cel.syntax import (
     StructOf,
     qualified_name,
 )
+from wherry.cel.times import parse_duration, parse_timestamp
 from wherry.cel.types import (
     BOOL,
     BYTES,
@@ -49,6 +51,11 @@ if TYPE_CHECKING:
     from wherry.cel.environment import Environment
 
 _LITERALS = {bool: BOOL, int: INT, Uint: UINT, float: DOUBLE, str: STRING, bytes: BYTES, type(None): NULL}
+_READ_EARLY: Mapping[str, Callable[[str], object]] = {
+    "matches": compiled,
+    "duration": parse_duration,
+    "timestamp": parse_timestamp,
+}
 
 
 class Checker:
@@ -61,6 +68,7 @@ class Checker:
         self._types = Unification()
         self._scope: dict[str, Type] = {}
         self._nodes: list[Node] = []
+        self._mixed = not environment.homogeneous
         self._handlers: Mapping[type, Callable[[Any], Type]] = {
             Literal: lambda node: _LITERALS[type(node.value)],
             Ident: self._ident,
@@ -147,10 +155,23 @@ class Checker:
                     (node.function, node.target) = (name, None)
         args = [*([node.target] if node.target is not None else []), *node.args]
         function = functions.get((node.function, node.target is not None))
+        (mixed, self._mixed) = (self._mixed, self._mixed or node.function == "format")
         given = [self.check(arg) for arg in args]
+        self._mixed = mixed
         if function is None:
             return self._wrong(node.position, f"undeclared reference to '{node.function}' (in container '')")
+        self._literal_argument(node.function, args)
         return self._overload(node.position, function, given)
+
+    def _literal_argument(self, name: str, args: list[Node]) -> None:
+        """Patterns and times that are written down are read at once."""
+        read = _READ_EARLY.get(name)
+        last = args[-1] if args else None
+        if read is not None and isinstance(last, Literal) and isinstance(last.value, str):
+            try:
+                read(last.value)
+            except Failure:
+                self._wrong(last.position, f"invalid {name} argument")
 
     def _overload(self, position: int, function: Function, given: list[Type]) -> Type:
         result: Type | None = None
@@ -206,7 +227,7 @@ class Checker:
             return known if known is not None and self._types.known(known).kind != "null" else given
         if self._types.assign(known, given):
             return given
-        if self.environment.homogeneous:
+        if not self._mixed:
             (known, given) = (self._types.final(known), self._types.final(given))
             self._wrong(position, f"expected type '{known}' but found '{given}'")
             return known
