@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
-from wherry.apiserver.registry.built_in import PathNamed
+from wherry.apiserver.registry.api_service import APIServiceStrategy
 from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
 from wherry.apiserver.registry.config_map import ConfigMapStrategy
 from wherry.apiserver.registry.cron_job import CronJobStrategy
@@ -18,6 +18,7 @@ from wherry.apiserver.registry.daemon_set import DaemonSetStrategy
 from wherry.apiserver.registry.deployment import DeploymentStrategy
 from wherry.apiserver.registry.endpoints import EndpointSliceStrategy, EndpointsStrategy
 from wherry.apiserver.registry.event import EventStrategy
+from wherry.apiserver.registry.flow_control import FlowSchemaStrategy, PriorityLevelConfigurationStrategy
 from wherry.apiserver.registry.horizontal_pod_autoscaler import HorizontalPodAutoscalerStrategy
 from wherry.apiserver.registry.ingress import IngressClassStrategy, IngressStrategy
 from wherry.apiserver.registry.job import JobStrategy
@@ -65,7 +66,7 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "services"): ServiceStrategy,
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): MutatingWebhookConfigurationStrategy,
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): ValidatingWebhookConfigurationStrategy,
-    ("apiregistration.k8s.io", "apiservices"): PathNamed,  # `v1.` is the name of the core group's
+    ("apiregistration.k8s.io", "apiservices"): APIServiceStrategy,
     ("apps", "controllerrevisions"): ControllerRevisionStrategy,
     ("apps", "daemonsets"): DaemonSetStrategy,
     ("apps", "deployments"): DeploymentStrategy,
@@ -77,6 +78,8 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequestStrategy,
     ("coordination.k8s.io", "leases"): LeaseStrategy,
     ("discovery.k8s.io", "endpointslices"): EndpointSliceStrategy,
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"): FlowSchemaStrategy,
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): PriorityLevelConfigurationStrategy,
     ("networking.k8s.io", "ingressclasses"): IngressClassStrategy,
     ("networking.k8s.io", "ingresses"): IngressStrategy,
     ("networking.k8s.io", "networkpolicies"): NetworkPolicyStrategy,
