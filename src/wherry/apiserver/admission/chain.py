@@ -21,12 +21,14 @@ from wherry.apiserver.admission.default_toleration_seconds import DefaultTolerat
 from wherry.apiserver.admission.limit_ranger import LimitRanger
 from wherry.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from wherry.apiserver.admission.node_restriction import NodeRestriction
+from wherry.apiserver.admission.policies.plugins import MutatingAdmissionPolicies, ValidatingAdmissionPolicies
 from wherry.apiserver.admission.priority import Priority
 from wherry.apiserver.admission.request import AdmissionRequest, Mutating, Outgoing, Plugin, Validating, World
 from wherry.apiserver.admission.resource_quota import ResourceQuota
 from wherry.apiserver.admission.runtime_class import RuntimeClass
 from wherry.apiserver.admission.service_account import ServiceAccount
 from wherry.apiserver.admission.storage_protection import StorageObjectInUseProtection
+from wherry.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
 from wherry.apiserver.admission.webhooks.mutating import MutatingWebhooks
 from wherry.apiserver.admission.webhooks.validating import ValidatingWebhooks
 
@@ -72,6 +74,7 @@ def default_plugins() -> tuple[Plugin, ...]:
         LimitRanger(),
         ServiceAccount(),
         NodeRestriction(),
+        TaintNodesByCondition(),
         Priority(),
         DefaultTolerationSeconds(),
         RuntimeClass(),
@@ -81,7 +84,9 @@ def default_plugins() -> tuple[Plugin, ...]:
         CertificateSigning(),
         ClusterTrustBundleAttest(),
         CertificateSubjectRestriction(),
+        MutatingAdmissionPolicies(),
         MutatingWebhooks(),
+        ValidatingAdmissionPolicies(),
         ValidatingWebhooks(),
         ResourceQuota(),
     )
