@@ -27,5 +27,7 @@ def command(state: State, name: str, delete: bool) -> None:
         return
     system.remove(state, trees.remove)
     context = Options(name=name).context
+    for access in kubeconfig.names_ending(f"@{context}"):  # of `wherry access`
+        kubeconfig.remove(access)
     removed = kubeconfig.remove(context)
     click.echo(f"removed {state.root}" + (f" and context {context} from {removed}" if removed else ""))

@@ -16,6 +16,9 @@ COMMANDS = {
     "logs": "Show the logs of an application, merged",
     "doctor": "Show what this machine allows and why",
     "kubeconfig": "Print or write the kubeconfig entry",
+    "access": "Make credentials for one namespace each",
+    "token": "Print a credential for kubectl (exec plugin)",
+    "secrets": "Rotate the key Secrets are encrypted with",
     "serve": "Run the system in the foreground",
     "image": "List, load, save and remove images",
 }
@@ -37,6 +40,11 @@ class Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def kubectl() -> None:
+    """`kubectl wherry …`: kubectl runs the program `kubectl-wherry` with the rest of the line."""
+    main(prog_name="kubectl wherry")
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})

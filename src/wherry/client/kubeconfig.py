@@ -22,6 +22,12 @@ from wherry.api.types import Obj
 from wherry.client.kubeconfig_load import SECTIONS, KubeconfigError, entries, load, paths, read_file
 
 EXTENSION = "wherry.dev/before"
+_CREDENTIALS = frozenset(
+    {
+        *("client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile"),
+        *("username", "password", "exec", "auth-provider"),
+    }
+)
 # kubectl holds the lock for milliseconds; who holds it for five seconds is gone.
 LOCK_TRIES = 50
 LOCK_PAUSE_SECONDS = 0.1
@@ -47,12 +53,32 @@ def write(
 
     The answer is the file that has the context. Raises KubeconfigError.
     """
-    files = files or paths(os.environ)
-    contents: dict[str, Obj] = {
+    user = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
+    contents = contents_of(name, server=server, ca=ca, user=user)
+    return put(name, contents, current=True, files=files, pause=pause)
+
+
+def contents_of(name: str, *, server: str, ca: bytes, user: Obj, namespace: str = "") -> dict[str, Obj]:
+    """The contents of cluster, user and context of one name, by section."""
+    context = {"cluster": name, "user": name}
+    return {
         "clusters": {"server": server, "certificate-authority-data": _base64(ca)},
-        "users": {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)},
-        "contexts": {"cluster": name, "user": name},
+        "users": user,
+        "contexts": {**context, "namespace": namespace} if namespace else context,
     }
+
+
+def put(
+    name: str,
+    contents: dict[str, Obj],
+    *,
+    current: bool,
+    files: Sequence[Path] | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Add or renew what `contents_of` made, make it current if asked to. The answer is the file that has the context. Raises
+    KubeconfigError."""
+    files = files or paths(os.environ)
     target = default_path(files)
     before = load(files)["current-context"]
     memory = {"current-context": before if before != name else "", "created": not target.exists()}
@@ -61,9 +87,14 @@ def write(
         with _editing(path, pause) as config:
             for section in [section for section in SECTIONS if homes[section] == path]:
                 _put(config, path, section, name, contents[section], memory)
-            if path == target:
+            if path == target and (current or not config.get("current-context")):
                 config["current-context"] = name
     return homes["contexts"]
+
+
+def names_ending(suffix: str, files: Sequence[Path] | None = None) -> list[str]:
+    """Contexts whose name ends so."""
+    return [each["name"] for each in load(files or paths(os.environ))["contexts"] if each["name"].endswith(suffix)]
 
 
 def remove(
@@ -104,6 +135,9 @@ def _put(config: Obj, path: Path, section: str, name: str, content: Obj, memory:
         entry = {"name": name, key: {}}
         config[section] = [*entries(config, section, path), entry]
     old = entry.get(key) or {}
+    if section == "users":
+        # One credential: what another way of logging in left would win over the new one, or be refused.
+        old = {field: value for field, value in old.items() if field not in _CREDENTIALS}
     entry[key] = {**old, **content}
     if section == "contexts" and not _memory(entry):
         entry[key]["extensions"] = [*(old.get("extensions") or []), {"name": EXTENSION, "extension": memory}]

@@ -29,7 +29,7 @@ from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import controllers, node_listener, pki, process
-from wherry.cluster.encryption import Sealed
+from wherry.cluster.encryption import ROTATE, Sealed
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
@@ -37,8 +37,6 @@ from wherry.cluster.signing import Signer
 
 ENDPOINT_PORT = 6443
 """Where the API listens on the node's own address in the pod network: what the Service `kubernetes` leads to."""
-ROTATE = "/wherry/secrets/rotate"
-"""What `wherry secrets rotate` posts to; the verb `post` on this path is only cluster-admin's."""
 SWITCH_SECONDS = 0.0005
 """How long the loop may keep the interpreter from the writer thread: measured, a quarter more writes at 16 clients."""
 COLLECT_AFTER = (50_000, 20, 100)

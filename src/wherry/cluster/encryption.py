@@ -11,8 +11,11 @@ import asyncio
 from wherry.api.types import Obj
 from wherry.cluster.paths import State
 from wherry.storage.encryption import Encryption, KeyRing
+from wherry.storage.errors import CannotOpen, WriteFailed
 from wherry.storage.sqlite import SqliteStorage
 
+ROTATE = "/wherry/secrets/rotate"
+"""What `wherry secrets rotate` posts to; the verb `post` on this path is only cluster-admin's."""
 ENCRYPTED = ("/registry/core/secrets/",)
 
 
@@ -44,10 +47,15 @@ class Sealed:
 
 
 async def rotate_stopped(state: State) -> Obj:
-    """The same for a system that does not run. Raises CannotOpen (InUse)."""
-    sealed = Sealed(state)
-    await sealed.start()
+    """The same for a system that does not run. Raises SystemFailure."""
+    from wherry.cluster.system import SystemFailure
+
     try:
-        return await sealed.rotate()
-    finally:
-        await sealed.storage.close()
+        sealed = Sealed(state)
+        try:
+            await sealed.start()
+            return await sealed.rotate()
+        finally:
+            await sealed.storage.close()
+    except (CannotOpen, WriteFailed) as error:
+        raise SystemFailure(str(error)) from None
