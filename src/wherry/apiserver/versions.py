@@ -155,6 +155,9 @@ def _hpa_to_v1(obj: Obj) -> Obj:
         else:
             rest.append(metric)
     _to_annotation(annotations, _CURRENT, rest)
+    if "status" in obj:
+        status.setdefault("currentReplicas", 0)
+        status.setdefault("desiredReplicas", 0)
     return _hpa(obj, annotations, spec, status)
 
 

@@ -6,7 +6,7 @@ from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill
-from wherry.apiserver.registry.strategy import Strategy
+from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation.pod_spec import parse_ip
 from wherry.apiserver.registry.validation.service import PROTOCOLS, non_special_ip
@@ -71,14 +71,22 @@ class EndpointSliceStrategy(Strategy):
             fill(port, protocol="TCP")
 
     def validate(self, obj: Obj) -> list[Cause]:
+        return self._check(obj, set())
+
+    def _check(self, obj: Obj, known: set[str]) -> list[Cause]:
         kind = obj.get("addressType") or ""
         causes = f.one_of(kind, "addressType", ADDRESS_TYPES, need=True)
         endpoints = f.as_list(obj.get("endpoints"))
         if len(endpoints) > MAX_ENDPOINTS:
             return [*causes, f.too_many("endpoints", len(endpoints), MAX_ENDPOINTS)]
         for i, endpoint in enumerate(endpoints):
-            causes += _endpoint(endpoint, kind, f"endpoints[{i}]")
+            causes += _endpoint(endpoint, kind, known, f"endpoints[{i}]")
         return causes + _slice_ports(f.as_list(obj.get("ports")))
+
+    def check_changed(self, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
+        """Addresses that were there before are not judged again."""
+        known = {address for each in f.as_list(old.get("endpoints")) for address in f.as_list(each.get("addresses"))}
+        return self._check(obj, known) + self.validate_update(obj, old)
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         return f.unchanged(obj.get("addressType"), old.get("addressType"), "addressType")
@@ -87,7 +95,7 @@ class EndpointSliceStrategy(Strategy):
         return ["spec.addressType: FQDN endpoints are deprecated"] if obj.get("addressType") == "FQDN" else []
 
 
-def _endpoint(endpoint: Obj, kind: str, path: str) -> list[Cause]:
+def _endpoint(endpoint: Obj, kind: str, known: set[str], path: str) -> list[Cause]:
     addresses = f.as_list(endpoint.get("addresses"))
     causes: list[Cause] = []
     if not addresses:
@@ -95,7 +103,7 @@ def _endpoint(endpoint: Obj, kind: str, path: str) -> list[Cause]:
     elif len(addresses) > MAX_ADDRESSES:
         causes.append(f.too_many(f"{path}.addresses", len(addresses), MAX_ADDRESSES))
     for i, address in enumerate(addresses):
-        causes += _slice_address(address, kind, f"{path}.addresses", i)
+        causes += [] if address in known else _slice_address(address, kind, f"{path}.addresses", i)
     hostname = endpoint.get("hostname")
     if hostname is not None:
         causes += f.each_invalid(f"{path}.hostname", hostname, names.dns1123_label(hostname))

@@ -107,7 +107,7 @@ class Registry:
         return entry
 
     def missing(self, name: str) -> StatusError:
-        return not_found(self.resource.resource, name, self.resource.group)
+        return not_found(self.strategy.said or self.resource.resource, name, self.resource.group)
 
     # -- create
 

@@ -77,6 +77,8 @@ class Strategy:
     """DELETE answers with the object as it was instead of a Status."""
     default_orphan: ClassVar[bool] = False
     """Dependants are orphaned when nobody says otherwise (Jobs of batch/v1, for compatibility)."""
+    said: ClassVar[str] = ""
+    """What errors call the resource, where that is not its name."""
     checks_metadata_again: ClassVar[bool] = False
     """Kubernetes' own validation of an update of this kind looks at metadata once more, so that its causes come once more."""
     has_generation: ClassVar[bool | None] = None

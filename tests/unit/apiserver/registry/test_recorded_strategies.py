@@ -67,13 +67,11 @@ DEVIATIONS = {
     ("daemonset-selector", 3): EMPTY_MAP,
     ("deployment-selector", 3): EMPTY_MAP,
     ("statefulset-selector", 3): EMPTY_MAP,
-    ("endpointslice", 10): "addresses are judged by the new type as well, so there is a second cause",
     ("hpa", 15): "an empty list of policies is an absent one here, and gets the defaults",
     ("hpa", 17): OTHER_VERSION,
     ("runtimeclass-lease-event", 12): OTHER_VERSION,
     ("runtimeclass-lease-event", 13): OTHER_VERSION,
     ("job-update", 3): "Kubernetes shows its internal Go structure; here the object as users know it",
-    ("nodes", 0): "the taint of a node that is not ready is not set at admission",
     ("pod-deprecated-warnings", 9): VIEW,
     ("pod-status", 1): VIEW,
 }
