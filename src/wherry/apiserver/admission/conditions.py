@@ -14,7 +14,7 @@ from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.request import AdmissionRequest
 
 if TYPE_CHECKING:
-    from wherry.cel import Budget, Environment, Value
+    from wherry.cel import Environment, Value
 
 COST_MAX = 2_500_000
 """Of all match conditions of one webhook or policy together, a quarter of what a policy's expressions may cost."""
@@ -41,7 +41,7 @@ class Conditions:
         """For a webhook. Raises StatusError (403) when an expression fails and failures are not ignored."""
         if not self.expressions:
             return True
-        from wherry.apiserver.admission import environments, variables
+        from wherry.apiserver.admission import environments, variables  # CEL is loaded by whoever uses it first
 
         try:
             return self.decide(environments.environment(), variables.variables(request, form))
@@ -50,30 +50,19 @@ class Conditions:
 
     def decide(self, environment: Environment, values: Mapping[str, Value]) -> bool:
         """Raises ConditionsFailed."""
+        from wherry.apiserver.admission.evaluation import ExpressionFailed, evaluate
         from wherry.cel import Budget
 
-        budget, errors = Budget(COST_MAX), []
+        budget = Budget(COST_MAX)
+        errors: dict[str, None] = {}
         for expression in self.expressions:
             try:
-                if _value(expression, environment, values, budget) is False:
+                if evaluate(expression, environment, values, budget) is False:
                     return False
-            except ConditionsFailed as error:
-                errors.append(str(error))
+            except ExpressionFailed as error:
+                errors[str(error)] = None
         if not errors:
             return True
         if self.ignores_failures:
             return False
-        raise ConditionsFailed(errors[0] if len(errors) == 1 else f"[{', '.join(dict.fromkeys(errors))}]")
-
-
-def _value(expression: str, environment: Environment, values: Mapping[str, Value], budget: Budget) -> Value:
-    from wherry.apiserver.admission import environments
-    from wherry.cel import CelError, CompileErrors
-
-    program = environments.program(expression, environment)
-    if isinstance(program, CompileErrors):
-        raise ConditionsFailed(str(program))
-    try:
-        return program.evaluate(values, budget)
-    except CelError as error:
-        raise ConditionsFailed(f"expression '{expression}' resulted in error: {error}") from error
+        raise ConditionsFailed(next(iter(errors)) if len(errors) == 1 else f"[{', '.join(errors)}]")

@@ -6,13 +6,15 @@ Control" (match conditions).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache, lru_cache
 
 from wherry import cel
+from wherry.api.types import Obj
 from wherry.cel import BOOL, DYN, STRING, CompileErrors, Environment, Field, ObjectType, Program, list_of, map_of
+from wherry.cel.libraries.authorizer import AUTHORIZER, RESOURCE_CHECK
+from wherry.cel.libraries.patches import object_type
 
-AUTHORIZER = cel.opaque("kubernetes.authorization.Authorizer")
-RESOURCE_CHECK = cel.opaque("kubernetes.authorization.ResourceCheck")
 PROGRAMS_MAX = 2048
 """Expressions kept compiled: those of some hundred policies."""
 
@@ -44,7 +46,7 @@ REQUEST = _object(
 @cache
 def environment(params: bool = False, policy: bool = False) -> Environment:
     """With `params` where a paramKind is given, with namespaceObject in policies."""
-    variables: dict[str, cel.Type] = {
+    known: dict[str, cel.Type] = {
         "object": DYN,
         "oldObject": DYN,
         "request": REQUEST,
@@ -52,10 +54,25 @@ def environment(params: bool = False, policy: bool = False) -> Environment:
         "authorizer.requestResource": RESOURCE_CHECK,
     }
     if params:
-        variables["params"] = DYN
+        known["params"] = DYN
     if policy:
-        variables["namespaceObject"] = DYN
-    return Environment(variables)
+        known["namespaceObject"] = DYN
+    return Environment(known, object_type=object_type)
+
+
+def with_variables(
+    base: Environment, declared: Iterable[Obj]
+) -> tuple[Environment, dict[str, Program | CompileErrors]]:
+    """The environment after spec.variables, and their programs: each may use those before it."""
+    fields: dict[str, Field] = {}
+    programs: dict[str, Program | CompileErrors] = {}
+    where = base.extended({"variables": ObjectType("kubernetes.variables", dict(fields))})
+    for each in declared:
+        name = each.get("name") or ""
+        compiled = programs[name] = program(each.get("expression") or "", where)
+        fields[name] = Field(DYN if isinstance(compiled, CompileErrors) else compiled.result_type, name)
+        where = base.extended({"variables": ObjectType("kubernetes.variables", dict(fields))})
+    return where, programs
 
 
 @lru_cache(maxsize=PROGRAMS_MAX)

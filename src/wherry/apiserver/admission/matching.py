@@ -70,16 +70,19 @@ class Criteria:
 
     rules: tuple[Rule, ...]
     excluded: tuple[Rule, ...]
+    everything: bool
+    """No rules mean all resources: MatchResources of a binding."""
     equivalent: bool
     namespaces: Selector
     objects: Selector
 
     @classmethod
-    def of(cls, holder: Obj, rules: str = "rules", excluded: str = "excludeResourceRules") -> Criteria:
+    def of(cls, holder: Obj, rules: str = "rules") -> Criteria:
         """From a Webhook, or (`rules="resourceRules"`) from MatchResources."""
         return cls(
             tuple(map(Rule.of, holder.get(rules) or ())),
-            tuple(map(Rule.of, holder.get(excluded) or ())),
+            tuple(map(Rule.of, holder.get("excludeResourceRules") or ())),
+            rules == "resourceRules" and not holder.get(rules),
             (holder.get("matchPolicy") or "Equivalent") == "Equivalent",
             Selector.from_object(holder.get("namespaceSelector") or {}),
             Selector.from_object(holder.get("objectSelector") or {}),
@@ -87,7 +90,7 @@ class Criteria:
 
     def form(self, request: AdmissionRequest) -> Form | None:
         """The version in which whoever holds this wants to see the request; None when it is not concerned."""
-        resource = self._resource(request, self.rules)
+        resource = _asked(request) if self.everything else self._resource(request, self.rules)
         if resource is None or (self.excluded and self._resource(request, self.excluded) is not None):
             return None
         return self.in_form(request, own_form(request) if resource == _asked(request) else form_in(request, resource))
@@ -145,5 +148,10 @@ def is_namespace(request: AdmissionRequest) -> bool:
 
 
 def is_exempt(resource: Resource) -> bool:
-    """What decides about admission is not subject to it, so that a mistake can always be taken back."""
+    """What decides about admission is not subject to webhooks, so that a mistake can always be taken back."""
     return resource.group == GROUP
+
+
+def is_policy(resource: Resource) -> bool:
+    """Policies and their bindings are not subject to policies."""
+    return resource.group == GROUP and "policy" in resource.singular

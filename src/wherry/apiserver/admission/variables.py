@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from wherry.api.resources import NAMESPACES
 from wherry.api.types import Obj
 from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.matching import is_namespace
-from wherry.apiserver.admission.request import AdmissionRequest
+from wherry.apiserver.admission.request import AdmissionRequest, World
 from wherry.apiserver.admission.webhooks.review import asked
+from wherry.apiserver.auth.attributes import Attributes
+from wherry.apiserver.auth.user import User, service_account_user
+from wherry.apiserver.filters.authorization import requirements
 from wherry.cel import Value
+from wherry.cel.libraries.authorizer import Authorizer, Decision, Question, ResourceCheck
 
 _OBJECTS = ("object", "oldObject")
 
@@ -17,7 +23,18 @@ def variables(request: AdmissionRequest, form: Form) -> dict[str, Value]:
     """By the names of `environments.environment`, without params."""
     said = asked(request, form)
     shown = {key: said.pop(key) for key in _OBJECTS}
-    return {**shown, "request": said, "namespaceObject": namespace_object(request)}
+    found: dict[str, Value] = {**shown, "request": said, "namespaceObject": namespace_object(request)}
+    if request.world is not None:
+        authorizer = found["authorizer"] = Authorizer(Authority(request.world, request.user))
+        resource = request.served or request.resource
+        found["authorizer.requestResource"] = ResourceCheck(
+            authorizer,
+            Question(
+                "", group=resource.group, resource=resource.resource, subresource=request.subresource,
+                namespace=request.namespace, name=request.name,
+            ),
+        )  # fmt: skip
+    return found
 
 
 def namespace_object(request: AdmissionRequest) -> Obj | None:
@@ -29,3 +46,22 @@ def namespace_object(request: AdmissionRequest) -> Obj | None:
         return None
     metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
     return {**found, "metadata": metadata}
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The server's own authorizer, asked about the request's user or a service account."""
+
+    world: World
+    user: User
+
+    def decide(self, question: Question) -> Decision:
+        user = self.user
+        if question.service_account is not None:
+            user = service_account_user(*question.service_account)
+        attributes = Attributes(
+            question.verb, question.group, question.resource, question.subresource, question.namespace, question.name,
+            question.path, requirements(question.field_selector) if question.field_selector else (),
+        )  # fmt: skip
+        decision = self.world.authorizer.decide(user, attributes)
+        return Decision(decision.allowed, decision.reason)

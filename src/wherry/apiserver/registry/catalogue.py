@@ -9,6 +9,12 @@ from collections.abc import Mapping
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
+from wherry.apiserver.registry.admission_policy import (
+    MutatingAdmissionPolicyBindingStrategy,
+    MutatingAdmissionPolicyStrategy,
+    ValidatingAdmissionPolicyBindingStrategy,
+    ValidatingAdmissionPolicyStrategy,
+)
 from wherry.apiserver.registry.api_service import APIServiceStrategy
 from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
 from wherry.apiserver.registry.config_map import ConfigMapStrategy
@@ -64,7 +70,11 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "secrets"): SecretStrategy,
     ("", "serviceaccounts"): ServiceAccountStrategy,
     ("", "services"): ServiceStrategy,
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"): MutatingAdmissionPolicyStrategy,
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"): MutatingAdmissionPolicyBindingStrategy,
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): MutatingWebhookConfigurationStrategy,
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"): ValidatingAdmissionPolicyStrategy,
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): ValidatingAdmissionPolicyBindingStrategy,
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): ValidatingWebhookConfigurationStrategy,
     ("apiregistration.k8s.io", "apiservices"): APIServiceStrategy,
     ("apps", "controllerrevisions"): ControllerRevisionStrategy,

@@ -6,15 +6,14 @@ One that asks for it (reinvocationPolicy IfNeeded) is asked once more when someb
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 
 from wherry.api import json
 from wherry.api.errors import StatusError, internal_error
 from wherry.api.scheme import Resource
-from wherry.api.types import Obj
 from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.matching import is_exempt
 from wherry.apiserver.admission.request import AdmissionRequest, World
+from wherry.apiserver.admission.rounds import Rounds
 from wherry.apiserver.admission.webhooks.calling import CallFailed, ask, failing_closed
 from wherry.apiserver.admission.webhooks.index import Hook, Index
 from wherry.apiserver.admission.webhooks.review import Verdict, refusal
@@ -22,21 +21,6 @@ from wherry.apiserver.drafts import draft
 from wherry.apiserver.patch import PatchError, json_patch
 
 log = logging.getLogger(__name__)
-_MEMORY = "mutating webhooks"
-
-
-@dataclass(slots=True)
-class _Memory:
-    """Of the first round: who could be asked again, who must be, and what the object was like after it."""
-
-    asked: set[str] = field(default_factory=set)
-    again: set[str] = field(default_factory=set)
-    left: Obj | None = None
-
-    def changed(self) -> None:
-        """Somebody changed the object: all who were asked before and want to know are asked again."""
-        self.again |= self.asked
-        self.asked = set()
 
 
 class MutatingWebhooks:
@@ -55,16 +39,13 @@ class MutatingWebhooks:
         hooks = self._index.hooks(world)
         if not hooks:
             return
-        state = request.reinvocation
-        memory = state.memory.setdefault(_MEMORY, _Memory())
-        if state.again and memory.left != request.object:
-            memory.changed()
+        rounds = Rounds.of(request, "mutating webhooks")
         for index, hook in enumerate(hooks):
-            if not state.again or hook.uid in memory.again:
-                await self._ask(world, hook, request, memory, index)
-        memory.left = draft(request.object)
+            if rounds.is_turn(request, hook.uid):
+                await self._ask(world, hook, request, rounds, index)
+        rounds.leave(request)
 
-    async def _ask(self, world: World, hook: Hook, request: AdmissionRequest, memory: _Memory, index: int) -> None:
+    async def _ask(self, world: World, hook: Hook, request: AdmissionRequest, rounds: Rounds, index: int) -> None:
         form = hook.criteria.form(request)
         if form is None or not hook.conditions.hold(request, form):
             return
@@ -83,11 +64,7 @@ class MutatingWebhooks:
         request.annotations[f"mutation.webhook.admission.k8s.io/{key}"] = json.encode(
             {**note, "mutated": changed}
         ).decode()
-        if changed:
-            memory.changed()
-            request.reinvocation.wanted = True
-        if hook.reinvoked:
-            memory.asked.add(hook.uid)
+        rounds.done(request, hook.uid, changed, hook.reinvoked)
 
 
 def settle(request: AdmissionRequest, hook: Hook, verdict: Verdict) -> None:

@@ -1,0 +1,1 @@
+"""Admission policies: CEL expressions judge (ValidatingAdmissionPolicy) or change (MutatingAdmissionPolicy) what is written."""

@@ -1,0 +1,72 @@
+"""Policies with their bindings, parsed and compiled, in order of their names. Rebuilt when one of them changed, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wherry.api.types import Obj
+from wherry.apiserver.admission import environments
+from wherry.apiserver.admission.conditions import Conditions
+from wherry.apiserver.admission.forms import Form
+from wherry.apiserver.admission.matching import Criteria
+from wherry.apiserver.admission.request import AdmissionRequest
+from wherry.cel import CompileErrors, Environment, Program
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """`criteria` None: wherever the policy applies. `actions`: of Deny, Warn, Audit."""
+
+    name: str
+    criteria: Criteria | None
+    param_ref: Obj | None
+    actions: tuple[str, ...]
+
+    def concerns(self, request: AdmissionRequest) -> bool:
+        return self.criteria is None or self.criteria.form(request) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`where` and `variables`: the environment of its expressions, and the programs of spec.variables."""
+
+    name: str
+    spec: Obj
+    criteria: Criteria
+    conditions: Conditions
+    where: Environment
+    variables: Mapping[str, Program | CompileErrors]
+    bindings: tuple[Binding, ...]
+
+    @property
+    def ignores_failures(self) -> bool:
+        return self.spec.get("failurePolicy") == "Ignore"
+
+    def form(self, request: AdmissionRequest) -> Form | None:
+        return self.criteria.form(request)
+
+
+def policies(stored: list[Obj], bindings: list[Obj]) -> tuple[Policy, ...]:
+    """Those somebody bound; the others do nothing."""
+    bound: dict[str, list[Binding]] = {}
+    for each in bindings:
+        bound.setdefault(each["spec"].get("policyName") or "", []).append(_binding(each))
+    return tuple(
+        _policy(each, tuple(bound[each["metadata"]["name"]])) for each in stored if each["metadata"]["name"] in bound
+    )
+
+
+def _policy(obj: Obj, bindings: tuple[Binding, ...]) -> Policy:
+    spec = obj["spec"]
+    base = environments.environment(params=spec.get("paramKind") is not None, policy=True)
+    where, variables = environments.with_variables(base, spec.get("variables") or ())
+    criteria = Criteria.of(spec.get("matchConstraints") or {}, rules="resourceRules")
+    return Policy(obj["metadata"]["name"], spec, criteria, Conditions.of(spec), where, variables, bindings)
+
+
+def _binding(obj: Obj) -> Binding:
+    spec = obj["spec"]
+    resources = spec.get("matchResources")
+    criteria = Criteria.of(resources, rules="resourceRules") if resources is not None else None
+    return Binding(obj["metadata"]["name"], criteria, spec.get("paramRef"), tuple(spec.get("validationActions") or ()))
