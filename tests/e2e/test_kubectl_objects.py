@@ -180,10 +180,12 @@ def test_edit(each_kubectl: Kubectl, tmp_path: Path) -> None:
     assert kubectl.json("configmap", "settings")["data"] == {"colour": "red"}
 
 
-def test_server_side_apply_is_refused_clearly(kubectl: Kubectl) -> None:
+def test_two_who_apply(kubectl: Kubectl) -> None:
     text = yaml.safe_dump(config_map("settings", a="1"))
-    assert "server-side apply is not supported" in kubectl.fails("apply", "--server-side", "-f", "-", stdin=text)
-    assert "NotFound" in kubectl.fails("get", "configmap", "settings")
+    assert "serverside-applied" in kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    other = yaml.safe_dump(config_map("settings", a="2"))
+    said = kubectl.fails("apply", "--server-side", "--field-manager=other", "-f", "-", stdin=other)
+    assert 'Apply failed with 1 conflict: conflict with "kubectl": .data.a' in said
 
 
 def test_proxy(kubectl: Kubectl) -> None:

@@ -206,7 +206,6 @@ def test_mistakes_are_told_as_kubernetes_tells_them(kubectl: Kubectl) -> None:
     assert 'configmaps "c" already exists' in kubectl.refused("create", "configmap", "c")
     name = kubectl.refused("create", "configmap", "Bad_Name")
     assert "a lowercase RFC 1123 subdomain must consist of" in name
-    assert "server-side apply is not supported yet" in kubectl.refused("apply", "--server-side", "-f", "-", stdin=bad)
 
 
 def test_delete_waits_until_it_is_gone(kubectl: Kubectl) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from wherry.aio.clock import Clock
 from wherry.api.schema import Schema
 from wherry.api.scheme import Resource, Scheme
+from wherry.api.structure import Findings, normalise
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import versions
 from wherry.apiserver.admission.chain import Admission, AdmissionRequest
@@ -37,7 +38,7 @@ from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.serving import Served as Served
 from wherry.apiserver.serving import Serving
 from wherry.apiserver.table import Tables
-from wherry.storage.interface import Storage
+from wherry.storage.interface import Entry, Storage
 
 
 @dataclass(slots=True)
@@ -72,14 +73,21 @@ class StorageReader:
 
     def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj | None:
         served = self._served.get(gvr)
-        entry = served.registry.find(namespace or "", name) if served is not None else None
-        return served.show(entry.value) if served is not None and entry is not None else None
+        if served is None:
+            return None
+        entry = self._storage.get(served.registry.key(namespace or "", name))
+        return _seen(served, entry) if entry is not None else None
 
     def list(self, gvr: GVR, namespace: str | None = None) -> Iterable[Obj]:
         served = self._served.get(gvr)
         if served is None:
             return []
-        return [served.show(each.value) for each in self._storage.list(served.registry.prefix_of(namespace or ""))]
+        return [_seen(served, each) for each in self._storage.list(served.registry.prefix_of(namespace or ""))]
+
+
+def _seen(served: Served, entry: Entry) -> Obj:
+    """A stored object in the served version, as far as that can be had without waiting."""
+    return served.show(entry.value) if served.codec is None else served.codec.peek(entry)
 
 
 class Core:
@@ -144,6 +152,11 @@ class Core:
         if sub is None or sub.kind == resource.kind:
             return resource.kind, resource.api_version, call.served.schema or self.scheme.schema(resource)
         return sub.kind, f"{sub.group}/{sub.version}" if sub.group else sub.version, self.scheme.schema(sub)
+
+    def normaliser(self, call: Call) -> Callable[[Obj, Schema], Findings]:
+        """How a body of this call is read: custom resources have a way of their own, their Scale has not."""
+        served, sub = call.served, call.info.subresource
+        return served.normalise if served.normalise is not None and sub != "scale" else normalise
 
     def context(self, user: User, dry_run: bool = False) -> Context:
         return Context(self.clock, self.rng, user, self.reader, self.allocators, dry_run)

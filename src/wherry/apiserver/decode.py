@@ -6,14 +6,16 @@ unknown or came twice: Strict refuses them, Warn says so in warnings, Ignore dro
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from wherry.api import json, yaml
 from wherry.api.errors import Cause, StatusError, bad_request, invalid
 from wherry.api.schema import Schema
-from wherry.api.structure import normalise, strict_error, strict_warnings
+from wherry.api.structure import Findings, normalise, strict_error, strict_warnings
 from wherry.api.types import Obj
 from wherry.apiserver import protobuf
+from wherry.apiserver.apply.entries import FORGET, is_forgotten
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.drafts import draft
 from wherry.apiserver.http import Request
@@ -21,6 +23,7 @@ from wherry.apiserver.negotiation import JSON, PROTOBUF, YAML, content_media, re
 from wherry.apiserver.registry.validation import field
 from wherry.apiserver.strategic import go_format
 
+Normalise: TypeAlias = Callable[[Obj, Schema], Findings]
 SUMMARY_BYTES = 30
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
@@ -28,10 +31,17 @@ _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind
 def read_object(core: Core, call: Call, validation: str = "Warn") -> Obj:
     """The body as a draft of the call's kind, with `metadata`. Raises 400, 415."""
     kind, api_version, schema = core.expected(call)
-    return read_kind(call.request, kind, api_version, schema, validation)
+    return read_kind(call.request, kind, api_version, schema, validation, core.normaliser(call))
 
 
-def read_kind(request: Request, kind: str, api_version: str, schema: Schema, validation: str = "Warn") -> Obj:
+def read_kind(
+    request: Request,
+    kind: str,
+    api_version: str,
+    schema: Schema,
+    validation: str = "Warn",
+    normalise: Normalise = normalise,
+) -> Obj:
     """The body as a draft of any kind."""
     duplicates: list[str] = []
     said: list[str] = []
@@ -48,6 +58,7 @@ def read_kind(request: Request, kind: str, api_version: str, schema: Schema, val
     if (said_kind, said_version) != (kind, api_version):
         raise _other_kind(str(said_kind), str(said_version), kind, api_version)
     value["kind"], value["apiVersion"] = kind, api_version
+    forgets = is_forgotten(value)
     findings = normalise(value, schema)
     if findings.error:
         raise _unfit(kind, api_version, findings.error)
@@ -59,19 +70,29 @@ def read_kind(request: Request, kind: str, api_version: str, schema: Schema, val
             request.warnings += complaints
     if value.get("metadata") is None:
         value["metadata"] = {}
+    if forgets:
+        value["metadata"]["managedFields"] = FORGET
     return value
 
 
 def settle_patched(
-    core: Core, call: Call, patched: Any, validation: str, duplicates: list[str], shown: Any = None
+    core: Core, call: Call, patched: Any, validation: str, duplicates: list[str], shown: Any = None, owners: Any = None
 ) -> Obj:
     """What a patch made of an object, as a private draft. `shown` is what errors quote: the patch itself where Kubernetes
-    quotes that (strategic), else the patched document. Raises 422."""
+    quotes that (strategic), else the patched document. `owners`: the object's managedFields, which need no look if they
+    are what the patch left there. Raises 422."""
     _, _, schema = core.expected(call)
     if not isinstance(patched, dict):
         raise _unpatchable(patched, shown, f"json: cannot unmarshal {json_kind(patched)} into Go value")
-    obj: Obj = draft(patched)
-    findings = normalise(obj, schema)
+    metadata = patched.get("metadata")
+    kept = isinstance(metadata, dict) and bool(owners) and metadata.get("managedFields") is owners
+    if kept and metadata is not None:
+        bare = {key: value for key, value in metadata.items() if key != "managedFields"}
+        obj: Obj = draft({**patched, "metadata": bare})
+    else:
+        obj = draft(patched)
+    forgets = is_forgotten(obj)
+    findings = core.normaliser(call)(obj, schema)
     if findings.error:
         raise _unpatchable(patched, shown, _restored(findings.error, shown))
     if findings.unknown or duplicates:
@@ -84,6 +105,8 @@ def settle_patched(
                     call.request.warnings.append(text)
     if obj.get("metadata") is None:
         obj["metadata"] = {}
+    if kept or forgets:
+        obj["metadata"]["managedFields"] = owners if kept else FORGET
     return obj
 
 

@@ -8,7 +8,7 @@ document, a memo) compares one integer. Built-in resources are never replaced.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cmp_to_key
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -23,7 +23,7 @@ from wherry.apiserver.filters.request_info import RequestInfo
 from wherry.apiserver.http import Answer, Request
 from wherry.apiserver.printers.form import Printer
 from wherry.apiserver.version_order import compare
-from wherry.storage.interface import Change, Entry
+from wherry.storage.interface import Change, Entry, Watch
 
 if TYPE_CHECKING:
     from wherry.apiserver.registry.generic import Registry
@@ -46,9 +46,25 @@ class Codec(Protocol):
         """Everything stored is as it would be answered: stored bytes will do."""
         ...
 
-    async def entries(self, entries: list[Entry]) -> list[Entry]: ...
+    async def entries(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """All of them in the version asked for."""
+        ...
 
     async def change(self, change: Change) -> Change: ...
+
+    async def warm(self, key: str) -> None:
+        """Make sure that the registry can be asked for the object there without waiting."""
+        ...
+
+    def peek(self, entry: Entry) -> Obj:
+        """One in the version asked for, or as it is stored if that would need waiting."""
+        ...
+
+    def opened(self, watch: Watch) -> None:
+        """It is to end when this is no longer what is served."""
+        ...
+
+    def closed(self, watch: Watch) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ def applied(
     if reset:
         fields = without(fields, reset)
     others = [each for each in entries if each is not before]
-    owned: dict[str, list[FieldSet]] = {version: [fields]}
+    # Its name is nobody's, and yet the configuration has it: metadata must not be pruned.
+    owned: dict[str, list[FieldSet]] = {version: [fields_of(configuration, view.whole)]}
     for each in others:
         owned.setdefault(each["apiVersion"], []).append(each["fieldsV1"])
     last, last_version = (before["fieldsV1"], before["apiVersion"]) if before is not None else (EMPTY, version)

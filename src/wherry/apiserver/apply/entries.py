@@ -113,9 +113,14 @@ def _capped(entries: list[Obj]) -> list[Obj]:
     return rest + kept
 
 
-def is_reset(sent: Any) -> bool:
-    """`[]` and `[{}]` ask for ownership to be forgotten."""
-    return isinstance(sent, list) and (not sent or (len(sent) == 1 and sent[0] == {}))
+FORGET: Final[list[Obj]] = [{}]
+"""As managedFields of a write: nobody owns anything any more. `[]` says so too, but does not survive decoding."""
+
+
+def is_forgotten(obj: Obj) -> bool:
+    """Whether a body, not decoded yet, says `[]`."""
+    metadata = obj.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("managedFields") == []
 
 
 def problem(sent: Any) -> str:
@@ -141,7 +146,7 @@ def taken(sent: Any, stored: Entries) -> Entries:
     """The entries a write starts from: those it brought, if it brought any that can be used, else the stored ones."""
     if sent is None or sent is stored or sent == stored:
         return stored
-    if is_reset(sent):
+    if sent == FORGET:
         return []
     if not isinstance(sent, list) or problem(sent):
         return stored

@@ -1,7 +1,7 @@
 """The field managers of one request: what the registry and the patch handler call.
 
     ByUpdate   create, PUT and patches: whoever changes a field owns it
-    ByApply    a configuration is merged in; the owners are settled then, the registry only keeps them
+    ByApply    a configuration is merged in and owned; the registry finds the owners SETTLED
     KEEP       writes that are nobody's (a binding): owners stay as they are
 Decided by Kubernetes' order: owners are settled after defaulting and before admission, so what admission or a strategy
 fills in is nobody's.
@@ -65,7 +65,14 @@ class Keep:
         put(obj["metadata"], entries_of(old))
 
 
+class Settled:
+    """The draft has its owners already."""
+
+    def own(self, obj: Obj, old: Obj | None) -> None: ...
+
+
 KEEP = Keep()
+SETTLED = Settled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +112,13 @@ _NOTHING: Obj = {}
 
 @dataclass(frozen=True, slots=True)
 class ByApply:
-    """One apply. `merge` first, then the registry's `own`, which leaves alone what `merge` settled."""
+    """One apply: `check` the configuration once, `merge` it into the object as it is."""
 
     writer: Writer
     views: Views
     reset: FieldSet
     clock: Clock
     force: bool = False
-
-    def own(self, obj: Obj, old: Obj | None) -> None:
-        """The entries came with the draft."""
 
     def check(self, configuration: Any) -> None:
         """Raises 400 for a configuration that is none."""

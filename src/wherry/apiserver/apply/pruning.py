@@ -62,7 +62,7 @@ def prune(
     if not last:
         return merged
     there = views.convert(merged, version, last_version)
-    shape = views.tracked(last_version)
+    shape = views.whole(last_version)
     if there is None or shape is None:
         return merged
     last = named_as_members(last, shape)
@@ -71,7 +71,7 @@ def prune(
         here, bare, its = (
             views.convert(there, last_version, each),
             views.convert(left, last_version, each),
-            views.tracked(each),
+            views.whole(each),
         )
         if here is None or bare is None or its is None:
             continue

@@ -12,8 +12,9 @@ from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
 from wherry.apiserver.apply.entries import APPLY, UPDATE, Writer
 from wherry.apiserver.apply.field_manager import ByApply, ByUpdate
-from wherry.apiserver.apply.field_set import FieldSet
+from wherry.apiserver.apply.field_set import EMPTY, FieldSet
 from wherry.apiserver.apply.reset_fields import reset_fields
+from wherry.apiserver.apply.scaling import SCALE_VERSION
 from wherry.apiserver.apply.shape import Shape, tracked_shape, whole_shape
 from wherry.apiserver.apply.views import View, Views
 from wherry.apiserver.serving import Served
@@ -28,6 +29,7 @@ class FieldManagers:
         self._clock = clock
         self._known: dict[int, Shape] = {}
         self._views: dict[GVR, tuple[Served, Views]] = {}
+        self._scale = Views(self._scale_view)
         self._resets: dict[tuple[GVR, str], FieldSet] = {}
 
     def by_update(self, served: Served, subresource: str, manager: str) -> ByUpdate:
@@ -37,6 +39,21 @@ class FieldManagers:
     def by_apply(self, served: Served, subresource: str, manager: str, force: bool) -> ByApply:
         writer = Writer(manager, APPLY, served.resource.api_version, subresource)
         return ByApply(writer, self.views(served), self._reset(served, subresource), self._clock, force)
+
+    def scale_by_update(self, manager: str) -> ByUpdate:
+        """For the Scale of any object."""
+        writer = Writer(manager, UPDATE, SCALE_VERSION, "scale")
+        return ByUpdate(writer, self._scale, EMPTY, self._clock)
+
+    def scale_by_apply(self, manager: str, force: bool) -> ByApply:
+        writer = Writer(manager, APPLY, SCALE_VERSION, "scale")
+        return ByApply(writer, self._scale, EMPTY, self._clock, force)
+
+    def _scale_view(self, api_version: str) -> View | None:
+        schema = self._scheme.schema_of(SCALE_VERSION, "Scale") if api_version == SCALE_VERSION else None
+        if schema is None:
+            return None
+        return View(whole_shape(schema, self._known), tracked_shape(schema, self._known))
 
     def views(self, served: Served) -> Views:
         """All versions of a resource, seen from one of them."""

@@ -41,6 +41,10 @@ class Views:
         view = self.view(api_version)
         return view.tracked if view is not None else None
 
+    def whole(self, api_version: str) -> Shape | None:
+        view = self.view(api_version)
+        return view.whole if view is not None else None
+
     def convert(self, obj: Obj | None, source: str, target: str) -> Obj | None:
         """None when the object is, or one of the versions."""
         if obj is None or source == target:

@@ -1,4 +1,5 @@
-"""PATCH: JSON patch, merge patch and strategic merge patch, applied to the object as it is when its turn comes.
+"""PATCH: JSON patch, merge patch and strategic merge patch, applied to the object as it is when its turn comes; apply has a
+file of its own.
 
 The patched document is decoded like a body that was sent: unknown fields are dropped or refused, wrong types are 422. A
 patch that names a resourceVersion is bound to it, any other is applied to whatever is there.
@@ -15,6 +16,7 @@ from wherry.api.types import Obj
 from wherry.apiserver import decode
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.drafts import draft
+from wherry.apiserver.handlers import apply as applying
 from wherry.apiserver.handlers.create import settle_namespace
 from wherry.apiserver.handlers.update import check_name
 from wherry.apiserver.http import Answer
@@ -35,8 +37,10 @@ Apply = Callable[[Obj], Any]
 
 
 async def handle(core: Core, call: Call) -> Answer:
-    options = write_options(call.request, "PatchOptions")
     media = content_media(call.request.headers)
+    options = write_options(call.request, "PatchOptions", media == APPLY_PATCH)
+    if media == APPLY_PATCH:
+        return await applying.handle(core, call, options)
     patch, apply, duplicates = reader(core, call, media, options.field_validation)
     shown = patch if media == STRATEGIC_PATCH else None
     served, info = call.served, call.info
@@ -44,7 +48,8 @@ async def handle(core: Core, call: Call) -> Answer:
     def change(current: Obj) -> Obj:
         try:
             patched = apply(served.show(current))
-            obj = decode.settle_patched(core, call, patched, options.field_validation, duplicates, shown)
+            owners = current["metadata"].get("managedFields")
+            obj = decode.settle_patched(core, call, patched, options.field_validation, duplicates, shown, owners)
         except RecursionError:
             raise bad_request("error decoding patch: json: exceeded max depth") from None
         check_name(call, obj["metadata"])
@@ -58,12 +63,6 @@ async def handle(core: Core, call: Call) -> Answer:
 
 def reader(core: Core, call: Call, media: str, validation: str) -> tuple[Any, Apply, list[str]]:
     """The patch, how it is applied, and which of its fields came twice. Raises 400, 415."""
-    if media == APPLY_PATCH:
-        raise StatusError(
-            415,
-            "UnsupportedMediaType",
-            "server-side apply is not supported yet: use kubectl apply without --server-side, or another patch type",
-        )
     if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     patch, duplicates = _document(call, media, validation)

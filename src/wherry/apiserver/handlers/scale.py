@@ -6,13 +6,17 @@ from wherry.api import labels
 from wherry.api.errors import bad_request, conflict, invalid
 from wherry.api.types import Obj
 from wherry.apiserver import decode
+from wherry.apiserver.apply.entries import entries_of, put
+from wherry.apiserver.apply.field_manager import SETTLED, manager_of
+from wherry.apiserver.apply.scaling import SCALE_VERSION, to_object, to_scale
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.drafts import draft
+from wherry.apiserver.handlers import apply as applying
 from wherry.apiserver.handlers import patch as patching
 from wherry.apiserver.handlers.update import check_name
 from wherry.apiserver.http import Answer
 from wherry.apiserver.negotiation import content_media
-from wherry.apiserver.options import write_options
+from wherry.apiserver.options import WriteOptions, write_options
 from wherry.apiserver.registry.validation import field
 from wherry.apiserver.respond import answer
 
@@ -49,12 +53,14 @@ async def update(core: Core, call: Call) -> Answer:
     options = write_options(call.request, "UpdateOptions")
     scale = decode.read_object(core, call, options.field_validation)
     check_name(call, scale["metadata"])
-    return await _write(core, call, lambda _: scale, options.dry_run)
+    return await _write(core, call, lambda _: scale, options)
 
 
 async def patch(core: Core, call: Call) -> Answer:
-    options = write_options(call.request, "PatchOptions")
     media = content_media(call.request.headers)
+    options = write_options(call.request, "PatchOptions", media == patching.APPLY_PATCH)
+    if media == patching.APPLY_PATCH:
+        return await _apply(core, call, options)
     sent, apply, duplicates = patching.reader(core, call, media, options.field_validation)
     shown = sent if media == patching.STRATEGIC_PATCH else None
 
@@ -63,14 +69,39 @@ async def patch(core: Core, call: Call) -> Answer:
         check_name(call, scale["metadata"])
         return scale
 
-    return await _write(core, call, change, options.dry_run)
+    return await _write(core, call, change, options)
 
 
-async def _write(core: Core, call: Call, change: patching.Apply, dry_run: bool) -> Answer:
-    """Take the replicas of the Scale that `change` makes of the current one."""
+async def _apply(core: Core, call: Call, options: WriteOptions) -> Answer:
+    """A Scale is never made: without the object there is none."""
+    configuration, complaint = applying.read(call)
+    applying.check_version(configuration, "Scale", SCALE_VERSION)
+    owners = core.field_managers.scale_by_apply(options.field_manager, options.force)
+    owners.check(configuration)
+
+    def merge(current: Obj) -> Obj:
+        made = owners.merge(current, configuration)
+        applying.complain(call, complaint, options.field_validation)
+        scale = decode.settle_patched(core, call, made.obj if made.obj is not None else current, "Ignore", [])
+        check_name(call, scale["metadata"])
+        put(scale["metadata"], made.entries)
+        return scale
+
+    return await _write(core, call, merge, options)
+
+
+async def _write(core: Core, call: Call, change: patching.Apply, options: WriteOptions) -> Answer:
+    """Take the replicas of the Scale that `change` makes of the current one, and who owns them."""
+    agent = call.request.headers.get("user-agent", "")
+    owners = core.field_managers.scale_by_update(manager_of(options.field_manager, agent))
+    is_apply = content_media(call.request.headers) == patching.APPLY_PATCH
 
     def resize(current: Obj) -> Obj:
-        scale = change(scale_of(current, explicit=True))
+        before = scale_of(current, explicit=True)
+        put(before["metadata"], to_scale(entries_of(current)))
+        scale = change(before)
+        if not is_apply:
+            owners.own(scale, before)
         _check(call, scale, current)
         replicas = (scale.get("spec") or {}).get("replicas", 0)
         if replicas < 0:
@@ -80,9 +111,12 @@ async def _write(core: Core, call: Call, change: patching.Apply, dry_run: bool) 
         obj["spec"]["replicas"] = replicas
         version = scale["metadata"].get("resourceVersion")
         obj["metadata"]["resourceVersion"] = version or current["metadata"]["resourceVersion"]
+        put(obj["metadata"], to_object(entries_of(current), entries_of(scale), call.resource.api_version))
         return obj
 
-    result = await call.registry.update(call.info.namespace, call.info.name, resize, core.write(call, dry_run))
+    write = core.write(call, options.dry_run)
+    write.owners = SETTLED
+    result = await call.registry.update(call.info.namespace, call.info.name, resize, write)
     return answer(call, scale_of(result.value))
 
 

@@ -217,11 +217,10 @@ async def test_a_patch_bound_to_a_revision() -> None:
     assert (said.status, said.body["reason"]) == (409, "Conflict")
 
 
-async def test_server_side_apply_is_refused_by_name() -> None:
+async def test_cbor_is_no_way_to_apply() -> None:
     server = await make_server()
-    said = await server.ask("PATCH", f"{MAPS}/c", b"{}", content_type="application/apply-patch+yaml")
+    said = await server.ask("PATCH", f"{MAPS}/c", b"{}", content_type="application/apply-patch+cbor")
     assert (said.status, said.body["reason"]) == (415, "UnsupportedMediaType")
-    assert "server-side apply is not supported yet" in said.message
 
 
 # -- delete
@@ -362,8 +361,15 @@ async def test_eviction_asks_the_budget() -> None:
     }
     await server.ask("PATCH", f"{budgets}/b/status", status, content_type=MERGE)
     said = await server.ask("POST", f"{pod}/eviction", {"metadata": {"name": "p"}})
+    assert said.status == 429
+    assert "Retry-After" not in said.headers
+    text = "The disruption budget b needs 1 healthy pods and has 1 currently"
+    assert said.body["details"] == {"causes": [{"reason": "DisruptionBudget", "message": text}]}
+    status["status"] |= {"disruptionsAllowed": 1, "observedGeneration": 0}
+    await server.ask("PATCH", f"{budgets}/b/status", status, content_type=MERGE)
+    said = await server.ask("POST", f"{pod}/eviction", {"metadata": {"name": "p"}})
     assert (said.status, said.headers["Retry-After"]) == (429, "10")
-    status["status"]["disruptionsAllowed"] = 1
+    status["status"]["observedGeneration"] = 1
     await server.ask("PATCH", f"{budgets}/b/status", status, content_type=MERGE)
     said = await server.ask("POST", f"{pod}/eviction", {"metadata": {"name": "p"}})
     assert said.status == 201
