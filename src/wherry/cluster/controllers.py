@@ -30,6 +30,7 @@ from wherry.controllers import (
     node_lifecycle,
     not_acted_on,
     persistent_volume,
+    pod_disruption_budget,
     pod_gc,
     replicaset,
     root_ca,
@@ -106,6 +107,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         horizontal_pod_autoscaler.build(
             parts("horizontal-pod-autoscaler"), scheme=whole.served, sync_seconds=options.hpa_sync_seconds
         ),
+        pod_disruption_budget.build(parts("controllermanager"), scheme=whole.served),
         not_acted_on.build(common, scheme=whole.scheme),
         Scheduler(parts("default-scheduler")),
     ]
