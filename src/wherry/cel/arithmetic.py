@@ -129,8 +129,6 @@ def negate(a: Value) -> Value:
         return fit(-a)
     if type(a) is float:
         return -a
-    if type(a) is Duration:
-        return Duration(-a.nanos)
     raise no_overload()
 
 

@@ -223,8 +223,12 @@ class Checker:
         return DYN
 
     def _join(self, position: int, known: Type | None, given: Type) -> Type:
-        if known is None or self._types.assign(given, known):
-            return known if known is not None and self._types.known(known).kind != "null" else given
+        if known is None:
+            return given
+        if self._types.known(given).kind == "dyn":
+            return DYN
+        if self._types.assign(given, known):
+            return known if self._types.known(known).kind != "null" else given
         if self._types.assign(known, given):
             return given
         if not self._mixed:

@@ -122,6 +122,8 @@ class Builder:
             return UNARY[name](args[0])
         if name == "_?_:_":
             return _conditional(args[0], args[1], args[2])
+        if name in ("or", "orValue") and node.target is not None and len(args) == 2:
+            return _alternative(args[0], args[1], whole=name == "or")
         dispatch = self.environment.dispatch((name, node.target is not None), len(args))
 
         def run(frame: Frame) -> Value:
@@ -265,6 +267,18 @@ def _content(value: Value) -> Optional:
     if type(value) is not Optional:
         raise no_overload()
     return value
+
+
+def _alternative(optional: Run, otherwise: Run, whole: bool) -> Run:
+    """`optional.or(optional)`, `optional.orValue(value)`: the other is asked only when there is nothing."""
+
+    def run(frame: Frame) -> Value:
+        content = _content(optional(frame))
+        if content is not NONE:
+            return content if whole else content.value
+        return _content(otherwise(frame)) if whole else otherwise(frame)
+
+    return run
 
 
 def _conditional(condition: Run, then: Run, otherwise: Run) -> Run:

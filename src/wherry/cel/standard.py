@@ -93,7 +93,7 @@ OPERATORS: Final = (
     _operator("_*_", num.multiply, *((each, each, each) for each in _NUMBERS)),
     _operator("_/_", num.divide, *((each, each, each) for each in _NUMBERS)),
     _operator("_%_", num.modulo, (INT, INT, INT), (UINT, UINT, UINT)),
-    _operator("-_", num.negate, (INT, INT), (DOUBLE, DOUBLE), (DURATION, DURATION)),
+    _operator("-_", num.negate, (INT, INT), (DOUBLE, DOUBLE)),
     _operator("!_", _unrun, (BOOL, BOOL)),
     _operator("_==_", _unrun, (A, A, BOOL)),
     _operator("_!=_", _unrun, (A, A, BOOL)),

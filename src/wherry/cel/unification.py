@@ -78,8 +78,8 @@ class Unification:
             return (wanted if given.kind == "null" else given).kind in _NULLABLE
         if given.kind != wanted.kind or given.name != wanted.name:
             return False
-        if not (given.parameters and wanted.parameters):
-            return True  # the bare `type`
+        if given.kind == "type":
+            return True  # types may be compared whatever they are of
         return all(map(self._assign, given.parameters, wanted.parameters))
 
     def _bind(self, given: Type, wanted: Type) -> bool:

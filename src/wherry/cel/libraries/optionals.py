@@ -30,6 +30,10 @@ def _value(optional: Optional) -> Value:
     return optional.value
 
 
+def _lazy(optional: Optional, other: Value) -> Value:
+    raise AssertionError("the evaluator asks the other one only when it must")
+
+
 def _unwrap(optionals: list[Value]) -> Value:
     return [each.value for each in optionals if each is not NONE]
 
@@ -44,11 +48,8 @@ OPTIONALS: Final = Library(
         method("unwrapOpt", Overload((list_of(_OPTIONAL),), list_of(A), _unwrap, len)),
         method("hasValue", Overload((_OPTIONAL,), BOOL, lambda optional: optional is not NONE)),
         method("value", Overload((_OPTIONAL,), A, _value)),
-        method("or", Overload((_OPTIONAL, _OPTIONAL), _OPTIONAL, lambda a, b: b if a is NONE else a)),
-        method(
-            "orValue",
-            Overload((_OPTIONAL, A), A, lambda optional, other: other if optional is NONE else optional.value),
-        ),
+        method("or", Overload((_OPTIONAL, _OPTIONAL), _OPTIONAL, _lazy)),
+        method("orValue", Overload((_OPTIONAL, A), A, _lazy)),
     ),
     types={"optional_type": Type("optional", "optional_type", (DYN,))},
 )

@@ -26,17 +26,19 @@ def _char_at(text: str, index: int) -> str:
 
 
 def _index_of(text: str, part: str, start: int = 0) -> int:
-    if start < 0 or (start > len(text) and part):
+    if start < 0:
         raise Failure(f"index out of range: {start}")
     return start if not part else text.find(part, start)
 
 
 def _last_index_of(text: str, part: str, last: int | None = None) -> int:
-    if last is not None and not 0 <= last < max(len(text), 1):
-        raise Failure(f"index out of range: {last}")
     if last is None:
         return len(text) if not part else text.rfind(part)
-    return last if not part else text.rfind(part, 0, last + len(part))
+    if last < 0:
+        raise Failure(f"index out of range: {last}")
+    if not part:
+        return last
+    return text.rfind(part, 0, last + len(part)) if last < len(text) else -1
 
 
 def _substring(text: str, start: int, end: int | None = None) -> str:
