@@ -22,6 +22,11 @@ SECONDS_MIN = 600
 BACKDATED = timedelta(minutes=5)
 """Clocks of clients differ a little."""
 
+_KEY_USAGES = {
+    "digital signature", "signing", "content commitment", "key encipherment", "data encipherment", "key agreement",
+}  # fmt: skip
+"""The rest are purposes, or belong to authorities, which these signers do not make."""
+
 
 class Signer:
     """Reads the authority's key when it signs; the cryptography library is imported then."""
@@ -50,9 +55,10 @@ class Signer:
             .not_valid_before(now - BACKDATED)
             .not_valid_after(min(now + life, authority.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(usages), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         )
+        if set(usages) & _KEY_USAGES:  # one that allows nothing is worse than none: OpenSSL refuses the certificate
+            builder = builder.add_extension(_key_usage(usages), critical=True)
         purposes = _purposes(usages)
         if purposes:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
