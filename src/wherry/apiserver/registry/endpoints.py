@@ -8,7 +8,7 @@ from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation.pod_spec import parse_ip
+from wherry.apiserver.registry.validation.addresses import parse_ip
 from wherry.apiserver.registry.validation.service import PROTOCOLS, non_special_ip
 
 MAX_ENDPOINTS, MAX_ADDRESSES, MAX_PORTS = 1000, 100, 20000

@@ -7,7 +7,7 @@ from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import BuiltIn, fill
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation.pod_spec import parse_ip
+from wherry.apiserver.registry.validation.addresses import parse_ip
 from wherry.apiserver.registry.validation.service import ingress_points
 
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")

@@ -9,7 +9,7 @@ from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import BuiltIn, fill, section
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation import selectors
-from wherry.apiserver.registry.validation.service import cidr
+from wherry.apiserver.registry.validation.addresses import cidr
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 

@@ -12,8 +12,8 @@ from wherry.apiserver.registry.built_in import BuiltIn, section, text
 from wherry.apiserver.registry.pod_defaults import canonical_list
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation.addresses import cidr
 from wherry.apiserver.registry.validation.scheduling import EFFECTS
-from wherry.apiserver.registry.validation.service import cidr
 
 _INFO = (
     *("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion"),

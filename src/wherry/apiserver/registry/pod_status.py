@@ -6,7 +6,7 @@ from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation.pod_spec import ip_address, parse_ip
+from wherry.apiserver.registry.validation.addresses import ip_address, parse_ip
 
 _ONE_PER_FAMILY = "may specify no more than one IP for each IP family"
 _STAYS_DEAD = "may not be transitioned to non-terminated state"

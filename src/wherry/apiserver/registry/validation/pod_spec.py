@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from wherry.api import names
@@ -11,11 +10,10 @@ from wherry.api.types import Obj
 from wherry.apiserver.registry import object_meta
 from wherry.apiserver.registry.validation import containers, scheduling, security, volumes
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation.addresses import ip_address
 
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
-NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-_LEADING_ZERO = re.compile(r"(?:^|\.)0[0-9]")
 _MAX_NAMESERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARACTERS = 3, 32, 2048
 _SEARCH_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start "
@@ -128,22 +126,6 @@ def _host_aliases(aliases: list[Obj], path: str) -> list[Cause]:
         for k, name in enumerate(f.as_list(alias.get("hostnames"))):
             causes += f.each_invalid(f"{path}[{i}].hostnames[{k}]", name, names.dns1123_subdomain(name))
     return causes
-
-
-def ip_address(value: str, path: str) -> list[Cause]:
-    """An IPv4 or IPv6 address without leading zeros."""
-    if _LEADING_ZERO.search(value) and ":" not in value:
-        bare = re.sub(r"(^|\.)0+([0-9])", r"\1\2", value)
-        if parse_ip(bare) is not None:
-            return [f.invalid(path, value, "must not have leading 0s")]
-    return [] if parse_ip(value) is not None else [f.invalid(path, value, NOT_AN_IP)]
-
-
-def parse_ip(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(value)
-    except ValueError:
-        return None
 
 
 def template(value: Obj, path: str) -> list[Cause]:

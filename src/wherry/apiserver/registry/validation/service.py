@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation.pod_spec import ip_address, parse_ip
+from wherry.apiserver.registry.validation.addresses import cidr, ip_address, parse_ip
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
-NOT_A_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 LOOPBACK = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
 _ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
 _MAX_AFFINITY_SECONDS = 86400
@@ -237,17 +234,6 @@ def warnings(spec: Obj) -> list[str]:
     if spec.get("sessionAffinity") != "None" and spec.get("clusterIP") == "None":
         found.append("spec.SessionAffinity is ignored for headless services")
     return found
-
-
-def cidr(value: str, path: str) -> list[Cause]:
-    """A network; host bits may be set, leading zeros may not."""
-    if "/" not in value:
-        return [f.invalid(path, value, NOT_A_CIDR)]
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        return [f.invalid(path, value, NOT_A_CIDR)]
-    return []
 
 
 def non_special_ip(value: str, path: str) -> list[Cause]:
