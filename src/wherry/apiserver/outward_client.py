@@ -59,13 +59,20 @@ class OutwardClient:
         self._idle: list[tuple[float, Place, Wire]] = []
 
     async def request(
-        self, target: Target, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+        self,
+        target: Target,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: float,
+        identity: Identity | None = None,
     ) -> Reply:
-        """See `outward.Outward.request`."""
+        """See `outward.Outward.request`; `identity` is the certificate we show."""
         url = target.base + path
         try:
             async with asyncio.timeout(timeout):
-                return await self._exchange(target, method, url, headers, body)
+                return await self._exchange(self.place(target, identity), method, url, headers, body)
         except TimeoutError:
             raise OutwardTimeout("context deadline exceeded", method, url) from None
         except StatusError as error:
@@ -73,8 +80,10 @@ class OutwardClient:
         except OutwardError as error:
             raise OutwardError(error.cause, method, url) from error
 
-    async def _exchange(self, target: Target, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        place, host = self.place(target)
+    async def _exchange(
+        self, where_to: tuple[Place, str], method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        place, host = where_to
         parts = urlsplit(url)
         where = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         fields = [("Host", host), ("Accept-Encoding", "identity")]

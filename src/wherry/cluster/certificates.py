@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,11 +31,16 @@ def ensure(pki: Pki, options: Options, clock: Clock) -> None:
     """Make what is missing or about to expire. Idempotent; safe after a crash: every file is written atomically, key first."""
     now = datetime.fromtimestamp(clock.time(), UTC)
     pki.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = Authority(pki.ca, pki.ca_key)
+    front_proxy = Authority(pki.front_proxy_ca, pki.front_proxy_ca_key)
     if not pki.ca.exists():
-        _make_authority(pki, options, now)
+        _make_authority(authority, f"{options.context}-ca", now)
+    if not pki.front_proxy_ca.exists():
+        _make_authority(front_proxy, "front-proxy-ca", now)
     if not pki.token_key.exists():
         _write_key(pki.token_key, ec.generate_private_key(ec.SECP256R1()))
     _ensure_leaf(pki, "apiserver", "kube-apiserver", [], now, server=_server_names(options))
+    _ensure_leaf(pki, "front-proxy-client", "front-proxy-client", [], now, authority=front_proxy)
     _ensure_leaf(pki, "admin", "kubernetes-admin", ["system:masters"], now)
     node = options.node_name
     _ensure_leaf(pki, "node-agent", f"system:node:{node}", ["system:nodes", "wherry:node-agents"], now)
@@ -51,9 +57,17 @@ def _server_names(options: Options) -> list[x509.GeneralName]:
     ]
 
 
-def _make_authority(pki: Pki, options: Options, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Files of a certificate that signs others, and of its key."""
+
+    certificate: Path
+    key: Path
+
+
+def _make_authority(authority: Authority, common_name: str, now: datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{options.context}-ca")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     certificate = (
         _builder(name, name, key.public_key(), now, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -61,14 +75,22 @@ def _make_authority(pki: Pki, options: Options, now: datetime) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write_key(pki.ca_key, key)
-    _write(pki.ca, certificate.public_bytes(serialization.Encoding.PEM))
+    _write_key(authority.key, key)
+    _write(authority.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _ensure_leaf(
-    pki: Pki, name: str, user: str, groups: Sequence[str], now: datetime, server: list[x509.GeneralName] | None = None
+    pki: Pki,
+    name: str,
+    user: str,
+    groups: Sequence[str],
+    now: datetime,
+    server: list[x509.GeneralName] | None = None,
+    authority: Authority | None = None,
 ) -> None:
-    """A leaf signed by our authority: user = common name, groups = organizations (Kubernetes' reading of X.509)."""
+    """A leaf signed by our authority (or the one given): user = common name, groups = organizations (Kubernetes' reading
+    of X.509)."""
+    files = authority or Authority(pki.ca, pki.ca_key)
     path = pki.certificate(name)
     subject = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
@@ -76,13 +98,13 @@ def _ensure_leaf(
     )
     if path.exists() and _still_good(path, now, subject, server):
         return
-    authority = x509.load_pem_x509_certificate(pki.ca.read_bytes())
-    signer = serialization.load_pem_private_key(pki.ca_key.read_bytes(), None)
+    issuer = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    signer = serialization.load_pem_private_key(files.key.read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
-        _builder(subject, authority.subject, key.public_key(), now, LEAF_DAYS)
+        _builder(subject, issuer.subject, key.public_key(), now, LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)

@@ -15,6 +15,7 @@ from wherry.aio.backoff import Backoff
 from wherry.aio.clock import Clock, RealClock, rfc3339
 from wherry.api.resources import SERVICES
 from wherry.api.scheme import Scheme
+from wherry.apiserver.aggregation import aggregator, local
 from wherry.apiserver.app import App
 from wherry.apiserver.app import Options as ServerOptions
 from wherry.apiserver.auth.user import AUTHENTICATED, MASTERS, User
@@ -25,6 +26,7 @@ from wherry.apiserver.edge import Edge
 from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.stored_versions import settle
+from wherry.apiserver.trust import Identity
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
@@ -101,6 +103,11 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
         Signer(files, clock),
     )
     workers = controllers.build(whole, state, options)
+    identity = Identity(files.certificate("front-proxy-client"), files.key("front-proxy-client"))
+    workers += [
+        aggregator.build(app.core, client, factory, clock, identity),
+        local.build(app.core.serving, client, factory, clock),
+    ]
     if options.simulated_nodes:
         workers.append(_simulation(app, options, client, factory, clock, rng, workers))
     inside = [(options.api_service_ip, 443), (options.pod_gateway, ENDPOINT_PORT)]
@@ -150,6 +157,7 @@ def _bootstrap(options: Options, files: Pki, scheme: Scheme, clock: Clock) -> Bo
         api_port=ENDPOINT_PORT,
         endpoint_address=options.pod_gateway,
         client_ca=files.ca.read_text(),
+        front_proxy_ca=files.front_proxy_ca.read_text(),
         storage_provisioner=controllers.PROVISIONER,
     )
 

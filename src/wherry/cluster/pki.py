@@ -31,6 +31,15 @@ class Pki:
         return self.directory / "ca.key"
 
     @property
+    def front_proxy_ca(self) -> Path:
+        """Signs the certificate by which aggregated API servers know us: theirs to trust, so not the clients' authority."""
+        return self.directory / "front-proxy-ca.crt"
+
+    @property
+    def front_proxy_ca_key(self) -> Path:
+        return self.directory / "front-proxy-ca.key"
+
+    @property
     def token_key(self) -> Path:
         """Private key that signs service account tokens (ES256)."""
         return self.directory / "sa.key"
@@ -66,6 +75,6 @@ def _checked_lately(pki: Pki, names: list[str], now: float) -> bool:
         found = json.loads(pki.checked.read_text())
     except (FileNotFoundError, ValueError):
         return False
-    leaves = ("apiserver", "admin", "node-agent")
-    files = [pki.ca, pki.token_key, *map(pki.certificate, leaves), *map(pki.key, leaves)]
+    leaves = ("apiserver", "admin", "node-agent", "front-proxy-client")
+    files = [pki.ca, pki.front_proxy_ca, pki.token_key, *map(pki.certificate, leaves), *map(pki.key, leaves)]
     return found["names"] == names and 0 <= now - found["at"] < CHECK_SECONDS and all(map(Path.exists, files))

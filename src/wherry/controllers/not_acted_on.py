@@ -20,9 +20,7 @@ WHAT: Mapping[tuple[str, str], str] = {
     ("", "replicationcontrollers"): "no pods are made; use a Deployment",
     ("networking.k8s.io", "ingresses"): "nothing routes; use a Service of type NodePort",
     ("networking.k8s.io", "networkpolicies"): "nothing is filtered, every pod reaches every other",
-    ("policy", "poddisruptionbudgets"): "its status is not computed, so evictions it covers are refused",
     ("apiextensions.k8s.io", "customresourcedefinitions"): "its custom resources are not served",
-    ("apiregistration.k8s.io", "apiservices"): "requests are not passed on",
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): "no webhook is called",
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): "no webhook is called",
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"): "no policy is evaluated",
@@ -59,12 +57,7 @@ def watched(scheme: Scheme) -> list[GVR]:
 
 def _teller(recorder: EventRecorder, text: str) -> Handler:
     def tell(change: str, obj: Obj, old: Obj | None) -> None:
-        if change == "added" and not _own(obj):
+        if change == "added":
             recorder.event(obj, "Warning", REASON, f"stored, but nothing acts on it: {text}")
 
     return tell
-
-
-def _own(obj: Obj) -> bool:
-    """Made by the system itself (the APIServices of its own groups)."""
-    return "kube-aggregator.kubernetes.io/automanaged" in (obj["metadata"].get("labels") or {})

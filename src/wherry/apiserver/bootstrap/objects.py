@@ -39,6 +39,8 @@ class BootstrapOptions:
     """Where the API server listens, seen from pods; "" when the service address itself is served, without endpoints."""
     client_ca: str = ""
     """PEM of the CA of client certificates, for extension API servers."""
+    front_proxy_ca: str = ""
+    """PEM of the CA whose certificate `front-proxy-client` extension API servers believe about who asks; "" for none."""
     storage_provisioner: str = ""
     """Provisioner of the default StorageClass `standard`; "" for none."""
     extra: tuple[Obj, ...] = field(default=())
@@ -285,4 +287,13 @@ def _authentication(options: BootstrapOptions) -> list[Obj]:
     if not options.client_ca:
         return []
     data = {"client-ca-file": options.client_ca}
+    if options.front_proxy_ca:
+        data |= {
+            "requestheader-allowed-names": '["front-proxy-client"]',
+            "requestheader-client-ca-file": options.front_proxy_ca,
+            "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+            "requestheader-group-headers": '["X-Remote-Group"]',
+            "requestheader-uid-headers": '["X-Remote-Uid"]',
+            "requestheader-username-headers": '["X-Remote-User"]',
+        }
     return [_object("v1", "ConfigMap", "extension-apiserver-authentication", "kube-system", data=data)]

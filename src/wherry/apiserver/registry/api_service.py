@@ -20,6 +20,8 @@ AVAILABLE = "Available"
 class APIServiceStrategy(PathNamed):
     """Names are not DNS names: the core group's is `v1.`."""
 
+    has_generation = False
+
     def default(self, obj: Obj) -> None:
         service = obj.get("spec", {}).get("service")
         if service is not None:

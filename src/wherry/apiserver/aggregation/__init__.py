@@ -1,0 +1,1 @@
+"""APIs that other servers answer for: APIServices judged, watched over, published, and requests passed on to them."""
