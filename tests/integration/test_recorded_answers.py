@@ -26,6 +26,7 @@ AGENT = "exchanges/1.0"
 WILD = {
     "<uid>": r"[0-9a-f-]{36}", "<rv>": r"[0-9]+", "<time>": r"\d{4}-\d\d-\d\d[T ][-0-9:.TZ+ UC]+", "<gen>": r"[a-z0-9]{5}",
     "<ip>": r"[0-9.]+", "<continue>": r"[\w=-]+", "<token>": r"[\w.-]+", "<dur>": r"\S+", "<port>": r"\d+", "<node>": r"\S*",
+    "<server>": r"127\.0\.0\.1:\d+",
 }  # fmt: skip
 APPLY = "server-side apply answers 415"
 INTERNALS = "Kubernetes shows its internal Go structures; here the object as users know it"
