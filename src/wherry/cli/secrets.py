@@ -8,7 +8,6 @@ import click
 
 from wherry.cli.asking import ask
 from wherry.cli.session import options_of, system_options
-from wherry.cluster import system
 from wherry.cluster.paths import State
 
 
@@ -24,8 +23,8 @@ def rotate(state: State, name: str) -> None:
     options = options_of(state)
     from wherry.cluster import encryption
 
-    if system.listed(state) or state.ready.exists():
-        done = ask(state, options, "POST", encryption.ROTATE)
-    else:
+    try:
         done = asyncio.run(encryption.rotate_stopped(state))
+    except encryption.Running:
+        done = ask(state, options, "POST", encryption.ROTATE)
     click.echo(f"{done['rewritten']} values encrypted with the new key {done['key']}; the old one is gone")

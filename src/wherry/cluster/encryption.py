@@ -11,7 +11,7 @@ import asyncio
 from wherry.api.types import Obj
 from wherry.cluster.paths import State
 from wherry.storage.encryption import Encryption, KeyRing
-from wherry.storage.errors import CannotOpen, WriteFailed
+from wherry.storage.errors import CannotOpen, InUse, WriteFailed
 from wherry.storage.sqlite import SqliteStorage
 
 ROTATE = "/wherry/secrets/rotate"
@@ -46,8 +46,12 @@ class Sealed:
         return {"rewritten": count, "key": self._ring.keys[0].id.hex()}
 
 
+class Running(Exception):
+    """A control plane has the storage open: it must be asked."""
+
+
 async def rotate_stopped(state: State) -> Obj:
-    """The same for a system that does not run. Raises SystemFailure."""
+    """The same for a system that does not run. Raises Running, SystemFailure."""
     from wherry.cluster.system import SystemFailure
 
     try:
@@ -57,5 +61,7 @@ async def rotate_stopped(state: State) -> Obj:
             return await sealed.rotate()
         finally:
             await sealed.storage.close()
+    except InUse:
+        raise Running from None
     except (CannotOpen, WriteFailed) as error:
         raise SystemFailure(str(error)) from None

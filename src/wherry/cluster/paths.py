@@ -89,6 +89,7 @@ class State:
 
     def prepare(self) -> None:
         """Make the directories, only for their owner."""
-        for directory in (self.root, self.run, self.pki, self.images, self.pods, self.pod_logs, self.volumes):
+        logs = self.pod_logs.parent  # a parent made on the way would get the umask's mode
+        for directory in (self.root, self.run, self.pki, self.images, self.pods, logs, self.pod_logs, self.volumes):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root.chmod(0o700)
