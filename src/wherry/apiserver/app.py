@@ -28,6 +28,7 @@ from wherry.apiserver.core import Call, Core
 from wherry.apiserver.dialing import Dialer, MachineNetwork
 from wherry.apiserver.documents import Documents
 from wherry.apiserver.event_ttl import EventTTL
+from wherry.apiserver.extensions.manager import Extensions
 from wherry.apiserver.filters.authorization import authorize
 from wherry.apiserver.filters.impersonation import impersonate
 from wherry.apiserver.filters.request_info import RequestInfo, parse
@@ -93,6 +94,7 @@ class App:
             options.allocators,
             options.dialer,
         )
+        self.extensions = Extensions(self.core, rng)
         self.clock = clock
         self._operations = options.operations
         self.tokens = tokens
@@ -102,9 +104,11 @@ class App:
         self.metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
 
     async def run(self) -> None:
-        """What the server does unasked, until cancelled: it lets old Events go."""
+        """What the server does unasked, until cancelled: it lets old Events go and serves custom resources."""
         try:
-            await EventTTL(self.core.storage, self.core.served[EVENTS].registry, self.clock).run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(EventTTL(self.core.storage, self.core.served[EVENTS].registry, self.clock).run())
+                group.create_task(self.extensions.run())
         finally:
             self.core.connections.close()
 
@@ -174,6 +178,8 @@ class App:
             wanted = negotiation.PLAIN  # of a proxied answer the backend decides
         else:
             request.warnings += deprecation(gvr, core.scheme.version)
+            if core.served[gvr].warning:
+                request.warnings.append(core.served[gvr].warning)
             wanted = negotiation.negotiate(request.headers, request.query, info.verb == "watch")
         check_name(info.name)
         return await find_handler(info)(core, Call(request, info, core.served[gvr], user, wanted))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from wherry.api.errors import StatusError, method_not_allowed, path_not_found
+from wherry.api.errors import StatusError, method_not_allowed, not_found, path_not_found
 from wherry.api.scheme import Resource
 from wherry.api.types import GVR
 from wherry.apiserver import kubelet_proxy
@@ -78,19 +78,41 @@ class UnknownGroup(Exception):
 def find_resource(serving: Serving, info: RequestInfo, method: str) -> Resource:
     """The resource of a path, its verb checked. Raises UnknownGroup, 404, 405."""
     resource = serving.resources.get(GVR(info.group, info.version, info.resource))
+    custom = resource is not None and resource.gvr not in serving.scheme.resources
     if resource is None:
         if info.group and serving.scheme.group(info.group) is None and info.group not in _WITHOUT_DEFINITIONS:
             raise UnknownGroup  # also where custom resources are: their server knows no path it does not serve
         raise path_not_found()
+    if custom and _scopes_differ(resource, info):
+        raise UnknownGroup
     if not resource.namespaced and info.namespace and info.resource != "namespaces":
         raise path_not_found()
     if resource.namespaced and not info.namespace and info.name:
         raise path_not_found()
-    if info.subresource:
-        _check_subresource(resource, info, method)
-    else:
-        _check_verb(resource, info, method)
+    try:
+        if info.subresource:
+            _check_subresource(resource, info, method)
+        else:
+            _check_verb(resource, info, method)
+    except StatusError as error:
+        raise (
+            _customary(resource, info, error) if custom and resource.group not in _WITHOUT_DEFINITIONS else error
+        ) from None
     return resource
+
+
+def _scopes_differ(resource: Resource, info: RequestInfo) -> bool:
+    if resource.namespaced:
+        return not info.namespace and info.verb not in ("list", "watch")
+    return bool(info.namespace)
+
+
+def _customary(resource: Resource, info: RequestInfo, error: StatusError) -> StatusError:
+    """What the server of custom resources says instead."""
+    if error.code == 404:
+        return not_found(resource.resource, info.name, resource.group)
+    message = f'{info.verb} is not supported on resources of kind "{resource.resource}.{resource.group}"'
+    return StatusError(405, "MethodNotAllowed", message, {"group": resource.group, "kind": resource.resource})
 
 
 def _check_verb(resource: Resource, info: RequestInfo, method: str) -> None:

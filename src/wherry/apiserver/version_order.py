@@ -24,7 +24,11 @@ def compare(left: str, right: str) -> int:
     return 1 if one is not None else -1
 
 
-NEWEST_FIRST = cmp_to_key(lambda left, right: compare(right, left))
+def _newest_first(left: str, right: str) -> int:
+    return compare(right, left)
+
+
+NEWEST_FIRST = cmp_to_key(_newest_first)
 """A sort key."""
 
 

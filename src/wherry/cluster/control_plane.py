@@ -79,6 +79,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
             ),
         )
         await settle(app.core)
+        app.extensions.load()
         allocators.update(service_allocators(app.core.reader.list(SERVICES), rng, options.service_cidr))
         client = Client(InProcessTransport(app, OURSELVES))
         await ensure(client, scheme, bootstrap_objects(_bootstrap(options, files, scheme, clock)))

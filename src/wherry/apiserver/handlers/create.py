@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.api.errors import bad_request
+from wherry.api.errors import StatusError, bad_request
 from wherry.api.types import Obj
 from wherry.apiserver import decode
 from wherry.apiserver.core import Call, Core
@@ -11,10 +11,14 @@ from wherry.apiserver.options import write_options
 from wherry.apiserver.registry.generic import Result, Write
 from wherry.apiserver.respond import respond
 
+TERMINATING = "create not allowed while custom resource definition is terminating"
 NAMESPACE_MISMATCH = "the namespace of the provided object does not match the namespace sent on the request"
 
 
 async def handle(core: Core, call: Call) -> Answer:
+    if call.served.terminating:
+        group_kind = {"group": call.resource.group, "kind": call.resource.resource}
+        raise StatusError(405, "MethodNotAllowed", TERMINATING, group_kind)
     options = write_options(call.request, "CreateOptions")
     obj = decode.read_object(core, call, options.field_validation)
     result = await create(call, obj, core.owned_write(call, options))

@@ -37,7 +37,7 @@ async def handle_collection(core: Core, call: Call) -> Answer:
     listed = list_options(call.request.query)
     selection = select(listed, call.registry.strategy)
     prefix = call.registry.prefix_of(call.info.namespace)
-    page = listing.read(core, call, listed, selection, prefix)
+    page = await listing.read(core, call, listed, selection, prefix)
     write = core.write(call, bool(options["dryRun"]), options)
     for entry in page.entries:
         metadata = entry.value["metadata"]

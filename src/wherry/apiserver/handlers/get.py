@@ -16,6 +16,8 @@ async def handle(core: Core, call: Call) -> Answer:
         version = parse_version(wanted, code=500)
         if version is not None and version > core.storage.revision:
             raise version_too_large(version, core.storage.revision)
+    if call.served.codec is not None:
+        await call.served.codec.warm(call.registry.key(call.info.namespace, call.info.name))
     entry = call.registry.get(call.info.namespace, call.info.name)
     return respond(core, call, entry.value, entry.data)
 

@@ -63,12 +63,13 @@ async def handle(core: Core, call: Call) -> Answer:
     options = list_options(call.request.query)
     selection = select(options, call.registry.strategy)
     prefix = call.registry.prefix_of(call.info.namespace)
-    page = read(core, call, options, selection, prefix)
+    page = await read(core, call, options, selection, prefix)
     wanted, served = call.representation, call.served
     if wanted.plain and not call.in_process and served.outward is None:
         whole = selection.everything and not page.continue_ and not options.continue_
         current = page.revision == core.storage.revision
-        body = _encoded(core, call, page, prefix if whole and current else "")
+        stored = served.codec is None or served.codec.clean
+        body = _encoded(core, call, page, prefix if whole and current and stored else "")
         return Response(200, None, body)
     values = [entry.value for entry in page.entries]
     if served.outward is not None:
@@ -76,7 +77,7 @@ async def handle(core: Core, call: Call) -> Answer:
     return _represent(core, call, values, page)
 
 
-def read(core: Core, call: Call, options: ListOptions, selection: Selection, prefix: str) -> Page:
+async def read(core: Core, call: Call, options: ListOptions, selection: Selection, prefix: str) -> Page:
     """The entries asked for. Raises 400, 410, 504."""
     storage = core.storage
     revision, after = storage.revision, ""
@@ -102,27 +103,34 @@ def read(core: Core, call: Call, options: ListOptions, selection: Selection, pre
     if after:
         start = len(call.registry.prefix)
         entries = [entry for entry in entries if entry.key[start:] >= after]
+    codec = call.served.codec
     if not selection.everything:
+        if codec is not None:
+            entries = await codec.entries(entries)
         entries = [entry for entry in entries if selection.matches(entry.value)]
     limit = options.limit if options.resource_version != 0 or options.match else 0
-    if not limit or len(entries) <= limit:
+    more, total = bool(limit) and len(entries) > limit, len(entries)
+    if more:
+        entries = entries[:limit]
+    if codec is not None and selection.everything:
+        entries = await codec.entries(entries)
+    if not more:
         return Page(entries, revision)
-    token = Continue(revision, entries[limit - 1].key[len(call.registry.prefix) :] + "\0")
-    remaining = len(entries) - limit if selection.everything else None
-    return Page(entries[:limit], revision, token.encode(), remaining)
+    token = Continue(revision, entries[-1].key[len(call.registry.prefix) :] + "\0")
+    return Page(entries, revision, token.encode(), total - limit if selection.everything else None)
 
 
 def _entries(core: Core, call: Call, selection: Selection, prefix: str, snapshot: int | None) -> Sequence[Entry]:
     """A list of one name is a lookup."""
     if selection.name and snapshot is None and (call.info.namespace or not call.registry.resource.namespaced):
-        entry = call.registry.find(call.info.namespace, selection.name)
+        entry = core.storage.get(call.registry.key(call.info.namespace, selection.name))
         return [entry] if entry is not None else []
     return core.storage.list(prefix, snapshot)
 
 
 def _encoded(core: Core, call: Call, page: Page, cache_key: str) -> bytes:
     resource = call.resource
-    head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{'
+    head = f'{{"kind":"{call.served.list_kind}","apiVersion":"{resource.api_version}","metadata":{{'
     head += f'"resourceVersion":"{page.revision}"'
     if page.continue_:
         head += f',"continue":"{page.continue_}"'
@@ -137,7 +145,7 @@ def _represent(core: Core, call: Call, values: list[Obj], page: Page) -> Respons
     wanted, resource = call.representation, call.resource
     metadata = page.metadata()
     if call.in_process or not wanted.as_kind:
-        items = values if call.in_process else [_untyped(value) for value in values]
+        items = values if call.in_process or call.served.codec is not None else [_untyped(value) for value in values]
         listed = {
             "kind": call.served.list_kind,
             "apiVersion": resource.api_version,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wherry.api import json
-from wherry.api.errors import StatusError, bad_request
+from wherry.api.errors import StatusError, bad_request, unsupported_media_type
 from wherry.api.types import Obj
 from wherry.apiserver import decode
 from wherry.apiserver.core import Call, Core
@@ -65,6 +65,8 @@ def reader(core: Core, call: Call, media: str, validation: str) -> tuple[Any, Ap
     """The patch, how it is applied, and which of its fields came twice. Raises 400, 415."""
     if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    if media == STRATEGIC_PATCH and call.served.codec is not None and call.info.subresource != "scale":
+        raise unsupported_media_type(media, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH))  # nothing says how its lists merge
     patch, duplicates = _document(call, media, validation)
     if media == JSON_PATCH:
         return patch, _json_patch(patch), duplicates

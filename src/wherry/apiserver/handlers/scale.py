@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.api import labels
-from wherry.api.errors import bad_request, conflict, invalid
+from wherry.api.errors import StatusError, bad_request, conflict, invalid
 from wherry.api.types import Obj
 from wherry.apiserver import decode
 from wherry.apiserver.apply.entries import entries_of, put
@@ -11,6 +11,7 @@ from wherry.apiserver.apply.field_manager import SETTLED, manager_of
 from wherry.apiserver.apply.scaling import SCALE_VERSION, to_object, to_scale
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.drafts import draft
+from wherry.apiserver.extensions import paths
 from wherry.apiserver.handlers import apply as applying
 from wherry.apiserver.handlers import patch as patching
 from wherry.apiserver.handlers.update import check_name
@@ -44,9 +45,35 @@ def scale_of(obj: Obj, explicit: bool = False) -> Obj:
     }
 
 
+def custom_scale_of(obj: Obj, where: tuple[str, str, str]) -> Obj:
+    """The Scale of a custom resource, whose definition says where its parts are. Raises 404 where there are no replicas."""
+    replicas, actual = paths.get(obj, where[0]), paths.get(obj, where[1])
+    if not isinstance(replicas, int):
+        raise StatusError(404, "NotFound", f"the spec replicas field {field.quote(where[0])} does not exist")
+    status: Obj = {"replicas": actual if isinstance(actual, int) else 0}
+    selector = paths.get(obj, where[2]) if where[2] else None
+    if selector:
+        status["selector"] = selector
+    metadata = {key: obj["metadata"][key] for key in _KEPT_METADATA if key in obj["metadata"]}
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": replicas},
+        "status": status,
+    }
+
+
+def _view(call: Call, obj: Obj, explicit: bool = False) -> Obj:
+    where = call.served.scale
+    return scale_of(obj, explicit) if where is None else custom_scale_of(obj, where)
+
+
 async def get(core: Core, call: Call) -> Answer:
+    if call.served.codec is not None:
+        await call.served.codec.warm(call.registry.key(call.info.namespace, call.info.name))
     entry = call.registry.get(call.info.namespace, call.info.name)
-    return answer(call, scale_of(entry.value))
+    return answer(call, _view(call, entry.value))
 
 
 async def update(core: Core, call: Call) -> Answer:
@@ -97,18 +124,19 @@ async def _write(core: Core, call: Call, change: patching.Apply, options: WriteO
     is_apply = content_media(call.request.headers) == patching.APPLY_PATCH
 
     def resize(current: Obj) -> Obj:
-        before = scale_of(current, explicit=True)
+        before = _view(call, current, explicit=True)
         put(before["metadata"], to_scale(entries_of(current)))
         scale = change(before)
         if not is_apply:
             owners.own(scale, before)
         _check(call, scale, current)
         replicas = (scale.get("spec") or {}).get("replicas", 0)
-        if replicas < 0:
+        where = call.served.scale
+        if replicas < 0 and where is None:
             problem = field.invalid("spec.replicas", replicas, field.NON_NEGATIVE)
             raise invalid("Scale", "autoscaling", call.info.name, [problem])
         obj: Obj = draft(current)
-        obj["spec"]["replicas"] = replicas
+        paths.put(obj, ".spec.replicas" if where is None else where[0], replicas)
         version = scale["metadata"].get("resourceVersion")
         obj["metadata"]["resourceVersion"] = version or current["metadata"]["resourceVersion"]
         put(obj["metadata"], to_object(entries_of(current), entries_of(scale), call.resource.api_version))
@@ -117,7 +145,7 @@ async def _write(core: Core, call: Call, change: patching.Apply, options: WriteO
     write = core.write(call, options.dry_run)
     write.owners = SETTLED
     result = await call.registry.update(call.info.namespace, call.info.name, resize, write)
-    return answer(call, scale_of(result.value))
+    return answer(call, _view(call, result.value))
 
 
 def _check(call: Call, scale: Obj, current: Obj) -> None:

@@ -51,6 +51,7 @@ class Event:
 
 async def _stream(core: Core, call: Call, options: ListOptions, selection: Selection) -> AsyncGenerator[Any, None]:
     encoder = _Encoder(core, call)
+    codec = call.served.codec
     prefix = call.registry.prefix_of(call.info.namespace)
     storage = core.storage
     initial = options.send_initial_events
@@ -63,9 +64,12 @@ async def _stream(core: Core, call: Call, options: ListOptions, selection: Selec
         # A revision from another life of this server is as useless as a forgotten one: both mean "list again".
         yield encoder.error(_too_old(after, storage.compacted))
         return
+    if codec is not None:
+        codec.opened(watch)
     try:
         if initial:
-            for entry in storage.list(prefix):
+            entries = storage.list(prefix)
+            for entry in entries if codec is None else await codec.entries(entries):
                 if selection.matches(entry.value):
                     yield encoder.event(Event("ADDED", entry.value, entry.data, entry.revision))
             if options.send_initial_events and options.bookmarks:
@@ -74,6 +78,8 @@ async def _stream(core: Core, call: Call, options: ListOptions, selection: Selec
             yield item
     finally:
         watch.close()
+        if codec is not None:
+            codec.closed(watch)
 
 
 async def _follow(
@@ -92,7 +98,7 @@ async def _follow(
         except TimeoutError:
             if options.bookmarks:
                 revision = core.storage.revision
-                async for item in _drain(changes, selection, encoder):
+                async for item in _drain(call, changes, selection, encoder):
                     yield item
                 yield encoder.bookmark(revision)
             if loop_time() >= deadline:
@@ -104,12 +110,16 @@ async def _follow(
             yield encoder.error(_too_old(0, core.storage.compacted))
             return
         else:
+            if call.served.codec is not None:
+                change = await call.served.codec.change(change)
             event = transition(change, selection)
             if event is not None:
                 yield encoder.event(event)
 
 
-async def _drain(changes: AsyncIterator[Change], selection: Selection, encoder: _Encoder) -> AsyncIterator[Any]:
+async def _drain(
+    call: Call, changes: AsyncIterator[Change], selection: Selection, encoder: _Encoder
+) -> AsyncIterator[Any]:
     """What is ready without waiting: a bookmark must not overtake it."""
     while True:
         try:
@@ -117,6 +127,8 @@ async def _drain(changes: AsyncIterator[Change], selection: Selection, encoder: 
                 change = await anext(changes)
         except (TimeoutError, StopAsyncIteration, Overrun):
             return
+        if call.served.codec is not None:
+            change = await call.served.codec.change(change)
         event = transition(change, selection)
         if event is not None:
             yield encoder.event(event)
@@ -159,7 +171,8 @@ class _Encoder:
         call, served = self._call, self._call.served
         if call.in_process:
             return {"type": event.type, "object": served.show(event.value)}
-        if call.representation.plain and served.outward is None and event.data is not None:
+        stored = served.outward is None and served.codec is None
+        if call.representation.plain and stored and event.data is not None:
             key: tuple[Any, ...] = (event.revision, event.type)
         else:
             key = (event.revision, event.type, self._key, self._first)

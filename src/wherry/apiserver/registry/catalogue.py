@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
+from wherry.apiserver.extensions.definition import CustomResourceDefinitionStrategy
 from wherry.apiserver.registry.admission_policy import (
     MutatingAdmissionPolicyBindingStrategy,
     MutatingAdmissionPolicyStrategy,
@@ -17,6 +18,7 @@ from wherry.apiserver.registry.admission_policy import (
 )
 from wherry.apiserver.registry.api_service import APIServiceStrategy
 from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
+from wherry.apiserver.registry.component_status import ComponentStatusStrategy
 from wherry.apiserver.registry.config_map import ConfigMapStrategy
 from wherry.apiserver.registry.cron_job import CronJobStrategy
 from wherry.apiserver.registry.csi import CSIDriverStrategy, CSINodeStrategy, CSIStorageCapacityStrategy
@@ -55,6 +57,7 @@ from wherry.apiserver.registry.webhook_configuration import (
 )
 
 STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
+    ("", "componentstatuses"): ComponentStatusStrategy,
     ("", "configmaps"): ConfigMapStrategy,
     ("", "endpoints"): EndpointsStrategy,
     ("", "events"): EventStrategy,
@@ -76,6 +79,7 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"): ValidatingAdmissionPolicyStrategy,
     ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): ValidatingAdmissionPolicyBindingStrategy,
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): ValidatingWebhookConfigurationStrategy,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionStrategy,
     ("apiregistration.k8s.io", "apiservices"): APIServiceStrategy,
     ("apps", "controllerrevisions"): ControllerRevisionStrategy,
     ("apps", "daemonsets"): DaemonSetStrategy,
