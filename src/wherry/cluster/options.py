@@ -20,6 +20,9 @@ TIERS = ("ns-root", "ns-user", "proc")
 FIXED = ("name", "pod_cidr", "service_cidr", "service_domain", "node")
 """Chosen at the first start for good: stored objects hold addresses and names made of them."""
 
+SIMULATED_NODES_MAX = 10_000
+"""Twice as many as Kubernetes supports."""
+
 
 class OptionError(ValueError):
     """An option has a value that cannot work; the text names the option, the value and what to do."""
@@ -39,6 +42,7 @@ class Options:
     tier: str = ""  # empty: the best that works here
     node: str = ""  # empty: the host name
     node_port_address: str = "0.0.0.0"  # Kubernetes opens node ports on every address of the node
+    simulated_nodes: int = 0  # nodes that only pretend to run pods, beside the real one
     hpa_sync_seconds: float = 1.0  # Kubernetes' 15 s is for thousands of objects; here a metric is a second old
 
     @property
@@ -80,6 +84,8 @@ class Options:
             raise OptionError(f"--tier {self.tier!r}: choose one of {', '.join(TIERS)}")
         if not 0 < self.port < 65536:
             raise OptionError(f"--port {self.port}: must be between 1 and 65535, inclusive")
+        if not 0 <= self.simulated_nodes <= SIMULATED_NODES_MAX:
+            raise OptionError(f"--simulated-nodes {self.simulated_nodes}: must be between 0 and {SIMULATED_NODES_MAX}")
         for option, value in (("--pod-cidr", self.pod_cidr), ("--service-cidr", self.service_cidr)):
             try:
                 network = ipaddress.ip_network(value)

@@ -60,13 +60,13 @@ class _Entry:
 class StatusManager:
     """`set` and `finish` return at once; `run` writes."""
 
-    def __init__(self, client: Client, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, client: Client, clock: Clock, rng: random.Random, writes_max: int = WRITES_MAX) -> None:
         self._client = client
         self._clock = clock
         self._rng = rng
         self._entries: dict[str, _Entry] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._slots = asyncio.Semaphore(WRITES_MAX)
+        self._slots = asyncio.Semaphore(writes_max)
         self.writes = 0
 
     async def run(self) -> None:

@@ -41,13 +41,15 @@ def nothing_to_prepare(pod: PodInfo, snapshot: Snapshot) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """`check` answers the reasons against a node, none if it will do. `evictable`: fewer pods there could help."""
+    """`check` answers the reasons against a node, none if it will do. `evictable`: fewer pods there could help.
+    `local`: the answer depends on the pod's spec and this one node, so that it holds until the node changes."""
 
     name: str
     check: Callable[[PodInfo, NodeInfo, Any], Sequence[str]]
     helped_by: frozenset[Happening]
     prepare: Callable[[PodInfo, Snapshot], Any] = nothing_to_prepare
     evictable: bool = False
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Score:
     rate: Callable[[PodInfo, NodeInfo, Any], float]
     prepare: Callable[[PodInfo, Snapshot], Any] = nothing_to_prepare
     scale: Literal["as-is", "largest", "reversed", "range"] = "as-is"
+    local: bool = False
+    """As of a filter; the scaled number may still depend on the other nodes."""
 
 
 def scaled(numbers: Sequence[float], scale: str) -> list[float]:

@@ -47,6 +47,8 @@ class SchedulingQueue:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._pods: dict[str, Pending] = {}
+        self._helped_by: dict[Happening, dict[str, Pending]] = {}
+        """Who may be unschedulable until this happens; entries of pods that moved on meanwhile are void."""
         self._active: list[tuple[int, float, int, str]] = []
         self._backoff: list[tuple[float, int, str]] = []
         self._numbers = count(1)
@@ -69,7 +71,9 @@ class SchedulingQueue:
 
     def remove(self, uid: str) -> None:
         """It has a node, is gone, or is somebody else's."""
-        self._pods.pop(uid, None)
+        pending = self._pods.pop(uid, None)
+        for happening in pending.helped_by if pending is not None else ():
+            self._helped_by.get(happening, {}).pop(uid, None)
 
     async def pop(self) -> Pending:
         """The next pod to try."""
@@ -90,6 +94,8 @@ class SchedulingQueue:
         pending.helped_by = helped_by
         pending.ready_at = self._clock.monotonic() + self._delay(pending.tries)
         pending.where = "unschedulable"
+        for happening in helped_by:
+            self._helped_by.setdefault(happening, {})[pending.info.uid] = pending
 
     def failed(self, pending: Pending) -> None:
         """A node was found but the binding failed, or our own code did: again after the back-off."""
@@ -100,9 +106,9 @@ class SchedulingQueue:
         self._back_off(pending)
 
     def happened(self, happening: Happening) -> None:
-        """Move everyone whom this may help."""
-        for pending in self._pods.values():
-            if pending.where == "unschedulable" and happening in pending.helped_by:
+        """Move everyone whom this may help. Costs nothing for those it cannot: pods come and go by the thousand."""
+        for uid, pending in self._helped_by.pop(happening, {}).items():
+            if self._pods.get(uid) is pending and pending.where == "unschedulable" and happening in pending.helped_by:
                 self._back_off(pending)
 
     def __len__(self) -> int:

@@ -31,6 +31,7 @@ from wherry.scheduler.plugins import (
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
 from wherry.scheduler.plugins.volume_binding import volume_binding
 from wherry.scheduler.queue import Pending, SchedulingQueue
+from wherry.scheduler.ranking import Rankings
 from wherry.scheduler.snapshot import PodInfo, Snapshot
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Scheduler:
             pod_topology_spread.SCORE,
             affinity_score,
         )
+        self._rankings = Rankings(self._snapshot, self._filters, self._scores, parts.rng)
         nodes.add_handler(self._on_node)
         pods.add_handler(self._on_pod)
         claims.add_handler(lambda type, obj, old: self._queue.happened(Happening.CLAIM_CHANGED))
@@ -159,7 +161,11 @@ class Scheduler:
         """Decide about one pod, without awaiting; what must be written is written by tasks."""
         pod = pending.info
         self._decisions += 1
-        outcome = decide(pod, self._snapshot, self._filters, self._scores, self._rng, start=self._start)
+        known = self._rankings.choose(pod)
+        if known is not None:
+            outcome: Fit | Unfit = Fit(known, 0)
+        else:
+            outcome = decide(pod, self._snapshot, self._filters, self._scores, self._rng, start=self._start)
         if isinstance(outcome, Fit):
             self._start = (self._start + outcome.examined) % max(len(self._snapshot.nodes), 1)
             self._snapshot.assume(pod, outcome.node)

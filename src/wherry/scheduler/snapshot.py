@@ -113,6 +113,8 @@ class Snapshot:
         self._where: dict[str, str] = {}
         self._assumed: set[str] = set()
         self._homeless: dict[str, dict[str, PodInfo]] = {}
+        self.listeners: list[set[str]] = []
+        """Sets that want the names of nodes that changed; whoever reads one empties it."""
         self.with_anti_affinity = 0
         """How many placed pods have required anti-affinity terms: if none, a whole check can be left out."""
 
@@ -125,8 +127,13 @@ class Snapshot:
     def node(self, name: str) -> NodeInfo | None:
         return self._nodes.get(name)
 
+    def _touched(self, name: str) -> None:
+        for names in self.listeners:
+            names.add(name)
+
     def put_node(self, node: Obj) -> None:
         name = node["metadata"]["name"]
+        self._touched(name)
         info = self._nodes.get(name)
         if info is not None:
             info.set_node(node)
@@ -138,6 +145,7 @@ class Snapshot:
             info.add(pod)
 
     def remove_node(self, name: str) -> None:
+        self._touched(name)
         info = self._nodes.pop(name, None)
         if info is not None:
             self._list = None
@@ -173,6 +181,7 @@ class Snapshot:
         name = self._where.pop(uid, None)
         if name is None:
             return
+        self._touched(name)
         info = self._nodes.get(name)
         if info is None:
             homeless = self._homeless.get(name, {})
@@ -191,6 +200,7 @@ class Snapshot:
         if assumed:
             self._assumed.add(info.uid)
         self._where[info.uid] = name
+        self._touched(name)
         self.with_anti_affinity += has_anti_affinity(info.pod)
         node = self._nodes.get(name)
         if node is None:

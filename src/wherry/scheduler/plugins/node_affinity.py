@@ -31,5 +31,5 @@ def _score(pod: PodInfo, node: NodeInfo, preferred: list[Obj]) -> float:
     return float(sum(one["weight"] for one in preferred if term_matches(one["preference"], node.name, node.labels)))
 
 
-FILTER = Filter("NodeAffinity", _filter, frozenset({Happening.NODE_CHANGED}), _required)
-SCORE = Score("NodeAffinity", 2, _score, _preferred, scale="largest")
+FILTER = Filter("NodeAffinity", _filter, frozenset({Happening.NODE_CHANGED}), _required, local=True)
+SCORE = Score("NodeAffinity", 2, _score, _preferred, scale="largest", local=True)

@@ -45,8 +45,8 @@ def _taken(port: HostPort, node: NodeInfo) -> bool:
     return port in node.ports or (_EVERY_ADDRESS, protocol, number) in node.ports
 
 
-NODE_UNSCHEDULABLE = Filter("NodeUnschedulable", _unschedulable, frozenset({Happening.NODE_CHANGED}))
-NODE_NAME = Filter("NodeName", _node_name, frozenset({Happening.NODE_CHANGED}), _named)
+NODE_UNSCHEDULABLE = Filter("NodeUnschedulable", _unschedulable, frozenset({Happening.NODE_CHANGED}), local=True)
+NODE_NAME = Filter("NodeName", _node_name, frozenset({Happening.NODE_CHANGED}), _named, local=True)
 NODE_PORTS = Filter(
-    "NodePorts", _ports, frozenset({Happening.NODE_CHANGED, Happening.POD_GONE}), _has_ports, evictable=True
+    "NodePorts", _ports, frozenset({Happening.NODE_CHANGED, Happening.POD_GONE}), _has_ports, evictable=True, local=True
 )

@@ -46,6 +46,7 @@ def _balanced(pod: PodInfo, node: NodeInfo, state: Any) -> float:
     return SCORE_MAX * (1 - abs(used[0] - used[1]) / 2)
 
 
-FILTER = Filter("NodeResourcesFit", _fits, frozenset({Happening.NODE_CHANGED, Happening.POD_GONE}), evictable=True)
-LEAST_ALLOCATED = Score("NodeResourcesFit", 1, _least_allocated)
-BALANCED = Score("NodeResourcesBalancedAllocation", 1, _balanced)
+_HELPED_BY = frozenset({Happening.NODE_CHANGED, Happening.POD_GONE})
+FILTER = Filter("NodeResourcesFit", _fits, _HELPED_BY, evictable=True, local=True)
+LEAST_ALLOCATED = Score("NodeResourcesFit", 1, _least_allocated, local=True)
+BALANCED = Score("NodeResourcesBalancedAllocation", 1, _balanced, local=True)

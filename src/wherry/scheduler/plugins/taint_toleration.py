@@ -27,5 +27,5 @@ def _soft(pod: PodInfo, node: NodeInfo, state: Any) -> float:
     )
 
 
-FILTER = Filter("TaintToleration", _filter, frozenset({Happening.NODE_CHANGED}))
-SCORE = Score("TaintToleration", 3, _soft, scale="reversed")
+FILTER = Filter("TaintToleration", _filter, frozenset({Happening.NODE_CHANGED}), local=True)
+SCORE = Score("TaintToleration", 3, _soft, scale="reversed", local=True)

@@ -1,0 +1,218 @@
+"""The Node objects of nodes that only pretend, and their heartbeats.
+
+Named `simulated-0` … and labelled `wherry.dev/simulated: "true"`, spread over three zones. The annotation
+`simulation.wherry.dev/heartbeat: "off"` on a Node cuts it off: no lease is renewed, its pods are left as they are, and
+the node lifecycle does the rest; without the annotation it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wherry.aio.clock import Clock, rfc3339, rfc3339_micro
+from wherry.api.errors import StatusError, is_already_exists, is_conflict, is_not_found
+from wherry.api.resources import LEASES, NODES
+from wherry.api.types import Obj
+from wherry.client.informer import ChangeType, Informer
+from wherry.client.rest import Client
+from wherry.kubelet import node_facts
+from wherry.kubelet.node_status import LEASE_NAMESPACE, LEASE_SECONDS
+from wherry.kubelet.simulated.script import PREFIX
+
+log = logging.getLogger(__name__)
+
+LABEL = "wherry.dev/simulated"
+HEARTBEAT = f"{PREFIX}heartbeat"
+ZONES = ("simulated-a", "simulated-b", "simulated-c")
+CAPACITY = {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110"}  # what kwok's nodes have
+RENEW_SECONDS = 30.0
+"""Within the lease of 40 s: five thousand nodes are 170 small writes a second, which a real kubelet's 10 s would triple."""
+WRITES_MAX = 64  # at once; they share an fsync
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedNode:
+    """Its name and InternalIP (out of 198.18.0.0/15, which RFC 2544 keeps for tests)."""
+
+    name: str
+    address: str
+
+
+def node(number: int) -> SimulatedNode:
+    return SimulatedNode(f"simulated-{number}", f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}")
+
+
+def node_object(about: SimulatedNode, number: int, version: str, now: float) -> Obj:
+    """As a kubelet would register it, ready at once; `version` is "1.36"."""
+    labels = {
+        LABEL: "true",
+        "kubernetes.io/arch": node_facts.architecture(),
+        "kubernetes.io/hostname": about.name,
+        "kubernetes.io/os": "linux",
+        "topology.kubernetes.io/region": "simulated",
+        "topology.kubernetes.io/zone": ZONES[number % len(ZONES)],
+    }
+    addresses = [{"type": "InternalIP", "address": about.address}, {"type": "Hostname", "address": about.name}]
+    info = {
+        "kubeletVersion": f"v{version}.0",
+        "containerRuntimeVersion": "simulated://wherry",
+        "osImage": "simulated",
+        "operatingSystem": "linux",
+        "architecture": node_facts.architecture(),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": about.name, "labels": labels},
+        "status": {
+            "capacity": CAPACITY,
+            "allocatable": CAPACITY,
+            "conditions": [ready(now)],
+            "addresses": addresses,
+            "nodeInfo": info,
+        },
+    }
+
+
+def ready(now: float) -> Obj:
+    """The one condition a simulated node has."""
+    stamp = rfc3339(now)
+    return {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "kubelet is posting ready status",
+        "lastHeartbeatTime": stamp,
+        "lastTransitionTime": stamp,
+    }
+
+
+def is_ready(obj: Obj) -> bool:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+class SimulatedNodes:
+    """As many as `wanted`, kept alive; those of an earlier, larger number are removed. `await run()` until cancelled."""
+
+    def __init__(
+        self, client: Client, nodes: Informer, wanted: int, version: str, clock: Clock, rng: random.Random
+    ) -> None:
+        self._client = client
+        self._informer = nodes
+        self._version = version
+        self._clock = clock
+        self._rng = rng
+        self._nodes = {each.name: each for each in map(node, range(wanted))}
+        self._silent: set[str] = set()
+        self._slots = asyncio.Semaphore(WRITES_MAX)
+        self._tasks: asyncio.TaskGroup | None = None
+        self.on_change: Callable[[str], None] = lambda name: None
+        """Called when a node came or went, or fell silent or spoke again."""
+
+    def get(self, name: str) -> SimulatedNode | None:
+        return self._nodes.get(name)
+
+    def is_silent(self, name: str) -> bool:
+        return name in self._silent
+
+    async def run(self) -> None:
+        await self._informer.wait_synced()
+        self._informer.add_handler(self._node_changed)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for each in self._informer.list():
+                if LABEL in (each["metadata"].get("labels") or {}) and each["metadata"]["name"] not in self._nodes:
+                    tasks.create_task(self._remove(each))
+            for number, about in enumerate(self._nodes.values()):
+                tasks.create_task(self._live(about, number), name=f"node {about.name}")
+
+    def _node_changed(self, change: ChangeType, obj: Obj, old: Obj | None) -> None:
+        name = obj["metadata"]["name"]
+        if name not in self._nodes:
+            return
+        off = (obj["metadata"].get("annotations") or {}).get(HEARTBEAT) == "off"
+        if change != "deleted" and off == (name in self._silent):
+            return
+        if off and change != "deleted":
+            self._silent.add(name)
+        else:
+            self._silent.discard(name)
+            if change != "deleted" and self._tasks is not None:
+                self._tasks.create_task(self._beat(name))
+        self.on_change(name)
+
+    async def _live(self, about: SimulatedNode, number: int) -> None:
+        """Register, then renew the lease; the first renewals are spread over a whole period."""
+        async with self._slots:
+            if not await self._register(about, number):
+                return
+        pause = RENEW_SECONDS * self._rng.random()
+        while True:
+            await self._clock.sleep(pause)
+            pause = RENEW_SECONDS
+            await self._beat(about.name)
+
+    async def _beat(self, name: str) -> None:
+        """The lease, and the condition if somebody has given the node up meanwhile."""
+        registered = self._informer.get(name)
+        if name in self._silent or registered is None:
+            return
+        async with self._slots:
+            await self._renew(registered)
+            if not is_ready(registered):
+                status = {"conditions": [ready(self._clock.time())]}
+                try:
+                    await self._client.patch(NODES, name, {"status": status}, type="strategic", subresource="status")
+                except StatusError as error:
+                    log.warning("node %s not reported: %s", name, error)
+
+    async def _register(self, about: SimulatedNode, number: int) -> bool:
+        """False when the API server refuses the node."""
+        registered = self._informer.get(about.name)
+        try:
+            if registered is None:
+                wanted = node_object(about, number, self._version, self._clock.time())
+                registered = await self._client.create(NODES, wanted)
+        except StatusError as error:
+            log.warning("node %s not registered: %s", about.name, error)
+            return False
+        await self._renew(registered)
+        return True
+
+    async def _renew(self, registered: Obj) -> None:
+        now, name = rfc3339_micro(self._clock.time()), registered["metadata"]["name"]
+        try:
+            await self._client.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
+        except StatusError as error:
+            if is_not_found(error):
+                await self._make_lease(registered, now)
+            else:
+                log.warning("lease of node %s not renewed: %s", name, error)
+
+    async def _make_lease(self, registered: Obj, now: str) -> None:
+        name = registered["metadata"]["name"]
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": registered["metadata"]["uid"]}
+        lease: Obj = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": LEASE_NAMESPACE, "ownerReferences": [owner]},
+            "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
+        }
+        try:
+            await self._client.create(LEASES, lease)
+        except StatusError as error:
+            if not is_already_exists(error):
+                log.warning("lease of node %s not made: %s", name, error)
+
+    async def _remove(self, obj: Obj) -> None:
+        async with self._slots:
+            try:
+                await self._client.delete(NODES, obj["metadata"]["name"], uid=obj["metadata"]["uid"])
+            except StatusError as error:
+                if not (is_not_found(error) or is_conflict(error)):
+                    raise

@@ -1,0 +1,57 @@
+"""Simulated nodes, put together: nodes, the pods that play on them, and the figures they would report."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from wherry.aio.clock import Clock
+from wherry.api.resources import NODES, PODS
+from wherry.api.types import Obj
+from wherry.client.events import EventRecorder
+from wherry.client.informer import InformerFactory
+from wherry.client.rest import Client
+from wherry.kubelet.simulated.nodes import WRITES_MAX, SimulatedNodes
+from wherry.kubelet.simulated.pods import SimulatedPods
+from wherry.kubelet.simulated.usage import summary
+from wherry.kubelet.status_manager import StatusManager
+
+if TYPE_CHECKING:
+    from wherry.kubelet.parts import Addresses
+
+POD_RANGE = "100.64.0.0/10"
+"""Addresses of pods that nobody can reach: RFC 6598 keeps them off the internet, and four million are enough."""
+
+
+class Simulation:
+    """`nodes` simulated nodes of a cluster that speaks Kubernetes `version`. `await run()` until cancelled; the informers
+    and the recorder are run by whoever made them. `addresses` hands out of `POD_RANGE`."""
+
+    def __init__(
+        self,
+        nodes: int,
+        version: str,
+        client: Client,
+        factory: InformerFactory,
+        recorder: EventRecorder,
+        addresses: Addresses,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._clock = clock
+        self._status = StatusManager(client, clock, rng, WRITES_MAX)
+        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng)
+        self._pods = SimulatedPods(self._nodes, factory.informer(PODS), self._status, recorder, addresses, clock)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._status.run(), name="status manager")
+            tasks.create_task(self._pods.run(), name="simulated pods")
+            tasks.create_task(self._nodes.run(), name="simulated nodes")
+
+    def summary(self, node: str) -> Obj | None:
+        """The Summary of a simulated node; None of any other."""
+        if self._nodes.get(node) is None or self._nodes.is_silent(node):
+            return None
+        return summary(node, self._pods.of_node(node), self._clock.time())

@@ -1,0 +1,148 @@
+"""Nodes in order of merit for pods that ask for the same, kept from one decision to the next.
+
+The replicas of a workload are alike, and placing one changes one node. So for the second of such pods every node is judged
+once, and from then on only nodes that have changed: a decision costs a few node visits whatever the size of the cluster.
+Only for pods about which the other nodes do not matter: no spreading, no affinity to pods, nothing that must be compared
+between nodes to be scaled. What is chosen is what `decision.decide` would choose if it looked at all nodes.
+Bounded: a few rankings at a time, each with a few entries per node.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from wherry.api import json
+from wherry.scheduler.framework import SKIP, Filter, Refused, Score
+from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+
+KEPT_MAX = 8
+"""Workloads that are being placed at the same time; more than that take turns with judging all nodes."""
+SEEN_MAX = 64
+STALE_FACTOR = 4
+"""Entries per node before the outdated ones are thrown away."""
+_KEY = "ranking"
+
+
+class _Incomparable(Exception):
+    """A score that is relative to the other nodes says something about one of them."""
+
+
+class Rankings:
+    """`choose` answers where a pod goes, or that this is not the way to decide about it."""
+
+    def __init__(
+        self, snapshot: Snapshot, filters: Sequence[Filter], scores: Sequence[Score], rng: random.Random
+    ) -> None:
+        self._snapshot = snapshot
+        self._filters = filters
+        self._scores = scores
+        self._rng = rng
+        self._kept: OrderedDict[bytes, _Ranking] = OrderedDict()
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+
+    def choose(self, pod: PodInfo) -> str | None:
+        """The best node; None: decide by looking at the nodes (first of its kind, no node will do, others matter)."""
+        if not self._is_plain(pod):
+            return None
+        signature = signature_of(pod)
+        ranking = self._kept.get(signature)
+        if ranking is None:
+            if signature not in self._seen:
+                self._remember(signature)
+                return None
+            ranking = self._keep(signature)
+        self._kept.move_to_end(signature)
+        try:
+            return ranking.best(pod)
+        except _Incomparable:
+            self._drop(signature)
+            return None
+
+    def _is_plain(self, pod: PodInfo) -> bool:
+        try:
+            plain = all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._filters)
+            return plain and all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._scores)
+        except Refused:
+            return False
+
+    def _remember(self, signature: bytes) -> None:
+        self._seen[signature] = None
+        if len(self._seen) > SEEN_MAX:
+            self._seen.popitem(last=False)
+
+    def _keep(self, signature: bytes) -> _Ranking:
+        if len(self._kept) >= KEPT_MAX:
+            self._drop(next(iter(self._kept)))
+        ranking = self._kept[signature] = _Ranking(self._snapshot, self._filters, self._scores, self._rng)
+        self._snapshot.listeners.append(ranking.changed)
+        return ranking
+
+    def _drop(self, signature: bytes) -> None:
+        gone = self._kept.pop(signature)
+        self._snapshot.listeners = [each for each in self._snapshot.listeners if each is not gone.changed]
+        self._seen.pop(signature, None)
+
+
+def signature_of(pod: PodInfo) -> bytes:
+    """Equal for pods about which every local rule says the same."""
+    known = pod.compiled.get(_KEY)
+    if known is None:
+        spec = pod.pod["spec"]
+        parts: list[Any] = [spec.get(key) for key in ("nodeSelector", "affinity", "tolerations", "nodeName")]
+        parts += [sorted(pod.requests.items()), sorted(pod.scored.items()), sorted(pod.ports)]
+        known = pod.compiled[_KEY] = json.encode(parts)
+    return bytes(known)
+
+
+class _Ranking:
+    """Entries are (minus the score, chance, the node's turn, its name); an entry with an older turn is void."""
+
+    def __init__(
+        self, snapshot: Snapshot, filters: Sequence[Filter], scores: Sequence[Score], rng: random.Random
+    ) -> None:
+        self._snapshot = snapshot
+        self._filters = [one for one in filters if one.local]
+        self._scores = [one for one in scores if one.local]
+        self._rng = rng
+        self._entries: list[tuple[int, float, int, str]] = []
+        self._turns: dict[str, int] = {}
+        self.changed: set[str] = {node.name for node in snapshot.nodes}
+
+    def best(self, pod: PodInfo) -> str | None:
+        self._judge_changed(pod)
+        while self._entries:
+            _, _, turn, name = self._entries[0]
+            if self._turns[name] == turn:
+                return name
+            heappop(self._entries)
+        return None
+
+    def _judge_changed(self, pod: PodInfo) -> None:
+        if not self.changed:
+            return
+        filters = [(one, state) for one in self._filters if (state := one.prepare(pod, self._snapshot)) is not SKIP]
+        scores = [(one, state) for one in self._scores if (state := one.prepare(pod, self._snapshot)) is not SKIP]
+        for name in sorted(self.changed):
+            turn = self._turns[name] = self._turns.get(name, 0) + 1
+            node = self._snapshot.node(name)
+            if node is not None and not any(one.check(pod, node, state) for one, state in filters):
+                heappush(self._entries, (-_merit(pod, node, scores), self._rng.random(), turn, name))
+        self.changed.clear()
+        if len(self._entries) > STALE_FACTOR * len(self._turns):
+            self._entries = [entry for entry in self._entries if self._turns[entry[3]] == entry[2]]
+            heapify(self._entries)
+
+
+def _merit(pod: PodInfo, node: NodeInfo, scores: Sequence[tuple[Score, Any]]) -> int:
+    total = 0
+    for one, state in scores:
+        raw = one.rate(pod, node, state)
+        if one.scale == "as-is":
+            total += one.weight * int(raw)
+        elif raw:
+            raise _Incomparable  # as long as all say 0 they are equal, whatever the scale
+    return total
