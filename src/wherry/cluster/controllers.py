@@ -33,6 +33,7 @@ from wherry.controllers import (
     pod_disruption_budget,
     pod_gc,
     replicaset,
+    resource_quota,
     root_ca,
     service_account,
     service_account_token,
@@ -108,6 +109,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
             parts("horizontal-pod-autoscaler"), scheme=whole.served, sync_seconds=options.hpa_sync_seconds
         ),
         pod_disruption_budget.build(parts("controllermanager"), scheme=whole.served),
+        resource_quota.build(parts("resourcequota-controller"), scheme=whole.served),
         not_acted_on.build(common, scheme=whole.scheme),
         Scheduler(parts("default-scheduler")),
     ]
