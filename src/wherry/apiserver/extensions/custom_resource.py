@@ -36,13 +36,13 @@ _UNCHECKED = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
     "validation"
 )
-_UNQUALIFIED = "name is neither a standard finalizer name nor is it fully qualified"
 
 
 class CustomResourceStrategy(Strategy):
     """One served version of one definition."""
 
     allow_unconditional_update = False
+    any_finalizer = True
 
     def __init__(self, resource: Resource, version: Obj, root: Node, rules: Validator | None) -> None:
         """`version` is an entry of spec.versions."""
@@ -170,10 +170,6 @@ class CustomRegistry(Registry):
         async with super()._turn(key, write):
             await self._codec.warm(key)
             yield
-
-    def _check(self, obj: Obj, causes: list[Any]) -> None:
-        """Any qualified name is a good finalizer here; a warning says what would be better."""
-        super()._check(obj, [cause for cause in causes if not cause.message.endswith(_UNQUALIFIED)])
 
 
 class Reader:

@@ -19,6 +19,7 @@ PENDING = (
 class CustomResourceDefinitionStrategy(BuiltIn):
     has_generation = True
     allow_unconditional_update = False
+    any_finalizer = True
 
     def default(self, obj: Obj) -> None:
         super().default(obj)

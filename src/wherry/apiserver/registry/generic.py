@@ -317,6 +317,8 @@ class Registry:
         return invalid(self.resource.kind, self.resource.group, name, causes)
 
     def _check(self, obj: Obj, causes: list[Any]) -> None:
+        if causes and self.strategy.any_finalizer:
+            causes = [each for each in causes if not each.message.endswith(object_meta.UNQUALIFIED_FINALIZER)]
         if causes:
             raise self.invalid(obj["metadata"].get("name", ""), causes)
 

@@ -19,6 +19,7 @@ from wherry.apiserver.registry.validation import field
 GENERATED_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 GENERATED_LENGTH = 5
 NAME_LENGTH_MAX = 63
+UNQUALIFIED_FINALIZER = "name is neither a standard finalizer name nor is it fully qualified"
 ANNOTATIONS_BYTES_MAX = 256 * 1024
 
 _EMPTY_MEANS_ABSENT = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
@@ -162,11 +163,7 @@ def _validate_finalizers(finalizers: list[str]) -> list[Cause]:
     for index, finalizer in enumerate(finalizers):
         causes += field.each_invalid(path, finalizer, names.qualified_name(finalizer))
         if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
-            causes.append(
-                field.invalid(
-                    f"{path}[{index}]", finalizer, "name is neither a standard finalizer name nor is it fully qualified"
-                )
-            )
+            causes.append(field.invalid(f"{path}[{index}]", finalizer, UNQUALIFIED_FINALIZER))
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         causes.append(field.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set"))
     return causes

@@ -73,6 +73,8 @@ class Strategy:
     """PUT without metadata.resourceVersion overwrites."""
     has_status: ClassVar[bool | None] = None
     """None: as the catalogue says (there is a status subresource)."""
+    any_finalizer: ClassVar[bool] = False
+    """Finalizers need no domain (CustomResourceDefinitions and their objects)."""
     returns_deleted: ClassVar[bool] = False
     """DELETE answers with the object as it was instead of a Status."""
     default_orphan: ClassVar[bool] = False
