@@ -1,4 +1,4 @@
-"""Random expressions of CEL: mostly well typed, so that they get far, with the values at the borders where arithmetic goes wrong."""
+"""Random expressions of CEL: mostly well typed, so that they get far, with values at the borders where arithmetic goes wrong."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ FORMS: dict[str, list[str]] = {
         "{list(int)}.all(e, {bool})", "{list(int)}.exists(e, e == {int})", "{list(int)}.exists_one(e, e > {int})",
         "{map}.all(k, {map}[k] > {int})", "{list(string)}.exists(e, e.startsWith({string}))", "bool({string})",
         "({duration} < {duration})", "({timestamp} == {timestamp})", "({timestamp} < {timestamp})", "(type({int}) == int)",
-        "({double} == {double})", "({uint} == {uint})", "{list(int)}.all(e, e / {int} > 0)", "(dyn(1) < {double})", "({int} in dyn({list(int)}))",
+        "({double} == {double})", "({uint} == {uint})", "{list(int)}.all(e, e / {int} > 0)", "(dyn(1) < {double})",
+        "({int} in dyn({list(int)}))",
         "{list(int)}.exists(e, 10 / e > {int})", "(dyn({list(int)}) == {dyn})", "(type({dyn}) == type({dyn}))",
     ],
     "bytes": ["({bytes} + {bytes})", "bytes({string})"],
