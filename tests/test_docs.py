@@ -331,4 +331,4 @@ def test_the_checks_find_what_they_are_for() -> None:
     assert unknown_to_wherry(["up", "--wiat"], known) == ["wherry up --wiat"]
     assert unknown_to_wherry(["get", "pods"], known) == ["wherry get"]
     assert unknown_to_wherry(["image", "ls", "-q"], known) == []
-    assert anchors("docs/compatibility.md") >= {"pods", "not-said-yet"}
+    assert anchors("docs/compatibility.md") >= {"pods", "services"}
