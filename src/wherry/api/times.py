@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final
 
 _LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
@@ -30,6 +31,7 @@ _MICROS: Final = re.compile(r"\.([0-9]{6})(?![0-9])")
 _ZONE: Final = re.compile(r"Z|([+-])([0-9]{2}):([0-9]{2})")
 
 
+@lru_cache(4096)  # objects are full of the same few moments
 def canonical(text: str, micro: bool = False) -> str:
     """The same moment as Kubernetes stores it; ValueError with its message for anything else."""
     moment = _parse(text, micro).astimezone(UTC)
