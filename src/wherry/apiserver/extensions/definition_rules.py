@@ -34,7 +34,7 @@ def definition(obj: Obj, old: Obj | None = None) -> list[Cause]:
     said = spec.get("names") or {}
     causes: list[Cause] = []
     name = obj["metadata"].get("name", "")
-    if name and name != f"{said.get('plural', '')}.{spec.get('group', '')}":
+    if old is None and name and name != f"{said.get('plural', '')}.{spec.get('group', '')}":
         causes.append(field.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
     causes += _group_and_scope(spec)
     causes += _versions(spec)

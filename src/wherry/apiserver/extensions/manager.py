@@ -33,6 +33,8 @@ from wherry.storage.interface import Entry
 log = logging.getLogger(__name__)
 DEFINITIONS = GVR("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 OURSELVES = User("system:apiserver", (MASTERS,))
+MANAGER = "kube-apiserver"
+"""Who owns the status we write."""
 LOOK_AGAIN_SECONDS, LOOK_AGAIN_SECONDS_MAX = 0.05, 5.0
 """Pauses while objects with finalizers keep a definition, and after failures; they double."""
 DELETED_AT_ONCE = 64
@@ -221,7 +223,10 @@ class Extensions:
             return changed
 
         try:
-            result = await registry.update("", name, change, self._free_write(), scope)
+            write = self._free_write()
+            part = "" if scope is MAIN else "status"
+            write.owners = self._core.field_managers.by_update(self._core.served[DEFINITIONS], part, MANAGER)
+            result = await registry.update("", name, change, write, scope)
         except StatusError as error:
             if error.code != 404:
                 raise
