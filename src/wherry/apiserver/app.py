@@ -35,6 +35,7 @@ from wherry.apiserver.filters.request_info import RequestInfo, parse
 from wherry.apiserver.handlers import reviews
 from wherry.apiserver.health import NOT_FOUND, Health
 from wherry.apiserver.http import Answer, Hijack, Request, Response, Stream
+from wherry.apiserver.limits import RETRY_AFTER_SECONDS, Limits, TooMany
 from wherry.apiserver.metrics import Metrics
 from wherry.apiserver.metrics_api import RESOURCES as METRICS_RESOURCES
 from wherry.apiserver.metrics_api import MetricsAPI
@@ -98,6 +99,7 @@ class App:
         self.clock = clock
         self._operations = options.operations
         self.tokens = tokens
+        self.limits = Limits(self.core.reader, storage)
         self.metrics = Metrics(storage)
         self.health = Health(lambda: "")
         self._documents = Documents(self.core.serving, self.health, self.metrics, tokens, options.server_address)
@@ -143,11 +145,25 @@ class App:
     async def serve(self, request: Request, info: RequestInfo) -> Answer:
         """The chain. Raises StatusError."""
         core = self.core
-        user = request.user
-        if user is None:
-            user = core.authenticator.authenticate(request)
-            user = impersonate(request.headers, user, core.authorizer)
+        if request.user is not None:
+            return await self._serve(request, info, request.user)
+        user = core.authenticator.authenticate(request)
+        user = impersonate(request.headers, user, core.authorizer)
+        try:
+            request.flow, seated = await self.limits.enter(user, info)
+        except TooMany as error:
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "X-Content-Type-Options": "nosniff"}
+            return Response(429, None, f"{error}\n".encode(), negotiation.TEXT, headers)
+        try:
             authorize(info, user, core.authorizer, request.query)
+            return await self._serve(request, info, user)
+        finally:
+            if seated and request.flow is not None:
+                self.limits.give(request.flow)
+
+    async def _serve(self, request: Request, info: RequestInfo, user: User) -> Answer:
+        """Of an authorized request."""
+        core = self.core
         if core.serving.forwards and (forward := core.serving.forward(info)) is not None:
             return await forward(request, info, user)
         if not info.is_resource:

@@ -319,6 +319,9 @@ class Connection(asyncio.Protocol):
         if content_type:
             headers.append(("Content-Type", content_type))
         headers += [(name, value) for name, value in more.items() if name != "Cache-Control"]
+        if request.flow is not None:
+            headers.append(("X-Kubernetes-Pf-Flowschema-Uid", request.flow.schema_uid))
+            headers.append(("X-Kubernetes-Pf-Prioritylevel-Uid", request.flow.level.uid))
         headers += [("Warning", f'299 - "{_quoted(text)}"') for text in dict.fromkeys(request.warnings)]
         return headers
 

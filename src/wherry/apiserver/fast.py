@@ -34,11 +34,13 @@ class Memo:
     prefix: str
     head: bytes
     """Of the list, up to its resourceVersion."""
+    flow: bytes
+    """Headers that name its flow."""
 
 
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nCache-Control: no-cache, private\r\nDate: %b\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n"
+    b"%bContent-Length: %d\r\n\r\n"
 )
 _LIST_END = b"]}\n"
 
@@ -70,10 +72,11 @@ class FastPath:
             return  # what a node may depends on its pods
         if info.verb == "get":
             key = served.registry.key(info.namespace, info.name)
-            head.memo = Memo(request, self._rbac(), self._core.serving.version, key, "", b"")
+            head.memo = Memo(request, self._rbac(), self._core.serving.version, key, "", b"", _flow(request))
         elif info.verb == "list" and "limit" not in request.query:
             prefix = served.registry.prefix_of(info.namespace)
-            head.memo = Memo(request, self._rbac(), self._core.serving.version, "", prefix, _list_head(served))
+            start, version = _list_head(served), self._core.serving.version
+            head.memo = Memo(request, self._rbac(), version, "", prefix, start, _flow(request))
 
     def answer(self, memo: Memo, date: bytes) -> bytes | None:
         """The whole answer, None when it must be worked out."""
@@ -88,16 +91,24 @@ class FastPath:
             if entry is None:
                 return None
             data = entry.data
-            return b"%b%b\n" % (_HEAD % (date, len(data) + 1), data)
+            return b"%b%b\n" % (_HEAD % (date, memo.flow, len(data) + 1), data)
         items = self._core.bodies.known(memo.prefix)
         if items is None:
             return None
         start = b'%b"%d"},"items":[' % (memo.head, self._storage.revision)
         size = len(start) + len(items) + len(_LIST_END)
-        return b"".join((_HEAD % (date, size), start, items, _LIST_END))
+        return b"".join((_HEAD % (date, memo.flow, size), start, items, _LIST_END))
 
     def _rbac(self) -> tuple[int, ...]:
         return self._core.authorizer.version()
+
+
+def _flow(request: Request) -> bytes:
+    flow = request.flow
+    if flow is None:
+        return b""
+    names = (("Flowschema", flow.schema_uid), ("Prioritylevel", flow.level.uid))
+    return "".join(f"X-Kubernetes-Pf-{name}-Uid: {uid}\r\n" for name, uid in names).encode()
 
 
 def _list_head(served: Served) -> bytes:

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wherry.api.types import Obj
 from wherry.apiserver.auth.user import User
+
+if TYPE_CHECKING:
+    from wherry.apiserver.limits import Flow
+
+if TYPE_CHECKING:
+    from wherry.apiserver.audit.audit import Record
 
 JSON = "application/json"
 
@@ -38,8 +44,12 @@ class Request:
     """Texts of `Warning: 299` headers collected on the way."""
     upgrade: Any = None
     """The edge's connection, for handlers that take it over (exec, attach, port-forward)."""
+    flow: Flow | None = None
+    """The flow of priority and fairness it belongs to."""
     client: str = ""
     """The address the request came from; "" in process."""
+    audit: Record | None = None
+    """Where there is an audit log: what it will say of this request."""
 
 
 @dataclass(slots=True)
