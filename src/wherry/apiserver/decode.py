@@ -28,10 +28,10 @@ SUMMARY_BYTES = 30
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
 
-def read_object(core: Core, call: Call, validation: str = "Warn") -> Obj:
-    """The body as a draft of the call's kind, with `metadata`. Raises 400, 415."""
+def read_object(core: Core, call: Call, validation: str = "Warn", owners: Any = None) -> Obj:
+    """The body as a draft of the call's kind, with `metadata`. Raises 400, 415. `owners`: see `settle_patched`."""
     kind, api_version, schema = core.expected(call)
-    return read_kind(call.request, kind, api_version, schema, validation, core.normaliser(call))
+    return read_kind(call.request, kind, api_version, schema, validation, core.normaliser(call), owners)
 
 
 def read_kind(
@@ -41,6 +41,7 @@ def read_kind(
     schema: Schema,
     validation: str = "Warn",
     normalise: Normalise = normalise,
+    owners: Any = None,
 ) -> Obj:
     """The body as a draft of any kind."""
     duplicates: list[str] = []
@@ -59,6 +60,10 @@ def read_kind(
         raise _other_kind(str(said_kind), str(said_version), kind, api_version)
     value["kind"], value["apiVersion"] = kind, api_version
     forgets = is_forgotten(value)
+    metadata = value.get("metadata")
+    kept = isinstance(metadata, dict) and bool(owners) and metadata.get("managedFields") == owners
+    if kept and metadata is not None:
+        del metadata["managedFields"]
     findings = normalise(value, schema)
     if findings.error:
         raise _unfit(kind, api_version, findings.error)
@@ -70,8 +75,8 @@ def read_kind(
             request.warnings += complaints
     if value.get("metadata") is None:
         value["metadata"] = {}
-    if forgets:
-        value["metadata"]["managedFields"] = FORGET
+    if kept or forgets:
+        value["metadata"]["managedFields"] = owners if kept else FORGET
     return value
 
 

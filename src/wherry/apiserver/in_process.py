@@ -22,10 +22,12 @@ from wherry.apiserver.http import Request, Response, Stream
 
 
 class InProcessTransport:
-    """Trusted to be `user`; RBAC applies to it as to everybody."""
+    """Trusted to be `user`; RBAC applies to it as to everybody. `manager` is the field manager it writes as; by default
+    its name without `system:`."""
 
-    def __init__(self, app: App, user: User) -> None:
+    def __init__(self, app: App, user: User, manager: str = "") -> None:
         self._app = app
+        self._agent = manager or user.name.removeprefix("system:")
         self._user = user.with_group(AUTHENTICATED)
 
     async def request(
@@ -59,7 +61,7 @@ class InProcessTransport:
         """There is nothing to close."""
 
     async def _serve(self, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str) -> Any:
-        headers = {"content-type": content_type} if content_type else {}
+        headers = {"content-type": content_type, "user-agent": self._agent} if content_type else {}
         request = Request(
             method,
             path,

@@ -24,6 +24,8 @@ ORDER = (
 )
 ATTEMPTS = 5  # somebody else's write in between is merged with at the next attempt
 
+MANAGER = "kubectl-client-side-apply"
+"""The field manager of everybody who keeps the annotation: `kubectl apply --server-side` takes its fields over."""
 STRICT = "Strict"  # as kubectl asks: a misspelt field is an error, not a surprise
 
 IMMUTABLE = "field is immutable"
@@ -90,19 +92,23 @@ async def _once(client: Client, scheme: Scheme, resource: Resource, wanted: Obj,
         if not is_not_found(error):
             raise
         return Applied(
-            await client.create(resource.gvr, wanted, namespace, field_validation=STRICT), resource, "created"
+            await client.create(resource.gvr, wanted, namespace, field_validation=STRICT, field_manager=MANAGER),
+            resource,
+            "created",
         )
     patch = three_way(last_applied(live), wanted, live, scheme.schema(resource))
     if not patch:
         return Applied(live, resource, "unchanged")
     try:
-        merged = await client.patch(resource.gvr, name, patch, namespace, type="strategic", field_validation=STRICT)
+        merged = await client.patch(
+            resource.gvr, name, patch, namespace, type="strategic", field_validation=STRICT, field_manager=MANAGER
+        )
     except StatusError as error:
         if resource.kind != "Job" or IMMUTABLE not in error.message:
             raise
         # What a Job runs cannot be changed, and a rebuilt image is a change: the new version is another run.
         await client.delete(resource.gvr, name, namespace, uid=live["metadata"]["uid"], propagation="Background")
-        again = await client.create(resource.gvr, wanted, namespace, field_validation=STRICT)
+        again = await client.create(resource.gvr, wanted, namespace, field_validation=STRICT, field_manager=MANAGER)
         return Applied(again, resource, "replaced")
     same = merged["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
     return Applied(merged, resource, "unchanged" if same else "configured")

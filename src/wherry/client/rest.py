@@ -65,13 +65,15 @@ class Client:
         name: str | None = None,
         *,
         field_validation: str = "",
+        field_manager: str = "",
     ) -> Obj:
         """POST; `name` and `subresource` say to what (`pods/NAME/binding`, `serviceaccounts/NAME/token`).
 
-        With `field_validation="Strict"` an unknown field is an error instead of being dropped.
+        With `field_validation="Strict"` an unknown field is an error instead of being dropped. `field_manager` is who
+        owns the fields; by default the transport's User-Agent says.
         """
         namespace = namespace or obj.get("metadata", {}).get("namespace")
-        query = _query(fieldValidation=field_validation)
+        query = _query(fieldValidation=field_validation, fieldManager=field_manager)
         return await self.transport.request("POST", gvr.path(namespace, name, subresource), query=query, body=obj)
 
     async def update(self, gvr: GVR, obj: Obj, subresource: str | None = None) -> Obj:
@@ -90,12 +92,13 @@ class Client:
         type: PatchType = "merge",
         subresource: str | None = None,
         field_validation: str = "",
+        field_manager: str = "",
     ) -> Obj:
-        """`patch` is a dict, for type `json` (RFC 6902) a list of operations; `field_validation` as for `create`."""
+        """`patch` is a dict, for type `json` (RFC 6902) a list of operations; the other options as for `create`."""
         return await self.transport.request(
             "PATCH",
             gvr.path(namespace, name, subresource),
-            query=_query(fieldValidation=field_validation),
+            query=_query(fieldValidation=field_validation, fieldManager=field_manager),
             body=patch,
             content_type=PATCH_MEDIA_TYPES[type],
         )

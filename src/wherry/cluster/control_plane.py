@@ -81,11 +81,18 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
         await settle(app.core)
         app.extensions.load()
         allocators.update(service_allocators(app.core.reader.list(SERVICES), rng, options.service_cidr))
-        client = Client(InProcessTransport(app, OURSELVES))
-        await ensure(client, scheme, bootstrap_objects(_bootstrap(options, files, scheme, clock)))
+        client = _client(app, "kube-controller-manager")
+        await ensure(
+            _client(app, "kube-apiserver"), scheme, bootstrap_objects(_bootstrap(options, files, scheme, clock))
+        )
         await _serve(state, options, app, client, clock, rng)
     finally:
         await storage.close()
+
+
+def _client(app: App, manager: str) -> Client:
+    """We are one process; what is written says as whom, as if we were several."""
+    return Client(InProcessTransport(app, OURSELVES, manager))
 
 
 async def _serve(state: State, options: Options, app: App, client: Client, clock: Clock, rng: random.Random) -> None:
@@ -102,6 +109,7 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
         files.ca.read_text(),
         app.tokens.issue_for_secret,
         Signer(files, clock),
+        _client(app, "kube-scheduler"),
     )
     workers = controllers.build(whole, state, options)
     identity = Identity(files.certificate("front-proxy-client"), files.key("front-proxy-client"))

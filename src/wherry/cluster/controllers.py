@@ -66,16 +66,18 @@ class Whole:
     sign: Callable[[Obj, Obj], str]
     """(service account, secret) -> token."""
     sign_certificate: certificates.Sign
+    scheduling: Client
+    """The same rights, another field manager."""
 
 
 def build(whole: Whole, state: State, options: Options) -> list[Runs]:
     """Each runs until cancelled; recorders are among them. Informers start with `factory.run()`."""
     recorders: list[EventRecorder] = []
 
-    def parts(component: str) -> Parts:
-        recorder = EventRecorder(whole.client, component, "", whole.clock, whole.rng)
+    def parts(component: str, client: Client = whole.client) -> Parts:
+        recorder = EventRecorder(client, component, "", whole.clock, whole.rng)
         recorders.append(recorder)
-        return Parts(whole.client, whole.factory, recorder, whole.clock, whole.rng)
+        return Parts(client, whole.factory, recorder, whole.clock, whole.rng)
 
     workloads = {
         "deployment-controller": deployment,
@@ -111,6 +113,6 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         pod_disruption_budget.build(parts("controllermanager"), scheme=whole.served),
         resource_quota.build(parts("resourcequota-controller"), scheme=whole.served),
         not_acted_on.build(common, scheme=whole.scheme),
-        Scheduler(parts("default-scheduler")),
+        Scheduler(parts("default-scheduler", whole.scheduling)),
     ]
     return [*built, *recorders]

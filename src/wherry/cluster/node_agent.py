@@ -33,7 +33,11 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
     files = Pki(state.pki)
     await process.until_exists(files.certificate("node-agent"), clock)
     transport = HttpTransport(
-        options.server, ca=files.ca, certificate=files.certificate("node-agent"), key=files.key("node-agent")
+        options.server,
+        ca=files.ca,
+        certificate=files.certificate("node-agent"),
+        key=files.key("node-agent"),
+        user_agent="kubelet",
     )
     client = Client(transport)
     factory = InformerFactory(client, clock, rng)

@@ -13,8 +13,10 @@ from typing import Any, Final, NamedTuple
 from wherry.apiserver.apply.field_set import EMPTY, LEAF, FieldSet
 from wherry.apiserver.apply.path_elements import SELF, NoElement, member
 from wherry.apiserver.apply.shape import DEDUCED, FIELDS, ITEMS, SET, Shape
+from wherry.apiserver.apply.shape import LEAF as WHOLE
 
 _ABSENT: Final[Any] = object()
+_UNSEEN: Final[Any] = object()
 
 
 class Differences(NamedTuple):
@@ -33,22 +35,27 @@ def differences(old: Any, new: Any, shape: Shape) -> Differences:
 def _fields(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> Differences:
     changed: FieldSet = {}
     removed: FieldSet = {}
-    zeros = shape.zeros
+    zeros, fields = shape.zeros, shape.fields
     for name, value in new.items():
         before = old.get(name, _ABSENT)
         if before is value:
             continue
-        child = shape.child(name)
+        child = fields.get(name, _UNSEEN)
+        if child is _UNSEEN:
+            child = shape.child(name)
         if child is None:
             continue
         element, below = child
         if before is _ABSENT:
             if name not in zeros:
                 if value is not None or not shape.declared:
-                    changed[element] = whole(value, below)
+                    changed[element] = LEAF if below.kind == WHOLE else whole(value, below)
                 continue
             before = zeros[name]
         if before == value:
+            continue
+        if below.kind == WHOLE:
+            changed[element] = LEAF
             continue
         found = _value(before, value, below)
         if found.changed or found is _LEAF_CHANGED:
@@ -146,10 +153,18 @@ def whole(value: Any, shape: Shape) -> FieldSet:
         if not value or not isinstance(value, dict):
             return LEAF
         node: FieldSet = {SELF: LEAF}
+        if shape.plain:
+            for name in value:
+                node[f"f:{name}"] = LEAF
+            return node
+        fields = shape.fields
         for name, below in value.items():
-            child = shape.child(name)
+            child = fields.get(name, _UNSEEN)
+            if child is _UNSEEN:
+                child = shape.child(name)
             if child is not None:
-                node[child[0]] = whole(below, child[1])
+                deeper = child[1]
+                node[child[0]] = LEAF if deeper.kind == WHOLE else whole(below, deeper)
         return node if len(node) > 1 else LEAF
     if kind in (ITEMS, SET):
         if not value or not isinstance(value, list):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from wherry.api.types import Obj
-from wherry.apiserver.apply.field_set import EMPTY, FieldSet, is_well_formed, union
+from wherry.apiserver.apply.field_set import EMPTY, FieldSet, is_well_formed, shared, union
 
 APPLY: Final = "Apply"
 UPDATE: Final = "Update"
@@ -46,7 +46,7 @@ class Writer:
         if time is not None:
             made["time"] = time
         made["fieldsType"] = FIELDS_V1
-        made["fieldsV1"] = fields
+        made["fieldsV1"] = shared(fields)
         if self.subresource:
             made["subresource"] = self.subresource
         return made
@@ -67,7 +67,7 @@ def put(metadata: Obj, entries: Entries) -> None:
 
 def with_fields(entry: Obj, fields: FieldSet) -> Obj:
     """The same entry with other fields."""
-    return {**entry, "fieldsV1": fields}
+    return {**entry, "fieldsV1": shared(fields)}
 
 
 def settled(entries: list[Obj]) -> list[Obj]:

@@ -10,6 +10,7 @@ fills in is nobody's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from wherry.aio.clock import Clock, rfc3339
@@ -29,6 +30,7 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 MANAGER_BYTES_MAX = 128
 
 
+@lru_cache(maxsize=256)
 def manager_of(asked: str, agent: str) -> str:
     """The name a write goes by: the `fieldManager` asked for, else what a User-Agent has before its first "/"."""
     if asked:
@@ -39,15 +41,16 @@ def manager_of(asked: str, agent: str) -> str:
 
 def is_unchanged(obj: Obj, old: Obj) -> bool:
     """Whether a write changed nothing but the times of entries; those are then the old ones again, in place."""
-    metadata, stored = obj["metadata"], entries_of(old)
-    mine = metadata.get("managedFields") or []
+    if obj.keys() != old.keys() or any(value != old[key] for key, value in obj.items() if key != "metadata"):
+        return False
+    metadata, before = obj["metadata"], old["metadata"]
+    mine, stored = entries_of(obj), entries_of(old)
     if mine is stored or mine == stored or not same_but_times(mine, stored):
-        return obj == old
-    put(metadata, stored)
-    if obj == old:
-        return True
-    put(metadata, mine)
-    return False
+        return bool(metadata == before)
+    if {**metadata, "managedFields": stored} != before:
+        return False
+    metadata["managedFields"] = stored
+    return True
 
 
 class Owners(Protocol):

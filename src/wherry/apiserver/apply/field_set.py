@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
+from wherry.api.json import encode
 from wherry.apiserver.apply.path_elements import SELF, is_valid
 
 FieldSet: TypeAlias = dict[str, Any]
@@ -21,6 +22,20 @@ LEAF: Final[FieldSet] = {}
 """A member without members below it; one for all."""
 EMPTY: Final[FieldSet] = {}
 DEPTH_MAX: Final = 200
+SHARED_MAX: Final = 2048
+"""Sets that are remembered: with a kilobyte or two each, they cost a few megabytes and save many."""
+_SHARED: Final[dict[bytes, FieldSet]] = {}
+
+
+def shared(fields: FieldSet) -> FieldSet:
+    """The same set, in one copy for all objects that were written alike: most of a kind's are."""
+    key = encode(fields)
+    found = _SHARED.get(key)
+    if found is None:
+        if len(_SHARED) >= SHARED_MAX:
+            del _SHARED[next(iter(_SHARED))]
+        found = _SHARED[key] = fields
+    return found
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:

@@ -19,6 +19,9 @@ from wherry.apiserver.apply.shape import Shape, tracked_shape, whole_shape
 from wherry.apiserver.apply.views import View, Views
 from wherry.apiserver.serving import Served
 
+UPDATERS_MAX = 1024
+"""Remembered managers; any client may invent names."""
+
 
 class FieldManagers:
     """`served` is the server's live table."""
@@ -30,11 +33,20 @@ class FieldManagers:
         self._known: dict[int, Shape] = {}
         self._views: dict[GVR, tuple[Served, Views]] = {}
         self._scale = Views(self._scale_view)
+        self._updaters: dict[tuple[GVR, str, str], tuple[Served, ByUpdate]] = {}
         self._resets: dict[tuple[GVR, str], FieldSet] = {}
 
     def by_update(self, served: Served, subresource: str, manager: str) -> ByUpdate:
+        key = (served.resource.gvr, subresource, manager)
+        found = self._updaters.get(key)
+        if found is not None and found[0] is served:
+            return found[1]
+        if len(self._updaters) >= UPDATERS_MAX:
+            self._updaters.clear()
         writer = Writer(manager, UPDATE, served.resource.api_version, subresource)
-        return ByUpdate(writer, self.views(served), self._reset(served, subresource), self._clock)
+        made = ByUpdate(writer, self.views(served), self._reset(served, subresource), self._clock)
+        self._updaters[key] = (served, made)
+        return made
 
     def by_apply(self, served: Served, subresource: str, manager: str, force: bool) -> ByApply:
         writer = Writer(manager, APPLY, served.resource.api_version, subresource)

@@ -41,42 +41,45 @@ class Shape:
     zeros      of a struct: see `always_written`
     item       of ITEMS and SET: the shape of an element
     keys       of ITEMS: names of its keys, each with what it is when left out (None: it must be there)
+    fields     what `child` has found so far, for those in a hurry; None for what nobody can own
+    plain      of a map: whether all its values are leaves
     """
 
     __slots__ = (
-        "_fields", "_known", "_schema", "container", "declared", "item", "keys", "kind", "scalar", "unowned", "zeros",
+        "_known", "_schema", "_values", "container", "declared", "fields", "item", "keys", "kind", "plain", "scalar",
+        "zeros",
     )  # fmt: skip
 
     def __init__(self, schema: Schema, known: dict[int, Shape], unowned: frozenset[str] = _NOBODY) -> None:
         self._schema = schema
         self._known = known
-        self._fields: dict[str, tuple[str, Shape]] = {}
+        self._values: Shape | None = None
+        self.fields: dict[str, tuple[str, Shape] | None] = dict.fromkeys(unowned)
         self.kind = _kind(schema)
         self.container = "list" if schema.type == "array" else "map" if schema.type in ("object", "any") else ""
         self.scalar = "" if self.container else _SCALARS.get(schema.type, "scalar")
         self.declared = self.kind == FIELDS and schema.fields is not None
         self.zeros = zeros(schema) if self.declared else {}
-        self.unowned = unowned
         self.item: Shape | None = None
         self.keys: tuple[tuple[str, Any], ...] = ()
         if schema.items is not None and self.kind in (ITEMS, SET):
             self.item = _shape(schema.items, known)
             self.keys = tuple((name, _key_default(schema.items, name)) for name in _merge_keys(schema))
+        if self.kind == FIELDS and schema.values is not None:
+            self._values = _shape(schema.values, known)
+        self.plain = not self.declared and self._values is not None and self._values.kind == LEAF
 
     def child(self, name: str) -> tuple[str, Shape] | None:
         """(`f:name`, the shape of that field); None when a struct has no such field, or nobody can own it."""
-        found = self._fields.get(name)
-        if found is not None:
-            return found
-        if name in self.unowned:
-            return None
+        if name in self.fields:
+            return self.fields[name]
         if self.kind == DEDUCED:
             return f"f:{name}", self
-        fields, values = self._schema.fields, self._schema.values
+        fields = self._schema.fields
         if fields is not None and name in fields:
-            found = self._fields[name] = (sys.intern(f"f:{name}"), _shape(fields[name], self._known))
+            found = self.fields[name] = (sys.intern(f"f:{name}"), _shape(fields[name], self._known))
             return found
-        return (f"f:{name}", _shape(values, self._known)) if values is not None else None
+        return (f"f:{name}", self._values) if self._values is not None else None
 
     def element(self, item: Any) -> str:
         """The name of an element of ITEMS. Raises NoElement with what is wrong with it."""
@@ -106,7 +109,7 @@ def tracked_shape(schema: Schema, known: dict[int, Shape]) -> Shape:
     root = Shape(schema, known, _TYPE_META)
     metadata = (schema.fields or {}).get("metadata")
     if metadata is not None:
-        root._fields["metadata"] = ("f:metadata", Shape(metadata, known, _SERVER_OWNED))
+        root.fields["metadata"] = ("f:metadata", Shape(metadata, known, _SERVER_OWNED))
         root.zeros = {**root.zeros, "metadata": {}}
     return root
 

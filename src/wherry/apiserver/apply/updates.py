@@ -6,7 +6,7 @@ create, PUT, and the patches that are no apply. Pure: entries before and differe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wherry.api.types import Obj
 from wherry.apiserver.apply.differences import Differences
@@ -14,8 +14,7 @@ from wherry.apiserver.apply.entries import Entries, Writer, settled, with_fields
 from wherry.apiserver.apply.field_set import FieldSet, minus, union, without
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a write did to an object as one version of it sees that. `gone`: what its other managers lose."""
 
     changed: FieldSet
@@ -48,7 +47,7 @@ def updated(entries: Entries, writer: Writer, own: Seen, in_version: Callable[[s
             fields = union(minus(fields, there.removed), there.changed)
             if there.changed and fields:
                 same = False
-                after.append(writer.entry(fields, now))
+                after.append({**entry, "time": now} if fields is entry["fieldsV1"] else writer.entry(fields, now))
                 continue
         else:
             fields = minus(fields, there.gone)

@@ -16,22 +16,24 @@ from wherry.apiserver.respond import respond
 
 async def handle(core: Core, call: Call) -> Answer:
     options = write_options(call.request, "UpdateOptions")
-    sent = decode.read_object(core, call, options.field_validation)
+    registry, info = call.registry, call.info
+    found = registry.find(info.namespace, info.name)
+    owners = found.value["metadata"].get("managedFields") if found is not None else None
+    sent = decode.read_object(core, call, options.field_validation, owners)
     check_name(call, sent["metadata"])
     settle_namespace(call, sent["metadata"])
-    registry, info = call.registry, call.info
-    if (
-        not info.subresource
-        and registry.strategy.allow_create_on_update
-        and not registry.find(info.namespace, info.name)
-    ):
+    if not info.subresource and registry.strategy.allow_create_on_update and found is None:
         result = await create(call, sent, core.owned_write(call, options))
         return respond(core, call, result.value, result.data, 201)
     obj = sent if call.served.inward is None else call.served.inward(sent)
 
+    entries = obj["metadata"].pop("managedFields", None)
+
     def change(_: Obj) -> Obj:
         """What was sent, copied: losing a race means trying again with the same."""
         copy: Obj = draft(obj)
+        if entries is not None:
+            copy["metadata"]["managedFields"] = entries
         return copy
 
     result = await registry.update(
