@@ -59,6 +59,8 @@ def read_kind(
     if (said_kind, said_version) != (kind, api_version):
         raise _other_kind(str(said_kind), str(said_version), kind, api_version)
     value["kind"], value["apiVersion"] = kind, api_version
+    if request.audit is not None:
+        request.audit.saw(value)
     forgets = is_forgotten(value)
     metadata = value.get("metadata")
     kept = isinstance(metadata, dict) and bool(owners) and metadata.get("managedFields") == owners
