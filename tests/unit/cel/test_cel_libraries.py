@@ -163,7 +163,7 @@ def test_patches_and_objects_become_json() -> None:
     assert plain(patch) == [{"op": "add", "path": "/spec/n", "value": {"a": 1, "q": "1Gi"}}]
     made = value("Object{spec: Object.spec{replicas: object.n + 1, ?gone: object.?gone}}", object={"n": 2})
     assert plain(made) == {"spec": {"replicas": 3}}
-    with pytest.raises(cel.Failure, match='unexpected type name "Object[.]status", expected "Object[.]spec"'):
+    with pytest.raises(cel.Failure, match=r'unexpected type name "Object[.]status", expected "Object[.]spec"'):
         plain(value("Object{spec: Object.status{}}"))
-    with pytest.raises(cel.CompileErrors, match="undefined field 'what'"):
+    with pytest.raises(cel.CompileErrors, match=r"undefined field 'what'"):
         value("JSONPatch{what: 1}")
