@@ -66,6 +66,17 @@ def dns1123_subdomain(value: str) -> list[str]:
     return _too_long(value, DNS1123_SUBDOMAIN_MAX) + _match(value, _SUBDOMAIN, _SUBDOMAIN_MESSAGE, "example.com")
 
 
+def wildcard_subdomain(value: str) -> list[str]:
+    """`*.example.com`: the host of an Ingress."""
+    message = (
+        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of"
+    )
+    message += " lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+    pattern = rf"\*\.{_SUBDOMAIN}"
+    fits = value.startswith("*.") and _PATTERNS[_SUBDOMAIN].fullmatch(value[2:])
+    return _too_long(value, DNS1123_SUBDOMAIN_MAX) + ([] if fits else [_explain(message, pattern, "*.example.com")])
+
+
 def dns1035_label(value: str) -> list[str]:
     """The name of a Service."""
     return _too_long(value, DNS1123_LABEL_MAX) + _match(value, _LABEL_1035, _LABEL_1035_MESSAGE, "my-name", "abc-123")

@@ -43,12 +43,21 @@ from wherry.apiserver.registry.pod_template import ControllerRevisionStrategy, P
 from wherry.apiserver.registry.priority_class import PriorityClassStrategy
 from wherry.apiserver.registry.rbac import BindingStrategy, RoleStrategy
 from wherry.apiserver.registry.replica_set import ReplicaSetStrategy, ReplicationControllerStrategy
+from wherry.apiserver.registry.resource_claim import (
+    DeviceClassStrategy,
+    DeviceTaintRuleStrategy,
+    ResourceClaimStrategy,
+    ResourceClaimTemplateStrategy,
+    ResourceSliceStrategy,
+)
 from wherry.apiserver.registry.resource_quota import ResourceQuotaStrategy
 from wherry.apiserver.registry.secret import SecretStrategy
 from wherry.apiserver.registry.service import ServiceStrategy
 from wherry.apiserver.registry.service_account import ServiceAccountStrategy
+from wherry.apiserver.registry.service_cidr import IPAddressStrategy, ServiceCIDRStrategy
 from wherry.apiserver.registry.stateful_set import StatefulSetStrategy
 from wherry.apiserver.registry.storage_class import StorageClassStrategy, VolumeAttributesClassStrategy
+from wherry.apiserver.registry.storage_version_migration import StorageVersionMigrationStrategy
 from wherry.apiserver.registry.strategy import Strategy
 from wherry.apiserver.registry.volume_attachment import VolumeAttachmentStrategy
 from wherry.apiserver.registry.webhook_configuration import (
@@ -96,13 +105,20 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): PriorityLevelConfigurationStrategy,
     ("networking.k8s.io", "ingressclasses"): IngressClassStrategy,
     ("networking.k8s.io", "ingresses"): IngressStrategy,
+    ("networking.k8s.io", "ipaddresses"): IPAddressStrategy,
     ("networking.k8s.io", "networkpolicies"): NetworkPolicyStrategy,
+    ("networking.k8s.io", "servicecidrs"): ServiceCIDRStrategy,
     ("node.k8s.io", "runtimeclasses"): RuntimeClassStrategy,
     ("policy", "poddisruptionbudgets"): PodDisruptionBudgetStrategy,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): BindingStrategy,
     ("rbac.authorization.k8s.io", "clusterroles"): RoleStrategy,
     ("rbac.authorization.k8s.io", "rolebindings"): BindingStrategy,
     ("rbac.authorization.k8s.io", "roles"): RoleStrategy,
+    ("resource.k8s.io", "deviceclasses"): DeviceClassStrategy,
+    ("resource.k8s.io", "devicetaintrules"): DeviceTaintRuleStrategy,
+    ("resource.k8s.io", "resourceclaims"): ResourceClaimStrategy,
+    ("resource.k8s.io", "resourceclaimtemplates"): ResourceClaimTemplateStrategy,
+    ("resource.k8s.io", "resourceslices"): ResourceSliceStrategy,
     ("scheduling.k8s.io", "priorityclasses"): PriorityClassStrategy,
     ("storage.k8s.io", "csidrivers"): CSIDriverStrategy,
     ("storage.k8s.io", "csinodes"): CSINodeStrategy,
@@ -110,6 +126,7 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("storage.k8s.io", "storageclasses"): StorageClassStrategy,
     ("storage.k8s.io", "volumeattachments"): VolumeAttachmentStrategy,
     ("storage.k8s.io", "volumeattributesclasses"): VolumeAttributesClassStrategy,
+    ("storagemigration.k8s.io", "storageversionmigrations"): StorageVersionMigrationStrategy,
 }
 """(group, plural) -> strategy."""
 
