@@ -21,6 +21,7 @@ from wherry.apiserver.admission.default_toleration_seconds import DefaultTolerat
 from wherry.apiserver.admission.limit_ranger import LimitRanger
 from wherry.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from wherry.apiserver.admission.node_restriction import NodeRestriction
+from wherry.apiserver.admission.pod_security.plugin import PodSecurity
 from wherry.apiserver.admission.policies.plugins import MutatingAdmissionPolicies, ValidatingAdmissionPolicies
 from wherry.apiserver.admission.priority import Priority
 from wherry.apiserver.admission.request import AdmissionRequest, Mutating, Outgoing, Plugin, Validating, World
@@ -84,6 +85,7 @@ def default_plugins() -> tuple[Plugin, ...]:
         CertificateSigning(),
         ClusterTrustBundleAttest(),
         CertificateSubjectRestriction(),
+        PodSecurity(),
         MutatingAdmissionPolicies(),
         MutatingWebhooks(),
         ValidatingAdmissionPolicies(),
