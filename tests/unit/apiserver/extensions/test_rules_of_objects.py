@@ -169,8 +169,8 @@ def test_the_budget_ends_a_rule_and_then_all_rules() -> None:
         (
             "spec",
             (
-                "Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further validation rules will be "
-                f"run due to call cost exceeds limit for rule: {over}"
+                "Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further validation rules will "
+                f"be run due to call cost exceeds limit for rule: {over}"
             ),
         )
     ]
