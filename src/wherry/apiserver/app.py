@@ -21,6 +21,7 @@ from wherry.api.scheme import Scheme
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import negotiation
 from wherry.apiserver.admission.chain import Admission
+from wherry.apiserver.audit.audit import Audit
 from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
@@ -29,7 +30,7 @@ from wherry.apiserver.dialing import Dialer, MachineNetwork
 from wherry.apiserver.documents import Documents
 from wherry.apiserver.event_ttl import EventTTL
 from wherry.apiserver.extensions.manager import Extensions
-from wherry.apiserver.filters.authorization import authorize
+from wherry.apiserver.filters.authorization import attributes, authorize
 from wherry.apiserver.filters.impersonation import impersonate
 from wherry.apiserver.filters.request_info import RequestInfo, parse
 from wherry.apiserver.handlers import reviews
@@ -72,6 +73,7 @@ class Options:
     strategies: Mapping[GVR, Strategy] | None = None
     dialer: Dialer = field(default_factory=MachineNetwork)
     """How webhooks, aggregated APIs and proxied pods are reached."""
+    audit: Audit | None = None
     operations: Mapping[str, Operation] = field(default_factory=dict)
     """Path -> what a POST to it does, for whom the authorizer lets; its answer is sent as it is."""
 
@@ -98,9 +100,10 @@ class App:
         self.extensions = Extensions(self.core, rng)
         self.clock = clock
         self._operations = options.operations
+        self.audit = options.audit
         self.tokens = tokens
         self.limits = Limits(self.core.reader, storage)
-        self.metrics = Metrics(storage)
+        self.metrics = Metrics(storage, self.core.serving, self.limits)
         self.health = Health(lambda: "")
         self._documents = Documents(self.core.serving, self.health, self.metrics, tokens, options.server_address)
         self.metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
@@ -116,8 +119,17 @@ class App:
 
     async def handle(self, request: Request) -> Answer:
         """Never raises but for cancellation: a failure is a Status, a bug of ours a 500 and a log entry."""
+        info = parse(request.method, request.path, request.query)
+        if self.audit is not None:
+            return await self.audit.around(request, info, self._handle)
+        return await self._handle(request, info)
+
+    async def _handle(self, request: Request, info: RequestInfo) -> Answer:
         started = self.clock.monotonic()
         info = parse(request.method, request.path, request.query)
+        metrics = self.metrics
+        kind = "readOnly" if info.verb in ("get", "list", "watch") else "mutating"
+        metrics.in_flight[kind] += 1
         try:
             answer = await self.serve(request, info)
         except StatusError as error:
@@ -127,28 +139,29 @@ class App:
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             answer = failure(request, internal_error(f"{type(error).__name__}: {error}"))
-        if not isinstance(answer, Stream):
-            code = 101 if isinstance(answer, Hijack) else answer.status
-            known = info.is_resource and GVR(info.group, info.version, info.resource) in self.core.served
-            resource = info.resource if known else ""
-            self.metrics.count(
-                info.verb,
-                info.group if known else "",
-                info.version if known else "",
-                resource,
-                info.subresource if known and code != 404 else "",
-                code,
-                self.clock.monotonic() - started,
-            )
+        finally:
+            metrics.in_flight[kind] -= 1
+        code = 101 if isinstance(answer, Hijack) else answer.status
+        series = request.series = metrics.series(info, self._is_known(info), code)
+        if isinstance(answer, Response):
+            metrics.measured(series, self.clock.monotonic() - started)
+        else:
+            series.unmeasured += 1
         return answer
+
+    def _is_known(self, info: RequestInfo) -> bool:
+        return info.is_resource and GVR(info.group, info.version, info.resource) in self.core.serving.resources
 
     async def serve(self, request: Request, info: RequestInfo) -> Answer:
         """The chain. Raises StatusError."""
         core = self.core
         if request.user is not None:
             return await self._serve(request, info, request.user)
-        user = core.authenticator.authenticate(request)
-        user = impersonate(request.headers, user, core.authorizer)
+        known = core.authenticator.authenticate(request)
+        user = impersonate(request.headers, known, core.authorizer)
+        if request.audit is not None:
+            asked = attributes(info, request.query)
+            request.audit.identified(known, user, asked, core.authorizer.decide(user, asked))
         try:
             request.flow, seated = await self.limits.enter(user, info)
         except TooMany as error:

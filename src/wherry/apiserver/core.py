@@ -206,6 +206,7 @@ class Core:
             served=served.resource,
             world=self,
             warnings=call.request.warnings,
+            annotations=call.request.audit.annotations if call.request.audit is not None else {},
         )
 
     async def admit(self, call: Call, operation: str, obj: Obj, dry_run: bool = False) -> Write:

@@ -15,6 +15,7 @@ from wherry.apiserver.auth.user import NODES_GROUP
 from wherry.apiserver.filters.request_info import parse
 from wherry.apiserver.http import Request, Response
 from wherry.apiserver.http1 import Head
+from wherry.apiserver.metrics import Series
 from wherry.apiserver.negotiation import negotiate
 from wherry.apiserver.serving import Served
 
@@ -36,6 +37,8 @@ class Memo:
     """Of the list, up to its resourceVersion."""
     flow: bytes
     """Headers that name its flow."""
+    series: Series
+    """Where it counts."""
 
 
 _HEAD = (
@@ -56,9 +59,14 @@ class FastPath:
     def learn(self, head: Head, request: Request, answer: Response) -> None:
         """Remember with `head` what it was answered with, if that can be said again."""
         head.memo = None
+        if self._app.audit is not None:
+            return  # every request is written down
         if request.method != "GET" or answer.status != 200 or head.upgrade or not head.keep_alive or request.warnings:
             return
         if any(name.startswith("impersonate-") for name in head.headers) or request.query.keys() - _HARMLESS:
+            return
+        series = request.series
+        if series is None:
             return
         info = parse(request.method, request.path, request.query)
         served = self._core.served.get(GVR(info.group, info.version, info.resource))
@@ -72,11 +80,11 @@ class FastPath:
             return  # what a node may depends on its pods
         if info.verb == "get":
             key = served.registry.key(info.namespace, info.name)
-            head.memo = Memo(request, self._rbac(), self._core.serving.version, key, "", b"", _flow(request))
+            head.memo = Memo(request, self._rbac(), self._core.serving.version, key, "", b"", _flow(request), series)
         elif info.verb == "list" and "limit" not in request.query:
             prefix = served.registry.prefix_of(info.namespace)
             start, version = _list_head(served), self._core.serving.version
-            head.memo = Memo(request, self._rbac(), version, "", prefix, start, _flow(request))
+            head.memo = Memo(request, self._rbac(), version, "", prefix, start, _flow(request), series)
 
     def answer(self, memo: Memo, date: bytes) -> bytes | None:
         """The whole answer, None when it must be worked out."""
@@ -91,10 +99,12 @@ class FastPath:
             if entry is None:
                 return None
             data = entry.data
+            memo.series.instant += 1
             return b"%b%b\n" % (_HEAD % (date, memo.flow, len(data) + 1), data)
         items = self._core.bodies.known(memo.prefix)
         if items is None:
             return None
+        memo.series.instant += 1
         start = b'%b"%d"},"items":[' % (memo.head, self._storage.revision)
         size = len(start) + len(items) + len(_LIST_END)
         return b"".join((_HEAD % (date, memo.flow, size), start, items, _LIST_END))

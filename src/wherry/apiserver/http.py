@@ -15,6 +15,7 @@ from wherry.apiserver.auth.user import User
 
 if TYPE_CHECKING:
     from wherry.apiserver.limits import Flow
+    from wherry.apiserver.metrics import Series
 
 if TYPE_CHECKING:
     from wherry.apiserver.audit.audit import Record
@@ -46,6 +47,8 @@ class Request:
     """The edge's connection, for handlers that take it over (exec, attach, port-forward)."""
     flow: Flow | None = None
     """The flow of priority and fairness it belongs to."""
+    series: Series | None = None
+    """What it was counted as."""
     client: str = ""
     """The address the request came from; "" in process."""
     audit: Record | None = None

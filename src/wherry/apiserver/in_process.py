@@ -16,9 +16,9 @@ from wherry.api.types import Obj
 from wherry.apiserver.app import App
 from wherry.apiserver.auth.user import AUTHENTICATED, User
 from wherry.apiserver.drafts import draft
-from wherry.apiserver.filters.authorization import authorize
-from wherry.apiserver.filters.request_info import parse
-from wherry.apiserver.http import Request, Response, Stream
+from wherry.apiserver.filters.authorization import attributes, authorize
+from wherry.apiserver.filters.request_info import RequestInfo, parse
+from wherry.apiserver.http import Answer, Request, Response, Stream
 
 
 class InProcessTransport:
@@ -73,5 +73,14 @@ class InProcessTransport:
             in_process=True,
         )
         info = parse(method, path, query)
-        authorize(info, self._user, self._app.core.authorizer, query)
+        if self._app.audit is not None:
+            return await self._app.audit.around_call(request, info, lambda: self._allowed(request, info))
+        return await self._allowed(request, info)
+
+    async def _allowed(self, request: Request, info: RequestInfo) -> Answer:
+        authorizer = self._app.core.authorizer
+        if request.audit is not None:
+            asked = attributes(info, request.query)
+            request.audit.identified(self._user, self._user, asked, authorizer.decide(self._user, asked))
+        authorize(info, self._user, authorizer, request.query)
         return await self._app.serve(request, info)

@@ -1,1 +1,1 @@
-"""The audit log: what was asked of the API, by whom, and how it was answered, as a policy says. Nothing of it runs without one."""
+"""The audit log: what was asked of the API, by whom, and how it was answered, as a policy says; without one it costs nothing."""

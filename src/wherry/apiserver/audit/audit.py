@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -23,11 +23,13 @@ from wherry.apiserver.audit.policy import API_VERSION, LEVELS, Policy, Rule
 from wherry.apiserver.auth.attributes import Attributes, Decision
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.filters.request_info import RequestInfo
-from wherry.apiserver.http import JSON, Answer, Handler, Hijack, Request, Response, Stream
+from wherry.apiserver.http import JSON, Answer, Hijack, Passed, Request, Response, Stream
 
 HEADER = "Audit-Id"
 ID_MAX = 64
 """Of an Audit-Id that a client brings; a longer one is replaced."""
+
+Serve: TypeAlias = Callable[[Request, RequestInfo], Awaitable[Answer]]
 
 
 @dataclass(slots=True)
@@ -109,10 +111,10 @@ class Audit:
         record = request.audit = Record(self, id, request, info, self._clock.time())
         return record
 
-    async def around(self, request: Request, info: RequestInfo, serve: Handler) -> Answer:
+    async def around(self, request: Request, info: RequestInfo, serve: Serve) -> Answer:
         """Serve a request of the wire."""
         record = self.begin(request, info)
-        answer = await serve(request)
+        answer = await serve(request, info)
         return self._answered(record, answer)
 
     async def around_call(self, request: Request, info: RequestInfo, serve: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -137,6 +139,11 @@ class Audit:
             body = _body(answer)
             self.stage(record, "ResponseComplete", _status(answer.status, body), body)
             return replace(answer, headers={**answer.headers, HEADER: record.id})  # some answers are shared
+        if isinstance(answer, Passed):
+            self.stage(record, "ResponseStarted", _status(answer.status, None))
+            answer.fields = [*answer.fields, (HEADER, record.id)]
+            answer.items = self._until_its_end(record, answer.items, answer.status)
+            return answer
         if isinstance(answer, Stream):
             answer.headers = {**answer.headers, HEADER: record.id}
             self.stage(record, "ResponseStarted", _status(answer.status, None))
