@@ -17,7 +17,7 @@ from wherry.api import json
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.http import Response
-from wherry.apiserver.openapi_paths import PARAMETERS, PATCH_TYPES, Operation, operations, path_parameters
+from wherry.apiserver.openapi_paths import PARAMETERS, Operation, operations, path_parameters
 from wherry.apiserver.openapi_protobuf import document as protobuf
 from wherry.apiserver.openapi_schemas import V2, V3, Schemas
 from wherry.apiserver.serving import Serving
@@ -198,7 +198,7 @@ def _paths_3(resources: Iterable[Resource], schemas: Schemas) -> tuple[Obj, set[
     used: set[str] = set()
     for resource in resources:
         used.add(resource.definition)
-        for operation in operations(resource):
+        for operation in operations(resource, schemas.is_defined(resource.definition)):
             used |= {operation.body, operation.response}
             place = paths.setdefault(operation.path, {})
             place[operation.method] = _operation_3(operation, schemas)
@@ -226,7 +226,7 @@ def _operation_3(operation: Operation, schemas: Schemas) -> Obj:
         result["parameters"] = [_query_3(name) for name in operation.query]
     if operation.body:
         if operation.method == "patch":
-            body: Obj = {media: {"schema": {"type": "object"}} for media in PATCH_TYPES}
+            body: Obj = {media: {"schema": {"type": "object"}} for media in operation.patch_types}
         else:
             body = {"*/*": {"schema": schemas.reference(operation.body)}}
         result["requestBody"] = {"content": body} | ({"required": True} if operation.creates else {})
@@ -253,7 +253,7 @@ def _more_codes(operation: Operation) -> tuple[str, ...]:
 def _paths_2(resources: Iterable[Resource], schemas: Schemas) -> Obj:
     paths: Obj = {}
     for resource in resources:
-        for operation in operations(resource):
+        for operation in operations(resource, schemas.is_defined(resource.definition)):
             place = paths.setdefault(operation.path, {})
             place[operation.method] = _operation_2(operation, schemas)
             if "parameters" not in place:
@@ -275,7 +275,7 @@ def _query_2(name: str) -> Obj:
 def _operation_2(operation: Operation, schemas: Schemas) -> Obj:
     result = _common(operation)
     result["schemes"] = ["https"]
-    result["consumes"] = list(PATCH_TYPES) if operation.method == "patch" and operation.body else ["*/*"]
+    result["consumes"] = list(operation.patch_types) if operation.method == "patch" and operation.body else ["*/*"]
     result["produces"] = list(_MEDIA) if operation.response else ["*/*"]
     parameters = [_query_2(name) for name in operation.query]
     if operation.body:

@@ -6,7 +6,7 @@ The deprecated /watch/ paths and OPTIONS and HEAD on proxies are left out; nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from wherry.api.scheme import Resource, Subresource
@@ -14,10 +14,12 @@ from wherry.api.types import Obj
 
 STATUS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 DELETE_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_STRATEGIC: Final = "application/strategic-merge-patch+json"
 PATCH_TYPES: Final = (
+    "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+    _STRATEGIC,
 )
 
 _LIST: Final = (
@@ -87,15 +89,22 @@ class Operation:
     body: str = ""
     response: str = ""
     creates: bool = False
+    strategic: bool = True
+    """Nobody says how the lists of custom resources merge: no strategic patches there. kubectl looks."""
+
+    @property
+    def patch_types(self) -> tuple[str, ...]:
+        return PATCH_TYPES if self.strategic else tuple(each for each in PATCH_TYPES if each != _STRATEGIC)
 
     @property
     def is_list(self) -> bool:
         return self.action == "list"
 
 
-def operations(resource: Resource) -> Iterator[Operation]:
-    """All operations of a resource and its subresources."""
-    yield from _Operations(resource).all()
+def operations(resource: Resource, custom: bool = False) -> Iterator[Operation]:
+    """All operations of a resource, which may be a custom one, and of its subresources."""
+    for operation in _Operations(resource).all():
+        yield replace(operation, strategic=False) if custom else operation
 
 
 def title(group: str) -> str:

@@ -36,6 +36,10 @@ class Schemas:
         self._defaults = scheme.prose.defaults
         self._prefix = prefix
 
+    def is_defined(self, name: str) -> bool:
+        """Whether it is not built in."""
+        return name in self._defined
+
     def reachable(self, names: Iterable[str]) -> list[str]:
         """The definitions that these, and what they are made of, refer to; sorted."""
         found: set[str] = set()

@@ -13,7 +13,10 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS = "/apis/example.com/v1/namespaces/shop/widgets"
 SIZE = {"type": "integer", "minimum": 0, "maximum": 9, "default": 1}
 SPEC = {"type": "object", "properties": {"size": SIZE, "note": {"type": "string"}}}
-SCHEMA = {"type": "object", "properties": {"spec": SPEC, "status": {"type": "object", "properties": {"phase": {"type": "string"}}}}}
+SCHEMA = {
+    "type": "object",
+    "properties": {"spec": SPEC, "status": {"type": "object", "properties": {"phase": {"type": "string"}}}},
+}
 
 
 def version(name: str = "v1", schema: Any = None, **more: Any) -> dict[str, Any]:

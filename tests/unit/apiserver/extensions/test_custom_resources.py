@@ -49,12 +49,19 @@ def test_a_definition_is_named_and_served_as_soon_as_it_says_so() -> None:
 def test_objects_are_defaulted_pruned_and_validated() -> None:
     async def test(server: Server) -> None:
         made = await server.ask("POST", WIDGETS, widget(spec={"note": "n", "odd": 1}))
-        assert (made.status, made.body["spec"], made.warnings) == (201, {"note": "n", "size": 1}, ['unknown field "spec.odd"'])
+        assert (made.status, made.body["spec"], made.warnings) == (
+            201,
+            {"note": "n", "size": 1},
+            ['unknown field "spec.odd"'],
+        )
         assert made.body["metadata"]["generation"] == 1
         bad = await server.ask("POST", WIDGETS, widget("x", spec={"size": 10, "note": 3}))
         assert bad.status == 422
         assert {cause["field"]: (cause["reason"], cause["message"]) for cause in bad.body["details"]["causes"]} == {
-            "spec.size": ("FieldValueInvalid", "Invalid value: 10: spec.size in body should be less than or equal to 9"),
+            "spec.size": (
+                "FieldValueInvalid",
+                "Invalid value: 10: spec.size in body should be less than or equal to 9",
+            ),
             "spec.note": (
                 "FieldValueTypeInvalid",
                 'Invalid value: "integer": spec.note in body must be of type string: "integer"',
@@ -102,7 +109,9 @@ def test_stored_objects_get_new_defaults_when_they_are_read() -> None:
 
 
 def test_versions_convert_by_name_and_keep_their_own_schema() -> None:
-    two = version("v2", {"type": "object", "properties": {"spec": {"type": "object", "properties": {"b": {"type": "string"}}}}})
+    two = version(
+        "v2", {"type": "object", "properties": {"spec": {"type": "object", "properties": {"b": {"type": "string"}}}}}
+    )
     both = definition(version(deprecated=True), two | {"storage": False})
 
     async def test(server: Server) -> None:
@@ -166,10 +175,10 @@ def test_strategic_merge_is_not_for_custom_resources() -> None:
     async def test(server: Server) -> None:
         await server.ask("POST", WIDGETS, widget())
         said = await server.ask("PATCH", f"{WIDGETS}/w", {}, content_type="application/strategic-merge-patch+json")
-        assert (said.status, said.message) == (
-            415,
+        assert said.status == 415
+        assert said.message == (
             "the body of the request was in an unknown format - accepted media types include: "
-            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
         )
 
     run(test, definition())
