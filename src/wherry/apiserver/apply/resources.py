@@ -9,16 +9,17 @@ from collections.abc import Mapping
 
 from wherry.aio.clock import Clock
 from wherry.api.scheme import Scheme
-from wherry.api.types import GVR
+from wherry.api.types import GVR, Obj
 from wherry.apiserver.apply.entries import APPLY, UPDATE, Writer
 from wherry.apiserver.apply.field_manager import ByApply, ByUpdate
-from wherry.apiserver.apply.field_set import EMPTY, FieldSet
+from wherry.apiserver.apply.field_set import EMPTY, FieldSet, of_path
 from wherry.apiserver.apply.reset_fields import reset_fields
 from wherry.apiserver.apply.scaling import SCALE_VERSION
 from wherry.apiserver.apply.shape import Shape, tracked_shape, whole_shape
 from wherry.apiserver.apply.views import View, Views
 from wherry.apiserver.serving import Served
 
+_STATUS = of_path(("f:status",))
 UPDATERS_MAX = 1024
 """Remembered managers; any client may invent names."""
 
@@ -33,6 +34,7 @@ class FieldManagers:
         self._known: dict[int, Shape] = {}
         self._views: dict[GVR, tuple[Served, Views]] = {}
         self._scale = Views(self._scale_view)
+        self._unstored: dict[tuple[str, str], Views] = {}
         self._updaters: dict[tuple[GVR, str, str], tuple[Served, ByUpdate]] = {}
         self._resets: dict[tuple[GVR, str], FieldSet] = {}
 
@@ -60,6 +62,17 @@ class FieldManagers:
     def scale_by_apply(self, manager: str, force: bool) -> ByApply:
         writer = Writer(manager, APPLY, SCALE_VERSION, "scale")
         return ByApply(writer, self._scale, EMPTY, self._clock, force)
+
+    def own_new(self, obj: Obj, manager: str, subresource: str = "") -> None:
+        """Settle the owners of an object of any built-in kind that is answered and not stored, in place."""
+        version, kind = obj["apiVersion"], obj["kind"]
+        views = self._unstored.get((version, kind))
+        if views is None:
+            schema = self._scheme.schema_of(version, kind)
+            assert schema is not None, kind
+            view = View(whole_shape(schema, self._known), tracked_shape(schema, self._known))
+            views = self._unstored[version, kind] = Views(lambda asked: view if asked == version else None)
+        ByUpdate(Writer(manager, UPDATE, version, subresource), views, _STATUS, self._clock).own(obj, None)
 
     def _scale_view(self, api_version: str) -> View | None:
         schema = self._scheme.schema_of(SCALE_VERSION, "Scale") if api_version == SCALE_VERSION else None

@@ -11,6 +11,7 @@ from wherry.api.errors import Cause, bad_request, invalid
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver import decode
+from wherry.apiserver.apply.field_manager import manager_of
 from wherry.apiserver.auth.node import node_name
 from wherry.apiserver.auth.rbac import together
 from wherry.apiserver.auth.user import User
@@ -20,7 +21,6 @@ from wherry.apiserver.handlers import access_review
 from wherry.apiserver.http import Answer, Request, Response
 from wherry.apiserver.negotiation import negotiate
 from wherry.apiserver.respond import write
-
 
 GROUP = "authorization.k8s.io"
 
@@ -32,6 +32,8 @@ async def handle(core: Core, request: Request, info: RequestInfo, resource: Reso
     if resource.namespaced:
         _settle_namespace(review["metadata"], info.namespace)
     status = _ANSWERS[resource.resource](core, review, info, user)
+    agent = request.headers.get("user-agent", "")
+    core.field_managers.own_new(review, manager_of(request.query.get("fieldManager", ""), agent))
     metadata = review["metadata"]
     if resource.resource == "selfsubjectreviews":
         metadata = {"creationTimestamp": rfc3339(core.clock.time())}

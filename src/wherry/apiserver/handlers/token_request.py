@@ -7,6 +7,7 @@ from wherry.api.errors import Cause, bad_request, conflict, invalid, not_found
 from wherry.api.resources import NODES, PODS, SECRETS
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import decode
+from wherry.apiserver.apply.field_manager import manager_of
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.http import Answer
 from wherry.apiserver.options import write_options
@@ -28,6 +29,9 @@ async def handle(core: Core, call: Call) -> Answer:
     causes = _check_seconds(seconds)
     if causes:
         raise invalid("TokenRequest", "authentication.k8s.io", "", causes)
+    request["spec"] = {**spec, "expirationSeconds": seconds}
+    manager = manager_of(options.field_manager, call.request.headers.get("user-agent", ""))
+    core.field_managers.own_new(request, manager, "token")
     await core.admit(call, "CREATE", request, options.dry_run)
     audiences = spec.get("audiences") or list(core.tokens.audiences)
     reference = spec.get("boundObjectRef")
@@ -45,6 +49,7 @@ async def handle(core: Core, call: Call) -> Answer:
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],
                 "creationTimestamp": rfc3339(core.clock.time()),
+                "managedFields": request["metadata"]["managedFields"],
             },
             "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference},
             "status": {"token": token, "expirationTimestamp": rfc3339(expires)},

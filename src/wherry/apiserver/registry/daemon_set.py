@@ -20,6 +20,7 @@ class DaemonSetStrategy(Workload):
 
     def default(self, obj: Obj) -> None:
         super().default(obj)
+        section(obj["metadata"], "annotations").setdefault(TEMPLATE_GENERATION, "0")
         spec = obj["spec"]
         fill(spec, revisionHistoryLimit=10)
         strategy = section(spec, "updateStrategy")

@@ -12,7 +12,7 @@ from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill, text
 from wherry.apiserver.registry.config_map import BYTES_MAX, decoded_size, frozen
-from wherry.apiserver.registry.strategy import Context, Strategy
+from wherry.apiserver.registry.strategy import Strategy
 from wherry.apiserver.registry.validation import field as f
 
 OPAQUE = "Opaque"
@@ -36,14 +36,7 @@ class SecretStrategy(Strategy):
         if written:
             encoded = {key: base64.b64encode(value.encode()).decode() for key, value in written.items()}
             obj["data"] = {**(obj.get("data") or {}), **encoded}
-
-    def prepare_create(self, obj: Obj, ctx: Context) -> None:
-        super().prepare_create(obj, ctx)
         fill(obj, type=OPAQUE)
-
-    def prepare_update(self, obj: Obj, old: Obj, ctx: Context) -> None:
-        super().prepare_update(obj, old, ctx)
-        fill(obj, type=old.get("type") or OPAQUE)
 
     def validate(self, obj: Obj) -> list[Cause]:
         data = f.as_dict(obj.get("data"))
