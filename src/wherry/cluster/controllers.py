@@ -23,6 +23,7 @@ from wherry.controllers import (
     deployment,
     endpoints,
     endpointslice,
+    ephemeral_volume,
     garbage_collector,
     horizontal_pod_autoscaler,
     job,
@@ -89,6 +90,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         "ttl-after-finished-controller": ttl_after_finished,
         "endpoint-controller": endpoints,
         "endpoint-slice-controller": endpointslice,
+        "ephemeral-volume-controller": ephemeral_volume,
         "serviceaccount-controller": service_account,
         "pod-garbage-collector": pod_gc,
         "node-controller": node_lifecycle,
@@ -111,6 +113,7 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
             parts("horizontal-pod-autoscaler"), scheme=whole.served, sync_seconds=options.hpa_sync_seconds
         ),
         pod_disruption_budget.build(parts("controllermanager"), scheme=whole.served),
+        replicaset.build_replication_controller(parts("replication-controller")),
         resource_quota.build(parts("resourcequota-controller"), scheme=whole.served),
         not_acted_on.build(common, scheme=whole.scheme),
         Scheduler(parts("default-scheduler", whole.scheduling)),

@@ -17,7 +17,6 @@ from wherry.reconcile.parts import Parts
 
 REASON = "NotActedOn"
 WHAT: Mapping[tuple[str, str], str] = {
-    ("", "replicationcontrollers"): "no pods are made; use a Deployment",
     ("networking.k8s.io", "ingresses"): "nothing routes; use a Service of type NodePort",
     ("networking.k8s.io", "networkpolicies"): "nothing is filtered, every pod reaches every other",
     ("apiextensions.k8s.io", "customresourcedefinitions"): "its custom resources are not served",

@@ -17,6 +17,7 @@ from wherry.reconcile.pods import created_at, is_finished, is_ready, is_terminat
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
+INDEX_IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class Observed:
     last_failure: float = 0.0
     index_failures: dict[int, tuple[int, float]] = field(default_factory=dict)
     """For backoffLimitPerIndex: how often each index has failed, and when last."""
+    index_ignored: dict[int, int] = field(default_factory=dict)
+    """For backoffLimitPerIndex: how many of an index's failures the failure policy ignored."""
 
 
 def is_indexed(job: Obj) -> bool:
@@ -112,23 +115,38 @@ def _has_failed(job: Obj, pod: Obj) -> bool:
 
 def _add_failed(seen: Observed, pod: Obj, now: float, *, new: bool) -> None:
     action, message = failure_policy.action(seen.job, pod)
+    limit = seen.job["spec"].get("backoffLimitPerIndex")
+    index = indexes.index_of(pod)
     if action == "Ignore":
         if new:
             seen.ignored.append(pod)
+        if limit is not None and index is not None:
+            _add_index(seen, index, pod, now, failed=0, ignored=1)
         return
     if action == "FailJob":
         seen.fail_message = seen.fail_message or message
     if new:
         seen.newly_failed.append(pod)
-    limit = seen.job["spec"].get("backoffLimitPerIndex")
-    index = indexes.index_of(pod)
     if limit is None or index is None:
         return
-    before = int((pod["metadata"].get("annotations") or {}).get(INDEX_FAILURES, "0") or 0)
-    if before >= limit or action == "FailIndex":
+    if _noted(pod, INDEX_FAILURES) >= limit or action == "FailIndex":
         seen.failed_indexes.add(index)
-    elif before + 1 > seen.index_failures.get(index, (0, 0.0))[0]:
-        seen.index_failures[index] = (before + 1, finished_at(pod, now))
+    else:
+        _add_index(seen, index, pod, now, failed=1, ignored=0)
+
+
+def _add_index(seen: Observed, index: int, pod: Obj, now: float, *, failed: int, ignored: int) -> None:
+    """What the pod that follows this one on its index will carry; of several pods the one that has seen most counts."""
+    failures, passed = _noted(pod, INDEX_FAILURES) + failed, _noted(pod, INDEX_IGNORED) + ignored
+    known = seen.index_failures.get(index, (0, 0.0))[0], seen.index_ignored.get(index, 0)
+    if failures + passed > sum(known):
+        seen.index_failures[index] = (failures, finished_at(pod, now))
+        seen.index_ignored[index] = passed
+
+
+def _noted(pod: Obj, annotation: str) -> int:
+    text = (pod["metadata"].get("annotations") or {}).get(annotation, "")
+    return int(text) if text.isdigit() else 0
 
 
 def _count(seen: Observed, status: Obj, in_succeeded: int, in_failed: int, completions: int) -> None:

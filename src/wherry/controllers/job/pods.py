@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.api.types import Obj
 from wherry.controllers.job import indexes
-from wherry.controllers.job.observation import INDEX_FAILURES, TRACKING, Observed, is_indexed
+from wherry.controllers.job.observation import INDEX_FAILURES, INDEX_IGNORED, TRACKING, Observed, is_indexed
 from wherry.reconcile.ownership import controller_of, controller_ref
 from wherry.reconcile.pods import pod_from_template
 
@@ -36,6 +36,8 @@ def pod_of(seen: Observed, index: int | None) -> Obj:
     own["labels"] = {**(own.get("labels") or {}), indexes.INDEX: str(index)}
     if job["spec"].get("backoffLimitPerIndex") is not None:
         own["annotations"][INDEX_FAILURES] = str(seen.index_failures.get(index, (0, 0.0))[0])
+        if seen.index_ignored.get(index):
+            own["annotations"][INDEX_IGNORED] = str(seen.index_ignored[index])
     spec = dict(pod["spec"])
     spec["hostname"] = name
     for key in ("containers", "initContainers"):

@@ -1,5 +1,5 @@
-"""Keeps as many pods of one template running as a ReplicaSet asks for."""
+"""Keeps as many pods of one template running as a ReplicaSet, or a ReplicationController, asks for."""
 
-from wherry.controllers.replicaset.reconciler import build
+from wherry.controllers.replicaset.reconciler import build, build_replication_controller
 
-__all__ = ["build"]
+__all__ = ["build", "build_replication_controller"]

@@ -87,17 +87,14 @@ def retention(statefulset: Obj) -> tuple[str, str]:
     return policy.get("whenDeleted") or "Retain", policy.get("whenScaled") or "Retain"
 
 
-def owners_wanted(statefulset: Obj, claim: Obj, pod: Obj | None) -> list[Obj]:
+def owners_wanted(statefulset: Obj, claim: Obj, pod: Obj, *, condemned: bool) -> list[Obj]:
     """The claim's owners by the retention policy: the set if claims go with it, the pod if it is being scaled away
-    (`pod` given) and claims go then. Owners of others stay."""
+    (`condemned`) and claims go then. Owners of others stay."""
     deleted, scaled = retention(statefulset)
     before = claim["metadata"].get("ownerReferences") or []
-    ours = {statefulset["metadata"]["uid"]}
-    name = statefulset["metadata"]["name"]
-    others = [
-        ref for ref in before if ref["uid"] not in ours and not (ref["kind"] == "Pod" and ref["name"].startswith(name))
-    ]
-    if scaled == "Delete" and pod is not None:
+    uid, name = statefulset["metadata"]["uid"], pod["metadata"]["name"]
+    others = [ref for ref in before if ref["uid"] != uid and (ref["kind"], ref["name"]) != ("Pod", name)]
+    if scaled == "Delete" and condemned:
         return [*others, _owner(pod)]
     return [*others, _owner(statefulset)] if deleted == "Delete" else others
 

@@ -90,7 +90,7 @@ class StatefulSetReconciler:
         current = history.current if history.current is not history.update else update
         names = current["metadata"]["name"], update["metadata"]["name"]
         todo = plan(statefulset, pods, names[1], self._clock.time())
-        await self._perform(statefulset, todo, current, update)
+        await self._perform(statefulset, pods, todo, current, update)
         collisions = statefulset.get("status", {}).get("collisionCount", 0)
         new, next_change = status(statefulset, pods, *names, collisions, self._clock.time())
         await write_status_if_there(self._client, STATEFUL_SETS, statefulset, new)
@@ -101,9 +101,10 @@ class StatefulSetReconciler:
 
     # -- pods and their claims
 
-    async def _perform(self, statefulset: Obj, todo: Plan, current: Obj, update: Obj) -> None:
-        for pod in todo.condemned:
-            await self._hand_over_claims(statefulset, pod)
+    async def _perform(self, statefulset: Obj, pods: list[Obj], todo: Plan, current: Obj, update: Obj) -> None:
+        condemned = {pod["metadata"]["uid"] for pod in todo.condemned}
+        for pod in pods:
+            await self._settle_claims(statefulset, pod, condemned=pod["metadata"]["uid"] in condemned)
         failures = await all_of(todo.delete, lambda pod: self._delete(statefulset, pod))
 
         async def create(one: Create) -> None:
@@ -150,17 +151,17 @@ class StatefulSetReconciler:
             text = f"delete Pod {name} in StatefulSet {set_name} successful"
             self._recorder.event(statefulset, "Normal", "SuccessfulDelete", text)
 
-    async def _hand_over_claims(self, statefulset: Obj, pod: Obj) -> None:
-        """Before a pod is scaled away: its claims go with it if the retention policy says so."""
+    async def _settle_claims(self, statefulset: Obj, pod: Obj, *, condemned: bool) -> None:
+        """Let the claims' owners say what the retention policy says now; before a pod is scaled away they are its own."""
         ordinal = members.ordinal_of(statefulset, pod)
-        if members.retention(statefulset)[1] != "Delete" or ordinal is None:
-            return
         for template in statefulset["spec"].get("volumeClaimTemplates") or ():
+            if ordinal is None:
+                return
             name = members.claim_name(statefulset, template, ordinal)
             found = self._claims.get(name, statefulset["metadata"]["namespace"])
-            if found is None:
+            if found is None or "deletionTimestamp" in found["metadata"]:
                 continue
-            owners = members.owners_wanted(statefulset, found, pod)
+            owners = members.owners_wanted(statefulset, found, pod, condemned=condemned)
             if owners != (found["metadata"].get("ownerReferences") or []):
                 changed = with_metadata(found, ownerReferences=owners)
                 await self._client.update(PERSISTENT_VOLUME_CLAIMS, changed)
