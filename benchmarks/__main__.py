@@ -1,6 +1,6 @@
 """`make bench`: everything docs and issues quote, from one run on one machine. Read ratios, not absolutes.
 
-python -m benchmarks [start idle pods api watch storage sandbox service shop]
+python -m benchmarks [start idle pods api watch storage sandbox service scale cel shop]
 """
 
 from __future__ import annotations
@@ -112,6 +112,8 @@ PARTS: dict[str, Callable[[Machine], None]] = {
     "storage": part("storage"),
     "sandbox": part("sandbox"),
     "service": part("service_path"),
+    "scale": part("scale"),
+    "cel": part("cel"),
     "shop": shop,
 }
 
