@@ -11,7 +11,7 @@ from time import monotonic
 
 import click
 
-from wherry.cli import starting, status
+from wherry.cli import audit_policy, starting, status
 from wherry.cli.progress import Progress
 from wherry.cli.session import USAGE, fail, system_options
 from wherry.cli.sources.bundle import Bundle, SourceError
@@ -34,6 +34,7 @@ NODE_PORT_SECONDS = 1.0  # the proxy has heard of a Service just made in millise
     "--port", type=click.IntRange(1, 65535), help="Port of the API server. [default: 6443, else the next free]"
 )
 @click.option("--simulated-nodes", type=int, help="Nodes that only pretend to run pods, up to 10,000. [default: 0]")
+@audit_policy.option
 @click.option("--pod-cidr", help="Addresses of pods. [default: 10.244.0.0/16]")
 @click.option("--service-cidr", help="Addresses of Services. [default: 10.96.0.0/16]")
 @system_options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import random
 import socket
@@ -18,6 +19,9 @@ from wherry.api.scheme import Scheme
 from wherry.apiserver.aggregation import aggregator, local
 from wherry.apiserver.app import App
 from wherry.apiserver.app import Options as ServerOptions
+from wherry.apiserver.audit.audit import Audit
+from wherry.apiserver.audit.file import AuditFile
+from wherry.apiserver.audit.policy import parse
 from wherry.apiserver.auth.user import AUTHENTICATED, MASTERS, User
 from wherry.apiserver.bootstrap.ensure import ensure
 from wherry.apiserver.bootstrap.objects import BootstrapOptions, bootstrap_objects
@@ -74,6 +78,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
                 server_address=f"{options.address}:{options.port}",
                 kubelet_socket=lambda node: str(state.kubelet_socket(node)),
                 allocators=allocators,
+                audit=_audit(state, options, clock, rng),
                 operations={ROTATE: sealed.rotate},
                 dialer=NodeNetwork(state.launcher_socket, (options.pod_cidr, options.service_cidr)),
             ),
@@ -88,6 +93,13 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
         await _serve(state, options, app, client, clock, rng)
     finally:
         await storage.close()
+
+
+def _audit(state: State, options: Options, clock: Clock, rng: random.Random) -> Audit | None:
+    """Nothing without a policy."""
+    if not options.audit_policy:
+        return None
+    return Audit(parse(json.loads(options.audit_policy)), AuditFile(state.log("audit")), clock, rng)
 
 
 def _client(app: App, manager: str) -> Client:

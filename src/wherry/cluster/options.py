@@ -43,6 +43,7 @@ class Options:
     node: str = ""  # empty: the host name
     node_port_address: str = "0.0.0.0"  # Kubernetes opens node ports on every address of the node
     simulated_nodes: int = 0  # nodes that only pretend to run pods, beside the real one
+    audit_policy: str = ""  # JSON of an audit.k8s.io/v1 Policy; empty: no audit log, which costs nothing
     hpa_sync_seconds: float = 1.0  # Kubernetes' 15 s is for thousands of objects; here a metric is a second old
 
     @property
@@ -125,14 +126,21 @@ class Options:
             option = f"--{field.name.replace('_', '-')}"
             if field.name in FIXED:
                 raise OptionError(
-                    f"{option} {after}: this system was first started with {before}, and stored objects depend on it; "
+                    f"{option} {_shown(after)}: this system was first started with {before}, and stored objects depend on it; "
                     f"give another --name, or `wherry down --delete` first"
                 )
-            raise OptionError(f"{option} {after}: the system runs with {before or 'its default'}; `wherry down` first")
+            runs = _shown(before) or "its default"
+            raise OptionError(f"{option} {_shown(after)}: the system runs with {runs}; `wherry down` first")
 
     def with_(self, **changes: Any) -> Options:
         """A copy with every change that is not None."""
         return replace(self, **{key: value for key, value in changes.items() if value is not None}).check()
+
+
+def _shown(value: Any) -> str:
+    """A whole policy is no help in a message."""
+    text = str(value) if value else ""
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def node_name_of(hostname: str) -> str:
