@@ -328,7 +328,7 @@ async def test_metrics_come_from_the_kubelets(running: Running) -> None:
 async def test_what_it_says_of_itself(running: Running) -> None:
     await running.ask("GET", MAPS)
     _, text = await running.ask("GET", "/metrics")
-    assert b'apiserver_request_total{code="200",group="",resource="configmaps"' in text
+    assert b'apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="configmaps"' in text
     status, text = await running.ask("GET", "/readyz?verbose")
     assert status == 200
     assert text.endswith(b"readyz check passed\n")

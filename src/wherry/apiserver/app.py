@@ -35,7 +35,7 @@ from wherry.apiserver.filters.impersonation import impersonate
 from wherry.apiserver.filters.request_info import RequestInfo, parse
 from wherry.apiserver.handlers import reviews
 from wherry.apiserver.health import NOT_FOUND, Health
-from wherry.apiserver.http import Answer, Hijack, Request, Response, Stream
+from wherry.apiserver.http import Answer, Hijack, Request, Response
 from wherry.apiserver.limits import RETRY_AFTER_SECONDS, Limits, TooMany
 from wherry.apiserver.metrics import Metrics
 from wherry.apiserver.metrics_api import RESOURCES as METRICS_RESOURCES

@@ -28,6 +28,7 @@ from wherry.apiserver.bootstrap.objects import BootstrapOptions, bootstrap_objec
 from wherry.apiserver.dialing import NodeNetwork
 from wherry.apiserver.edge import Edge
 from wherry.apiserver.in_process import InProcessTransport
+from wherry.apiserver.metrics import work_queues
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.stored_versions import settle
 from wherry.apiserver.trust import Identity
@@ -40,6 +41,7 @@ from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
 from wherry.cluster.signing import Signer
+from wherry.reconcile.controller import Controller
 
 ENDPOINT_PORT = 6443
 """Where the API listens on the node's own address in the pod network: what the Service `kubernetes` leads to."""
@@ -131,6 +133,7 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
     ]
     if options.simulated_nodes:
         workers.append(_simulation(app, options, client, factory, clock, rng, workers))
+    app.metrics.collectors.append(work_queues(lambda: _queues(workers)))
     inside = [(options.api_service_ip, 443), (options.pod_gateway, ENDPOINT_PORT)]
     await edge.listen(_listener(options), context)
     state.ready.write_text(str(os.getpid()))
@@ -181,6 +184,11 @@ def _bootstrap(options: Options, files: Pki, scheme: Scheme, clock: Clock) -> Bo
         front_proxy_ca=files.front_proxy_ca.read_text(),
         storage_provisioner=controllers.PROVISIONER,
     )
+
+
+def _queues(workers: list[controllers.Runs]) -> dict[str, dict[str, float]]:
+    """Figures of the controllers' queues, for /metrics."""
+    return {worker.name: worker.queue.statistics() for worker in workers if isinstance(worker, Controller)}
 
 
 def _listener(options: Options) -> socket.socket:

@@ -9,10 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 
+from wherry.api.exposition import MEDIA_TYPE
+from wherry.api.types import Obj
+from wherry.kubelet import metrics
 from wherry.kubelet.parts import Parts
 from wherry.kubelet.pod_workers import PodWorkers
 from wherry.kubelet.stats import Stats
@@ -21,6 +26,11 @@ from wherry.launcher.protocol import unix_address
 
 STOP_SECONDS = 0.2  # streams end with the agent; kubectl sees the connection close
 BACKLOG = 128
+_METRICS: Mapping[str, Callable[[Obj], bytes]] = {
+    "/metrics": metrics.kubelet,
+    "/metrics/resource": metrics.resource,
+    "/metrics/cadvisor": metrics.cadvisor,
+}
 
 
 class KubeletServer:
@@ -53,6 +63,8 @@ class KubeletServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/pods", self._pods)
         app.router.add_get("/stats/summary", self._summary)
+        for path, form in _METRICS.items():
+            app.router.add_get(path, partial(self._measured, form))
         self._streaming.add_routes(app)
         return app
 
@@ -61,6 +73,13 @@ class KubeletServer:
 
     async def _pods(self, request: web.Request) -> web.Response:
         return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._workers.pods()})
+
+    async def _measured(self, form: Callable[[Obj], bytes], request: web.Request) -> web.Response:
+        try:
+            body = form(await self._stats.summary())
+        except ConnectionError as error:
+            return web.Response(status=503, text=f"container runtime is away: {error}")
+        return web.Response(body=body, headers={"Content-Type": MEDIA_TYPE})
 
     async def _summary(self, request: web.Request) -> web.Response:
         try:

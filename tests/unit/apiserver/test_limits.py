@@ -154,7 +154,8 @@ def test_who_finds_no_seat_is_turned_away_or_waits_its_turn() -> None:
             made.take(low)
         assert caught.value.reason == "queue-full"
         first, second = turns
-        assert first is not None and second is not None
+        assert first is not None
+        assert second is not None
         waiting = asyncio.create_task(made.wait(low, first))
         made.give(low)
         await waiting
@@ -173,7 +174,8 @@ def test_nobody_waits_for_ever_and_who_leaves_costs_nothing() -> None:
         low = flow(made, "low")
         assert made.take(low) is None
         turn, other = made.take(low), made.take(low)
-        assert turn is not None and other is not None
+        assert turn is not None
+        assert other is not None
         leaving = asyncio.create_task(made.wait(low, other))
         await asyncio.sleep(0)
         leaving.cancel()
