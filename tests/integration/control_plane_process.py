@@ -47,7 +47,8 @@ class Answer:
 
 
 class ControlPlane:
-    def __init__(self, folder: Path, version: str = "1.36") -> None:
+    def __init__(self, folder: Path, version: str = "1.36", **options: Any) -> None:
+        self.options = options
         self.version = version
         self.folder = folder
         self.state = State(folder / "state")
@@ -65,7 +66,7 @@ class ControlPlane:
         self.state.prepare()
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
-        Options(kubernetes_version=self.version, port=port).save(self.state.config)
+        Options(kubernetes_version=self.version, port=port, **self.options).save(self.state.config)
         self.state.ready.unlink(missing_ok=True)
         descriptor = self._listener.fileno()
         with self.log.open("ab") as log:
