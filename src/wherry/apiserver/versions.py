@@ -130,6 +130,8 @@ def _hpa_to_v2(obj: Obj) -> Obj:
         current = [{"type": "Resource", "resource": {"name": "cpu", "current": value}}, *current]
     if current:
         status["currentMetrics"] = current
+    if not status.get("currentReplicas"):
+        status.pop("currentReplicas", None)
     return _hpa(obj, annotations, spec, status)
 
 

@@ -54,7 +54,7 @@ def test_autoscalers_of_both_versions() -> None:
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "h"},
         "spec": {"maxReplicas": 5, "scaleTargetRef": {}, "targetCPUUtilizationPercentage": 80},
-        "status": {"currentReplicas": 1, "currentCPUUtilizationPercentage": 40},
+        "status": {"currentReplicas": 1, "desiredReplicas": 1, "currentCPUUtilizationPercentage": 40},
     }
     new, back = round_trip(GVR("autoscaling", "v1", "horizontalpodautoscalers"), old)
     target = {"type": "Utilization", "averageUtilization": 80}
@@ -73,7 +73,7 @@ def test_what_version_1_cannot_say_survives_it() -> None:
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "h"},
         "spec": {"maxReplicas": 5, "metrics": [memory], "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}}},
-        "status": {"conditions": [{"type": "AbleToScale", "status": "True"}]},
+        "status": {"desiredReplicas": 0, "conditions": [{"type": "AbleToScale", "status": "True"}]},
     }
     assert inward(outward(new)) == new
 

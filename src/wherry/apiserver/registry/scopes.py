@@ -10,6 +10,7 @@ from typing import Protocol
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.apply.entries import entries_of, put
+from wherry.apiserver.registry import pod_resize
 from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field
@@ -110,7 +111,7 @@ class Resize:
         strategy.count_generation(obj, old)
 
     def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
-        return strategy.validate(obj)
+        return strategy.validate(obj) + pod_resize.rules(obj, old)
 
 
 def restore(obj: Obj, old: Obj) -> None:

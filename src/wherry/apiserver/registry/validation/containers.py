@@ -26,6 +26,7 @@ class PodFacts:
     claims: tuple[str, ...]
     grace: int | None
     host_network: bool
+    host_users: bool
 
     @classmethod
     def of(cls, spec: Obj, sources: Mapping[str, Obj]) -> PodFacts:
@@ -34,6 +35,7 @@ class PodFacts:
             tuple(claim.get("name") or "" for claim in f.as_list(spec.get("resourceClaims"))),
             spec.get("terminationGracePeriodSeconds"),
             bool(spec.get("hostNetwork")),
+            spec.get("hostUsers") is not False,
         )
 
 
@@ -85,7 +87,8 @@ def _common(container: Obj, facts: PodFacts, path: str) -> list[Cause]:
     causes += f.one_of(container.get("imagePullPolicy"), f"{path}.imagePullPolicy", PULL_POLICIES)
     causes += resources.requirements(f.as_dict(container.get("resources")), facts.claims, f"{path}.resources")
     causes += _resize_policy(f.as_list(container.get("resizePolicy")), f"{path}.resizePolicy")
-    return causes + security.container_security_context(container.get("securityContext"), f"{path}.securityContext")
+    context = container.get("securityContext")
+    return causes + security.container_security_context(context, f"{path}.securityContext", facts.host_users)
 
 
 def _ports(ports: list[Obj], host_network: bool, path: str) -> list[Cause]:

@@ -8,7 +8,7 @@ from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry import object_meta
-from wherry.apiserver.registry.validation import containers, scheduling, security, volumes
+from wherry.apiserver.registry.validation import containers, pod_os, pod_resources, scheduling, security, volumes
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation.addresses import ip_address
 
@@ -50,7 +50,9 @@ def pod_spec(spec: Obj, path: str, pod_name: str = "") -> list[Cause]:
             causes.append(f.required(f"{path}.os.name"))
         elif name not in ("linux", "windows"):
             causes.append(f.not_supported(f"{path}.os", name, ("linux", "windows")))
-    return causes
+    causes += pod_os.rules(spec, path)
+    causes += pod_resources.claims(f.as_list(spec.get("resourceClaims")), f"{path}.resourceClaims")
+    return causes + pod_resources.shared(spec, f"{path}.resources")
 
 
 def _names(spec: Obj, path: str) -> list[Cause]:

@@ -84,6 +84,13 @@ def _weight(preferred: Obj, path: str) -> list[Cause]:
 def _pod_affinity_term(term: Obj, path: str) -> list[Cause]:
     causes = selectors.label_selector(term.get("labelSelector"), f"{path}.labelSelector")
     causes += selectors.label_selector(term.get("namespaceSelector"), f"{path}.namespaceSelector")
+    wanted, unwanted = f.as_list(term.get("matchLabelKeys")), f.as_list(term.get("mismatchLabelKeys"))
+    causes += _label_keys(wanted, term.get("labelSelector"), f"{path}.matchLabelKeys")
+    causes += _label_keys(unwanted, term.get("labelSelector"), f"{path}.mismatchLabelKeys")
+    for i, key in enumerate(unwanted):
+        if key in wanted:
+            detail = "exists in both matchLabelKeys and mismatchLabelKeys"
+            causes.append(f.invalid(f"{path}.mismatchLabelKeys[{i}]", key, detail))
     for name in f.as_list(term.get("namespaces")):
         causes += f.each_invalid(f"{path}.namespace", name, names.dns1123_label(name))
     key = term.get("topologyKey") or ""
@@ -123,4 +130,20 @@ def _spread(constraint: Obj, path: str) -> list[Cause]:
             causes.append(f.invalid(f"{path}.minDomains", domains, detail))
     for policy in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
         causes += f.one_of(constraint.get(policy), f"{path}.{policy}", ("Honor", "Ignore"))
-    return causes + selectors.label_selector(constraint.get("labelSelector"), f"{path}.labelSelector")
+    selector, keys = constraint.get("labelSelector"), f.as_list(constraint.get("matchLabelKeys"))
+    causes += _label_keys(keys, selector, f"{path}.matchLabelKeys")
+    said = set(f.as_dict(f.as_dict(selector).get("matchLabels")))
+    said |= {each.get("key") for each in f.as_list(f.as_dict(selector).get("matchExpressions"))}
+    causes += [
+        f.invalid(f"{path}.matchLabelKeys[{i}]", key, "exists in both matchLabelKeys and labelSelector")
+        for i, key in enumerate(keys)
+        if selector is not None and key in said
+    ]
+    return causes + selectors.label_selector(selector, f"{path}.labelSelector")
+
+
+def _label_keys(keys: list[str], selector: Obj | None, path: str) -> list[Cause]:
+    """Keys whose values are taken from the pod itself: only beside a selector they can narrow."""
+    if keys and selector is None:
+        return [f.forbidden(path, "must not be specified when labelSelector is not set")]
+    return [cause for i, key in enumerate(keys) for cause in f.qualified(key, f"{path}[{i}]")]
