@@ -20,10 +20,6 @@ WHAT: Mapping[tuple[str, str], str] = {
     ("networking.k8s.io", "ingresses"): "nothing routes; use a Service of type NodePort",
     ("networking.k8s.io", "networkpolicies"): "nothing is filtered, every pod reaches every other",
     ("apiextensions.k8s.io", "customresourcedefinitions"): "its custom resources are not served",
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): "no webhook is called",
-    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): "no webhook is called",
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies"): "no policy is evaluated",
-    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"): "no policy is evaluated",
     ("resource.k8s.io", "resourceclaims"): "no device is allocated",
 }
 
