@@ -73,9 +73,9 @@ class _Estimator:
         if node.qualified:
             return 1
         operand = self.cost(node.operand)
-        if node.test or node.optional:
-            return operand + 1
-        return operand + (1 if node.operand.type.kind in ("map", "object", "dyn") else 0)
+        if node.test:
+            return operand  # Kubernetes counts has() as nothing
+        return operand + (1 if node.optional or node.operand.type.kind in ("map", "object") else 0)
 
     def _list(self, node: ListOf) -> int:
         if node.elements:
@@ -141,13 +141,13 @@ class _Estimator:
 
 _ORDER: Final = frozenset(("_<_", "_<=_", "_>_", "_>=_"))
 _ROUNDS: Final = {
-    "all": (0, 2, 1),
-    "exists": (0, 3, 1),
+    "all": (0, 3, 1),
+    "exists": (0, 4, 1),
     "exists_one": (0, 2, 2),
     "map": (10, 12, 1),
-    "filter": (10, 12, 1),
+    "filter": (10, 13, 1),
     "transformList": (10, 12, 1),
-    "transformMap": (30, 2, 1),
+    "transformMap": (30, 3, 1),
     "transformMapEntry": (30, 2, 1),
 }
 """What a macro costs besides its parts: once before, in each round, once after."""

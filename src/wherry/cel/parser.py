@@ -38,6 +38,9 @@ _RESERVED: Final = frozenset(
         *("namespace", "return", "var", "void", "while"),
     )
 )
+_BEGIN: Final = frozenset(("[", "{", "(", ".", "float", "int", "uint", "string", "bytes", "ident"))
+_AFTER: Final = frozenset(("end", ")", "]", "}", ",", ".", "[", "?", ":", "&&", "||"))
+"""What may stand after an operand."""
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
 
 
@@ -81,9 +84,21 @@ class _Parser:
         return token
 
     def expect(self, kind: str) -> Token:
-        if self.next.kind != kind:
-            raise _Stop(self.next.position, f"Syntax error: mismatched input {self.next.shown} expecting '{kind}'")
-        return self.take()
+        """The token, or a mistake; one token too many, or a closing bracket that is missing, does not stop the parser."""
+        found = self.next
+        if found.kind == kind:
+            return self.take()
+        following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
+        if following.kind == kind and found.kind != "end":
+            self.issues.append(
+                Issue(found.position, f"Syntax error: extraneous input {found.shown} expecting '{kind}'")
+            )
+            self.take()
+            return self.take()
+        if kind in ")]}" and (found.kind in _AFTER or found.kind in OPERATORS):
+            self.issues.append(Issue(found.position, f"Syntax error: missing '{kind}' at {found.shown}"))
+            return found
+        raise _Stop(found.position, f"Syntax error: mismatched input {found.shown} expecting '{kind}'")
 
     def end(self) -> None:
         rest = self.next
@@ -214,8 +229,10 @@ class _Parser:
             return self.list_literal(position)
         if kind == "{":
             return self.map_literal(position)
-        word = "mismatched" if kind == "end" or self.next.kind == "end" else "extraneous"
-        raise _Stop(position, f"Syntax error: {word} input {token.shown} expecting {_START}")
+        if kind != "end" and (self.next.kind in _BEGIN or self.next.kind in _CONSTANTS):
+            self.issues.append(Issue(position, f"Syntax error: extraneous input {token.shown} expecting {_START}"))
+            return self.primary()
+        raise _Stop(position, f"Syntax error: mismatched input {token.shown} expecting {_START}")
 
     def literal(self, convert: object, *given: object) -> object:
         try:

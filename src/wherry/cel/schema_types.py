@@ -59,6 +59,10 @@ class Shape(NamedTuple):
     convert: Convert | None = None
 
 
+def _sized(kind: Type, limit: int) -> Type:
+    return Type(kind.kind, kind.name, kind.parameters, limit)
+
+
 def escaped(name: str) -> str | None:
     """The name in expressions; None for a property no expression can name."""
     if name in _KEYWORDS:
@@ -84,11 +88,19 @@ def shape(node: Node, root: bool = False, name: str = "self") -> Shape | None:
         return _string(node)
     if kind == "" and node.get("x-kubernetes-preserve-unknown-fields"):
         return Shape(DYN, 1)
-    return {"boolean": Shape(BOOL, 4), "integer": Shape(INT, 1), "number": Shape(DOUBLE, 1, _double)}.get(kind)
+    return _SCALARS.get(kind)
 
 
 def _double(value: Value) -> Value:
     return float(value) if type(value) is int else value
+
+
+_SCALARS: Final = {
+    "boolean": Shape(_sized(BOOL, 0), 4),
+    "integer": Shape(_sized(INT, 0), 1),
+    "number": Shape(_sized(DOUBLE, 0), 1, _double),
+}
+"""Their size is nothing, as Kubernetes estimates it."""
 
 
 def _base64(value: Value) -> Value:
@@ -117,10 +129,6 @@ def _string(node: Node) -> Shape:
         values = [value for value in node.get("enum") or () if isinstance(value, str)]
         limit = max(map(len, values)) if values else REQUEST_MAX - 2
     return Shape(_sized(STRING, limit), 2)
-
-
-def _sized(kind: Type, limit: int) -> Type:
-    return Type(kind.kind, kind.name, kind.parameters, limit)
 
 
 def _limit(node: Node, name: str) -> int | None:

@@ -56,7 +56,7 @@ def tokens(text: str) -> tuple[list[Token], list[Issue]]:
         match = _TOKEN.match(text, position)
         if match is None:
             wrong = _unreadable(text, position)
-            issues.append(Issue(position, f"Syntax error: token recognition error at: '{wrong}'"))
+            issues.append(Issue(position, f"Syntax error: token recognition error at: '{_shown(wrong)}'"))
             position += len(wrong)
             continue
         kind = match.lastgroup or ""
@@ -70,9 +70,15 @@ def tokens(text: str) -> tuple[list[Token], list[Issue]]:
     return found, issues
 
 
+def _shown(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+
+
 def _unreadable(text: str, position: int) -> str:
-    """How much is left out: a string that does not end, to the end of its line; else one character."""
-    if text[position] in "\"'":
+    """How much is left out: a string that does not end, with the end of its line; half an operator with what follows; else one
+    character. So cel-go's lexer does."""
+    letter = text[position]
+    if letter in "\"'":
         end = text.find("\n", position)
-        return text[position : end if end >= 0 else len(text)]
-    return text[position]
+        return text[position : end + 1 if end >= 0 else len(text)]
+    return text[position : position + 2] if letter in "=&|" else letter
