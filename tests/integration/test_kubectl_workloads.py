@@ -1,0 +1,188 @@
+"""What people type at kubectl to run workloads: rollouts of every kind, drain, CronJobs, waiting, on nodes that only pretend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from control_plane_process import ControlPlane
+from kubectl_tool import PROGRAMS, Kubectl, newest
+
+pytestmark = pytest.mark.kubectl
+NODES = 3
+
+WORKLOAD = """
+apiVersion: apps/v1
+kind: {kind}
+metadata: {{name: web, annotations: {{kubernetes.io/change-cause: first}}}}
+spec:
+  {more}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{{name: c, image: "shop/web:1"}}]
+"""
+KINDS = {"deployment": "replicas: 3", "statefulset": "replicas: 3", "daemonset": "minReadySeconds: 0"}
+IMAGE = "{.spec.template.spec.containers[0].image}"
+
+
+def workload(kind: str) -> str:
+    names = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
+    return WORKLOAD.format(kind=names[kind], more=KINDS[kind])
+
+
+@pytest.fixture(scope="module")
+def populated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("workloads"), simulated_nodes=NODES) as running:
+        yield running
+
+
+@pytest.fixture
+def kubectl(
+    release: str, populated: ControlPlane, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Kubectl]:
+    home = tmp_path_factory.getbasetemp() / f"home-workloads-{release}"
+    home.mkdir(exist_ok=True)
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.removeprefix("test_"))
+    kubectl = Kubectl(PROGRAMS[release], populated.kubeconfig, home, name.lower().strip("-")[:50].strip("-"))
+    kubectl("create", "namespace", kubectl.namespace)
+    yield kubectl
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+@newest
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_life_of_a_rollout(kubectl: Kubectl, kind: str) -> None:
+    one = f"{kind}/web"
+    kubectl("apply", "-f", "-", stdin=workload(kind))
+    kubectl("rollout", "status", one, "--timeout=40s")
+    assert len(kubectl("get", "pods", "-o", "name").split()) == NODES
+    kubectl("set", "image", one, "c=shop/web:2")
+    kubectl("annotate", one, "kubernetes.io/change-cause=second", "--overwrite")
+    kubectl("rollout", "status", one, "--timeout=40s")
+    images = "{.items[*].spec.containers[0].image}"
+    assert kubectl.path(images, "pods").split() == ["shop/web:2"] * NODES
+    history = kubectl("rollout", "history", one).splitlines()
+    assert [line.split()[0] for line in history if line[:1].isdigit()] == ["1", "2"]
+    assert "shop/web:1" in kubectl("rollout", "history", one, "--revision=1")
+    assert "rolled back" in kubectl("rollout", "undo", one)
+    kubectl("rollout", "status", one, "--timeout=40s")
+    assert kubectl.path(IMAGE, one) == "shop/web:1"
+    assert kubectl.path(images, "pods").split() == ["shop/web:1"] * NODES
+    assert "restarted" in kubectl("rollout", "restart", one)
+    kubectl("rollout", "status", one, "--timeout=40s")
+    assert "restartedAt" in kubectl.path("{.items[0].metadata.annotations}", "pods")
+    kubectl("rollout", "undo", one, "--to-revision=2")
+    kubectl("rollout", "status", one, "--timeout=40s")
+    assert kubectl.path(images, "pods").split() == ["shop/web:2"] * NODES
+    kubectl("set", "env", one, "COLOUR=red")
+    kubectl("set", "resources", one, "--requests=cpu=100m")
+    kubectl("rollout", "status", one, "--timeout=40s")
+    container = json.loads(kubectl.path("{.items[0].spec.containers[0]}", "pods"))
+    assert (container["env"][0]["value"], container["resources"]["requests"]["cpu"]) == ("red", "100m")
+    pods = set(kubectl("get", "pods", "-o", "name").split())
+    kubectl("delete", one, "--cascade=orphan")
+    assert set(kubectl("get", "pods", "-o", "name").split()) == pods
+    kubectl("apply", "-f", "-", stdin=workload(kind))
+    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=1", one, "--timeout=20s")
+    kubectl("rollout", "status", one, "--timeout=40s")
+    kubectl("delete", one, "--cascade=foreground", "--timeout=40s")
+    assert kubectl("get", "pods", "-o", "name") == ""
+
+
+@newest
+def test_pausing_scaling_and_waiting(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=workload("deployment"))
+    kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=30s")
+    kubectl("rollout", "pause", "deployment/web")
+    kubectl("set", "image", "deployment/web", "c=shop/web:2")
+    assert kubectl.path("{.items[*].spec.containers[0].image}", "pods").split() == ["shop/web:1"] * 3
+    kubectl("rollout", "resume", "deployment/web")
+    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    kubectl("scale", "deployment/web", "--replicas=5", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.readyReplicas}=5", "deployment/web", "--timeout=30s")
+    kubectl("apply", "-f", "-", stdin=workload("statefulset").replace("web", "db"))
+    kubectl("scale", "statefulset/db", "--replicas=1")
+    kubectl("wait", "--for=delete", "pod/db-2", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.availableReplicas}=1", "statefulset/db", "--timeout=30s")
+    kubectl("autoscale", "deployment/web", "--min=2", "--max=4", "--name=web")
+    kubectl("wait", "--for=jsonpath={.spec.replicas}=4", "deployment/web", "--timeout=30s")
+    kubectl("delete", "hpa", "web")
+
+
+@newest
+def test_cron_jobs_and_jobs(kubectl: Kubectl) -> None:
+    kubectl("create", "cronjob", "report", "--image=shop/report:1", "--schedule=0 0 1 1 *", "--", "report")
+    kubectl("create", "job", "now", "--from=cronjob/report")
+    kubectl("wait", "--for=condition=Complete", "job/now", "--timeout=30s")
+    assert kubectl.path("{.metadata.annotations}", "job", "now") == '{"cronjob.kubernetes.io/instantiate":"manual"}'
+    assert "1/1" in kubectl("get", "job", "now")
+    patch = '{"spec":{"schedule":"@every 1s","startingDeadlineSeconds":10}}'
+    kubectl("patch", "cronjob", "report", "-p", patch)
+    with kubectl.lines("get", "events", "-w", "-o", "jsonpath={.involvedObject.name} {.reason}{'\\n'}") as lines:
+        assert "report SawCompletedJob\n" in lines  # reads on until it comes
+    kubectl("patch", "cronjob", "report", "-p", '{"spec":{"suspend":true}}')
+    assert kubectl.path("{.status.lastScheduleTime}", "cronjob", "report")
+    assert "SuccessfulCreate" in kubectl("describe", "cronjob", "report")
+    kubectl("delete", "cronjob", "report", "--cascade=foreground", "--timeout=40s")
+    assert kubectl("get", "jobs,pods", "-o", "name") == ""
+
+
+@newest
+def test_drain_waits_for_the_budget(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=workload("deployment"))
+    kubectl("apply", "-f", "-", stdin=workload("daemonset").replace("web", "agent"))
+    kubectl("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
+    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    kubectl("rollout", "status", "daemonset/agent", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.disruptionsAllowed}=1", "pdb/web", "--timeout=20s")
+    node = kubectl.path("{.items[0].spec.nodeName}", "pods", "-l", "app=web")
+    only = "--pod-selector=app in (web,agent),controller-revision-hash!=none"
+    try:
+        assert "DaemonSet-managed Pods" in kubectl.fails("drain", node, only, "--timeout=5s")
+        assert "drained" in kubectl("drain", node, only, "--ignore-daemonsets", "--timeout=50s")
+        left = kubectl("get", "pods", "-o", "wide", f"--field-selector=spec.nodeName={node}", "--no-headers").split(
+            "\n"
+        )
+        assert [line.split()[0].split("-")[0] for line in left if line] == ["agent"]
+        kubectl("wait", "--for=jsonpath={.status.currentHealthy}=3", "pdb/web", "--timeout=30s")
+        kubectl("scale", "deployment/web", "--replicas=2")
+        kubectl("wait", "--for=jsonpath={.status.disruptionsAllowed}=0", "pdb/web", "--timeout=20s")
+        other = kubectl.path("{.items[0].spec.nodeName}", "pods", "-l", "app=web")
+        refused = kubectl.run("drain", other, only, "--ignore-daemonsets", "--timeout=2s")
+        assert "Cannot evict pod as it would violate the pod's disruption budget" in refused.stderr
+        assert refused.returncode != 0
+        kubectl("uncordon", other)
+        kubectl("taint", "node", node, "team=b:NoExecute")
+        kubectl(
+            "wait", "--for=delete", "pod", "-l", "app=agent", f"--field-selector=spec.nodeName={node}", "--timeout=30s"
+        )
+        assert kubectl.path("{.status.desiredNumberScheduled}", "daemonset", "agent") == "2"
+        kubectl("taint", "node", node, "team-")
+    finally:
+        kubectl("uncordon", node)
+    kubectl("rollout", "status", "daemonset/agent", "--timeout=30s")
+
+
+@newest
+def test_quota_and_tables(kubectl: Kubectl) -> None:
+    kubectl("create", "quota", "small", "--hard=pods=4,count/deployments.apps=2")
+    kubectl("apply", "-f", "-", stdin=workload("deployment"))
+    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.used.pods}=3", "quota/small", "--timeout=20s")
+    described = kubectl("describe", "quota", "small")
+    rows = [line.split() for line in described.splitlines()]
+    assert ["pods", "3", "4"] in rows
+    assert ["count/deployments.apps", "1", "2"] in rows
+    kubectl("create", "deployment", "second", "--image=i", "--replicas=3")
+    kubectl("wait", "--for=condition=ReplicaFailure", "deployment/second", "--timeout=20s")
+    assert "exceeded quota: small, requested: pods=1, used: pods=4, limited: pods=4" in kubectl(
+        "get", "deployment", "second", "-o", "jsonpath={.status.conditions[?(@.type=='ReplicaFailure')].message}"
+    )
+    assert "exceeded quota" in kubectl.fails("create", "deployment", "third", "--image=i")
+    kubectl("apply", "-f", "-", stdin=workload("daemonset").replace("web", "agent"))
+    header = kubectl("get", "daemonset").splitlines()[0].split()
+    assert header[:7] == ["NAME", "DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE", "NODE"]
