@@ -19,7 +19,8 @@ PORT = 16443  # not where a user's own system listens
 class Machine:
     """`wherry up` in a temporary state directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = PORT) -> None:
+        self._port = str(port)
         self.folder = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
         self.place = ["--name", "bench", "--state-dir", str(self.folder / "state")]
         self.environment = {**os.environ, "KUBECONFIG": str(self.folder / "kubeconfig")}
@@ -35,7 +36,7 @@ class Machine:
     def up(self, *arguments: str) -> float:
         """Seconds `wherry up` took."""
         begin = time.perf_counter()
-        self.wherry("up", "--port", str(PORT), *arguments)
+        self.wherry("up", "--port", self._port, *arguments)
         return time.perf_counter() - begin
 
     def status(self) -> dict[str, Any]:
