@@ -12,8 +12,8 @@ from wherry.apiserver.registry import pod_defaults, pod_warnings
 from wherry.apiserver.registry.built_in import BuiltIn, fill, quantity_text, section
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation import internal_form, selectors
 from wherry.apiserver.registry.validation import job as rules
-from wherry.apiserver.registry.validation import selectors
 from wherry.apiserver.registry.workload import counts, selector_matches
 
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
@@ -131,5 +131,7 @@ def _template(new: Obj, old: Obj, suspended: bool) -> list[Cause]:
     if fixed(new) == fixed(old):
         return []
     wanted = f.as_dict(new.get("template"))
-    path, value = ("spec.template.spec", wanted.get("spec")) if suspended else ("spec.template", wanted)
+    pod = internal_form.shown(f.as_dict(wanted.get("spec")), "PodSpec")
+    whole = {**f.as_dict(wanted.get("metadata")), "Spec": pod}
+    path, value = ("spec.template.spec", pod) if suspended else ("spec.template", whole)
     return [f.invalid(path, value, f.IMMUTABLE)]

@@ -51,7 +51,11 @@ class PersistentVolumeClaimStrategy(BuiltIn):
             for key in ("volumeAttributesClassName",):
                 if key in new:
                     permitted[key] = new[key]
-        causes = [] if permitted == new else [f.forbidden("spec", f"{_IMMUTABLE}\n{difference(permitted, new)}")]
+        causes = (
+            []
+            if permitted == new
+            else [f.forbidden("spec", f"{_IMMUTABLE}\n{difference(permitted, new, 'ClaimSpec')}")]
+        )
         causes += _not_less(new, old) + f.unchanged(new.get("volumeMode"), stored.get("volumeMode"), "volumeMode")
         return causes + _attributes_class(new.get("volumeAttributesClassName"), stored.get("volumeAttributesClassName"))
 

@@ -15,7 +15,7 @@ from wherry.apiserver.registry import pod_defaults, pod_status, pod_warnings
 from wherry.apiserver.registry.built_in import BuiltIn, text
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation import pod_spec
+from wherry.apiserver.registry.validation import internal_form, pod_spec
 
 _MAY_CHANGE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -72,10 +72,10 @@ class PodStrategy(BuiltIn):
         causes += _gates(f.as_list(new.get("schedulingGates")), f.as_list(stored.get("schedulingGates")))
         if causes:
             return causes
-        permitted = _with_open_fields_of(stored, new)
-        if permitted == new:
+        munged = _with_open_fields_of(new, stored)
+        if munged == stored:
             return []
-        return [f.forbidden("spec", f"{_MAY_CHANGE}\n{difference(permitted, new)}")]
+        return [f.forbidden("spec", f"{_MAY_CHANGE}\n{difference(stored, munged, 'PodSpec')}")]
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         return pod_status.validate(obj, old)
@@ -138,37 +138,39 @@ def _gates(new: list[Obj], old: list[Obj]) -> list[Cause]:
     ]
 
 
-def _with_open_fields_of(stored: Obj, new: Obj) -> Obj:
-    """The stored spec with what an update may change taken from the new one."""
-    merged = dict(stored)
-    for key in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
-        merged.pop(key, None)
-        if key in new:
-            merged[key] = new[key]
+def _with_open_fields_of(new: Obj, stored: Obj) -> Obj:
+    """The new spec with what an update may change taken from the stored one: anything left is one change too many."""
+    merged = dict(new)
+    open_fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"]
     if stored.get("schedulingGates"):
         # A pod nobody may schedule yet may still be told where it would go.
-        for key in ("nodeSelector", "affinity"):
-            merged.pop(key, None)
-            if key in new:
-                merged[key] = new[key]
+        open_fields += ["nodeSelector", "affinity"]
     if (stored.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
-        merged["terminationGracePeriodSeconds"] = 1
+        open_fields.append("terminationGracePeriodSeconds")
+    for key in open_fields:
+        merged.pop(key, None)
+        if key in stored:
+            merged[key] = stored[key]
     for key in ("containers", "initContainers"):
         if stored.get(key):
-            merged[key] = [
-                {**before, "image": after.get("image")} for before, after in zip(stored[key], new[key], strict=True)
-            ]
+            pairs = zip(stored[key], new[key], strict=True)
+            merged[key] = [_keep_image(after, before) for before, after in pairs]
     return merged
 
 
-def difference(old: Obj, new: Obj) -> str:
-    """What differs, as lines of a unified diff over sorted JSON."""
-    before, after = (_lines(value) for value in (old, new))
+def _keep_image(container: Obj, before: Obj) -> Obj:
+    kept = {key: value for key, value in container.items() if key != "image"}
+    return {**kept, "image": before["image"]} if "image" in before else kept
+
+
+def difference(old: Obj, new: Obj, struct: str = "") -> str:
+    """What differs, as lines of a unified diff: of the internal form of `struct`, or of sorted JSON."""
+    before, after = (_lines(internal_form.shown(value, struct) if struct else value, struct) for value in (old, new))
     return "\n".join(list(difflib.unified_diff(before, after, lineterm=""))[2:]) + "\n"
 
 
-def _lines(value: Obj) -> list[str]:
-    encoded = msgspec.json.encode(value, order="sorted")
+def _lines(value: Obj, struct: str) -> list[str]:
+    encoded = msgspec.json.encode(value) if struct else msgspec.json.encode(value, order="sorted")
     return msgspec.json.format(encoded, indent=1).decode().splitlines()
 
 

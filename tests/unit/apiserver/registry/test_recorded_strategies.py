@@ -71,7 +71,6 @@ DEVIATIONS = {
     ("hpa", 17): OTHER_VERSION,
     ("runtimeclass-lease-event", 12): OTHER_VERSION,
     ("runtimeclass-lease-event", 13): OTHER_VERSION,
-    ("job-update", 3): "Kubernetes shows its internal Go structure; here the object as users know it",
     ("pod-deprecated-warnings", 9): VIEW,
     ("pod-status", 1): VIEW,
 }
