@@ -296,9 +296,9 @@ CHANGES: dict[str, tuple[str, str, Any, tuple[int, str, str]]] = {
     "broken patch": (ONE_DEPLOYMENT, MERGE, b"{", (400, "BadRequest", "error decoding patch: unexpected end of JSON input")),
     "list as a patch": (ONE_DEPLOYMENT, MERGE, [], (400, "BadRequest",
         "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}")),
-    "unknown directive": (ONE_DEPLOYMENT, STRATEGIC, template(name="c", **{"$patch": "frob"}), (500, "",
+    "unknown directive": (ONE_DEPLOYMENT, STRATEGIC, template(name="c", **{"$patch": "frob"}), (400, "BadRequest",
         "unknown patch type: frob in map: map[$patch:frob name:c]")),
-    "no merge key": (ONE_DEPLOYMENT, STRATEGIC, template(image="x"), (500, "",
+    "no merge key": (ONE_DEPLOYMENT, STRATEGIC, template(image="x"), (400, "BadRequest",
         "map: map[image:x] does not contain declared merge key: name")),
     "patch type": (ONE_DEPLOYMENT, JSON, {}, (415, "UnsupportedMediaType", "415: Unsupported Media Type")),
 }  # fmt: skip

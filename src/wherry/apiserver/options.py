@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from wherry.api.errors import Cause, StatusError, bad_request, invalid
+from wherry.api.errors import Cause, bad_request, invalid
 from wherry.api.types import Obj
 from wherry.apiserver.filters.request_info import is_true, query_values
 from wherry.apiserver.http import Request
@@ -110,7 +110,7 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
         raise bad_request(f"strconv.ParseInt: parsing {field.quote(text)}: invalid syntax") from None
 
 
-def parse_version(text: str, prefix: str = "", code: int = 400) -> int | None:
+def parse_version(text: str, prefix: str = "") -> int | None:
     """A resourceVersion as a number; "" is None."""
     if not text:
         return None
@@ -120,7 +120,7 @@ def parse_version(text: str, prefix: str = "", code: int = 400) -> int | None:
         f"{prefix}resourceVersion: Invalid value: {field.quote(text)}: "
         f"strconv.ParseUint: parsing {field.quote(text)}: invalid syntax"
     )
-    raise StatusError(code, "BadRequest" if code == 400 else "", message)
+    raise bad_request(message)
 
 
 # -- writes

@@ -20,7 +20,7 @@ DELETE_FROM = "$deleteFromPrimitiveList/"
 
 
 class StrategicPatchError(ValueError):
-    """A patch whose directives make no sense; the server answers 500 as Kubernetes does."""
+    """A patch whose directives make no sense; the server answers 400, where Kubernetes says 500."""
 
 
 def go_format(value: Any) -> str:

@@ -13,7 +13,7 @@ async def handle(core: Core, call: Call) -> Answer:
     """`resourceVersion` may only be too new: what is answered is always the newest."""
     wanted = call.request.query.get("resourceVersion")
     if wanted:
-        version = parse_version(wanted, code=500)
+        version = parse_version(wanted)
         if version is not None and version > core.storage.revision:
             raise version_too_large(version, core.storage.revision)
     if call.served.codec is not None:

@@ -78,7 +78,7 @@ def reader(core: Core, call: Call, media: str, validation: str) -> tuple[Any, Ap
         try:
             return strategic_merge(current, patch, schema)
         except StrategicPatchError as error:
-            raise StatusError(500, "", str(error)) from None
+            raise bad_request(str(error)) from None
 
     return patch, strategic, duplicates
 

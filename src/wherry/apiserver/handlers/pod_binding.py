@@ -42,10 +42,10 @@ async def handle(core: Core, call: Call) -> Answer:
     if target.get("kind", "") not in ("", "Node"):
         quoted = target["kind"]
         text = f'target.kind: Unsupported value: "{quoted}": supported values: "Node", "<empty>"'
-        raise StatusError(500, "", text)
+        raise bad_request(text)
     node = target.get("name")
     if not node:
-        raise StatusError(500, "", "target.name: Required value")
+        raise bad_request("target.name: Required value")
 
     def bind(pod: Obj) -> Obj:
         return _bound(core, pod, node, binding["metadata"])

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from wherry.api.errors import MODIFIED, StatusError, already_exists, conflict, invalid, not_found
+from wherry.api.errors import MODIFIED, StatusError, already_exists, bad_request, conflict, invalid, not_found
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.apply.field_manager import KEEP, Owners, is_unchanged
@@ -115,7 +115,7 @@ class Registry:
         """Store a new object. `obj` has its kind, apiVersion and (where namespaced) metadata.namespace."""
         metadata = obj["metadata"]
         if metadata.get("resourceVersion"):
-            raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+            raise bad_request("resourceVersion should not be set on objects to be created")
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
         self.strategy.default(obj)
         object_meta.wipe(metadata)

@@ -59,7 +59,7 @@ async def test_generated_names() -> None:
         ({"kind": "ConfigMap", "apiVersion": "v2"}, 400, "BadRequest", "the API version in the data (v2) does not match the expected API version (v1)"),
         ({"metadata": {"name": "c", "namespace": "other"}}, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request"),
         ({"metadata": {"name": "c"}, "data": {"a": 1}}, 400, "BadRequest", 'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string'),
-        ({"metadata": {"name": "c", "resourceVersion": "5"}}, 500, None, "resourceVersion should not be set on objects to be created"),
+        ({"metadata": {"name": "c", "resourceVersion": "5"}}, 400, "BadRequest", "resourceVersion should not be set on objects to be created"),
     ],
 )  # fmt: skip
 async def test_bodies_that_are_refused(body: Any, status: int, reason: str | None, message: str) -> None:
