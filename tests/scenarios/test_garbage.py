@@ -10,7 +10,7 @@ from world import World, a_deployment, world
 from wherry.aio.virtual import run_virtual
 from wherry.api.errors import StatusError
 from wherry.api.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS
-from wherry.api.types import Obj
+from wherry.api.types import GVR, Obj
 
 
 async def gone(w: World, *gvrs: object) -> bool:
@@ -191,3 +191,84 @@ async def _no_namespace(w: World) -> bool:
     except StatusError as error:
         return error.code == 404
     return False
+
+
+DEFINITIONS = GVR("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+WIDGETS = GVR("example.com", "v1", "widgets")
+
+
+def widget(name: str, owner: Obj | None = None, namespace: str = "default") -> Obj:
+    metadata: Obj = {"name": name, "namespace": namespace}
+    if owner is not None:
+        metadata["ownerReferences"] = [reference(owner)]
+    return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata}
+
+
+async def define_widgets(w: World) -> None:
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    spec = {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "widgets", "kind": "Widget"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+    }
+    body = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec}
+    await w.client.create(DEFINITIONS, {**body, "metadata": {"name": "widgets.example.com"}})
+    await w.until(lambda: WIDGETS in w.app.core.served)
+
+
+def test_garbage_of_kinds_that_come_and_go() -> None:
+    async def main() -> None:
+        async with world() as w:
+            w.started.append(asyncio.create_task(w.app.extensions.run()))
+            await define_widgets(w)
+            owner = await w.client.create(WIDGETS, widget("owner"))
+            refers = {"apiVersion": "example.com/v1", "kind": "Widget"}
+            dependent = config_map("dependent")
+            dependent["metadata"]["ownerReferences"] = [reference(owner, **refers)]
+            root = await w.client.create(CONFIG_MAPS, config_map("root"))
+            await w.client.create(CONFIG_MAPS, dependent)
+            await w.client.create(WIDGETS, widget("leaf", root))
+            await w.client.delete(CONFIG_MAPS, "root", "default")
+
+            async def leaf_gone() -> bool:
+                return await w.get(WIDGETS, "leaf") is None
+
+            await w.until(leaf_gone)
+            await w.client.delete(DEFINITIONS, "widgets.example.com")
+
+            async def dependent_gone() -> bool:
+                return await w.get(CONFIG_MAPS, "dependent") is None
+
+            await w.until(dependent_gone)  # its owner went with the kind
+            await w.until(lambda: WIDGETS not in w.app.core.served)
+            await define_widgets(w)
+            await w.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "extra"}})
+            await w.client.create(WIDGETS, widget("inside", namespace="extra"))
+            await w.client.delete(NAMESPACES, "extra")
+
+            async def namespace_gone() -> bool:
+                return await w.get(NAMESPACES, "extra", "") is None
+
+            await w.until(namespace_gone)
+            assert await w.items(WIDGETS, "extra") == []
+
+    run_virtual(main())
+
+
+def test_custom_resources_are_orphaned_without_strategic_patches() -> None:
+    async def main() -> None:
+        async with world() as w:
+            w.started.append(asyncio.create_task(w.app.extensions.run()))
+            await define_widgets(w)
+            root = await w.client.create(CONFIG_MAPS, config_map("root"))
+            await w.client.create(WIDGETS, widget("leaf", root))
+            await w.client.delete(CONFIG_MAPS, "root", "default", propagation="Orphan")
+
+            async def free() -> bool:
+                leaf = await w.get(WIDGETS, "leaf")
+                return leaf is not None and "ownerReferences" not in leaf["metadata"]
+
+            await w.until(free)
+
+    run_virtual(main())

@@ -160,8 +160,8 @@ class World:
         ):
             self.add(module)
         self.add(root_ca, certificate="PEM")
-        self.add(namespace, scheme=self.scheme)
-        self.add(garbage_collector, scheme=self.scheme)
+        self.add(namespace, scheme=self.app.core.serving)
+        self.add(garbage_collector, scheme=self.app.core.serving)
 
     async def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
         """Wait in virtual time until `condition()` (which may be a coroutine function) holds."""

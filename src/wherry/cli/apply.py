@@ -13,6 +13,7 @@ from typing import Literal
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.scheme import Resource, Scheme
 from wherry.api.types import Obj
+from wherry.cli import custom_kinds
 from wherry.client.rest import Client
 from wherry.client.three_way import last_applied, three_way, with_last_applied
 
@@ -60,13 +61,15 @@ def in_order(objects: Sequence[Obj]) -> list[Obj]:
 
 async def apply(client: Client, scheme: Scheme, obj: Obj, default_namespace: str) -> Applied:
     """Create `obj` or patch what is there. Raises StatusError, naming an unknown kind as kubectl does."""
-    resource = scheme.by_kind(obj.get("apiVersion", ""), obj.get("kind", ""))
+    said = (obj.get("apiVersion", ""), obj.get("kind", ""))
+    resource = scheme.by_kind(*said) or await custom_kinds.find(client, *said)
     if resource is None:
         raise StatusError(
             404,
             "NotFound",
             f'no matches for kind "{obj.get("kind")}" in version "{obj.get("apiVersion")}": '
-            f"Kubernetes {scheme.version} does not serve it; `kubectl api-resources` lists what is served",
+            f"neither Kubernetes {scheme.version} nor a CustomResourceDefinition serves it; `kubectl api-resources` lists "
+            "what is served",
         )
     metadata = dict(obj.get("metadata") or {})
     namespace: str | None = None
@@ -75,7 +78,10 @@ async def apply(client: Client, scheme: Scheme, obj: Obj, default_namespace: str
     wanted = with_last_applied({**obj, "metadata": metadata})
     for attempt in range(ATTEMPTS):
         try:
-            return await _once(client, scheme, resource, wanted, namespace)
+            applied = await _once(client, scheme, resource, wanted, namespace)
+            if resource.gvr == custom_kinds.DEFINITIONS:
+                await custom_kinds.established(client, applied.obj)
+            return applied
         except StatusError as error:
             if error.code != 409 or attempt == ATTEMPTS - 1:
                 raise
@@ -96,12 +102,19 @@ async def _once(client: Client, scheme: Scheme, resource: Resource, wanted: Obj,
             resource,
             "created",
         )
-    patch = three_way(last_applied(live), wanted, live, scheme.schema(resource))
+    built_in = resource.gvr in scheme.resources
+    patch = three_way(last_applied(live), wanted, live, scheme.schema(resource) if built_in else None)
     if not patch:
         return Applied(live, resource, "unchanged")
     try:
         merged = await client.patch(
-            resource.gvr, name, patch, namespace, type="strategic", field_validation=STRICT, field_manager=MANAGER
+            resource.gvr,
+            name,
+            patch,
+            namespace,
+            type="strategic" if built_in else "merge",
+            field_validation=STRICT,
+            field_manager=MANAGER,
         )
     except StatusError as error:
         if resource.kind != "Job" or IMMUTABLE not in error.message:

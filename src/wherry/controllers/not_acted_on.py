@@ -19,7 +19,6 @@ REASON = "NotActedOn"
 WHAT: Mapping[tuple[str, str], str] = {
     ("networking.k8s.io", "ingresses"): "nothing routes; use a Service of type NodePort",
     ("networking.k8s.io", "networkpolicies"): "nothing is filtered, every pod reaches every other",
-    ("apiextensions.k8s.io", "customresourcedefinitions"): "its custom resources are not served",
     ("resource.k8s.io", "resourceclaims"): "no device is allocated",
 }
 

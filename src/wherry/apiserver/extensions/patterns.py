@@ -86,7 +86,7 @@ def _go_text(problem: str, pattern: str) -> str:
         return f"invalid nested repetition operator: `{pattern[-2:]}`"
     if "bad character range" in problem:
         return f"invalid character class range: `{problem.split('range ')[1].split(' at')[0]}`"
-    if "bad escape" in problem and problem.endswith("end of pattern"):
+    if "bad escape (end of pattern)" in problem:
         return "trailing backslash at end of expression: ``"
     if "bad escape" in problem:
         return f"invalid escape sequence: `{problem.split('escape ')[1].split(' at')[0]}`"

@@ -125,7 +125,10 @@ def _below(old: _Old, child: Any, before: Any, correlated: bool) -> _Old:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return cel.equals(one, other)
+    try:
+        return cel.equals(one, other)
+    except RecursionError:  # as deep as a request may be; not forgiving is safe
+        return False
 
 
 def _rules(branch: Branch, value: Any, old: _Old, path: str, budget: cel.Budget) -> Iterator[Cause]:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from api_core import Server
+from api_core import ADMIN, Server, signing_key
 from custom_api import DEFINITIONS, WIDGETS, conditions, definition, established, serving, version, widget
 
 from wherry.aio.virtual import run_virtual
+from wherry.api.scheme import Scheme
+from wherry.apiserver.app import App, Options
 
 
 def run(test: Callable[[Server], Awaitable[None]], *definitions: Any) -> None:
@@ -182,3 +186,143 @@ def test_strategic_merge_is_not_for_custom_resources() -> None:
         )
 
     run(test, definition())
+
+
+def test_definitions_survive_a_restart() -> None:
+    async def test(server: Server) -> None:
+        await server.ask("POST", WIDGETS, widget(spec={"size": 2}))
+        old = server.app
+        again = App(
+            Scheme.load(),
+            old.core.storage,
+            old.clock,
+            random.Random(1),
+            Options(signing_key(), tokens={"secret": ADMIN}),
+        )
+        again.extensions.load()
+        assert (await Server(again).ask("GET", f"{WIDGETS}/w")).body["spec"] == {"size": 2}
+
+    run(test, definition())
+
+
+def test_scale_and_status_and_generation() -> None:
+    counts = {
+        "type": "object",
+        "properties": {"replicas": {"type": "integer", "minimum": 0}, "selector": {"type": "string"}},
+    }
+    paths = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+    schema = {"type": "object", "properties": {"spec": counts, "status": counts}}
+    scaled = definition(version(schema=schema, subresources={"status": {}, "scale": paths}))
+
+    async def test(server: Server) -> None:
+        merge = "application/merge-patch+json"
+        made = await server.ask("POST", WIDGETS, widget(spec={}, status={"replicas": 9}))
+        assert "status" not in made.body
+        missing = await server.ask("GET", f"{WIDGETS}/w/scale")
+        assert (missing.status, missing.message) == (404, 'the spec replicas field ".spec.replicas" does not exist')
+        await server.ask("PATCH", f"{WIDGETS}/w", {"spec": {"replicas": 2}}, content_type=merge)
+        status = {"status": {"replicas": 1, "selector": "a=b"}, "spec": {"replicas": 7}}
+        said = await server.ask("PATCH", f"{WIDGETS}/w/status", status, content_type=merge)
+        assert (said.body["spec"], said.body["metadata"]["generation"]) == ({"replicas": 2}, 2)
+        scale = await server.ask("PATCH", f"{WIDGETS}/w/scale", {"spec": {"replicas": 4}}, content_type=merge)
+        assert (scale.body["spec"], scale.body["status"]) == ({"replicas": 4}, {"replicas": 1, "selector": "a=b"})
+        wrong = await server.ask("PATCH", f"{WIDGETS}/w/status", {"status": {"replicas": -1}}, content_type=merge)
+        assert [cause["field"] for cause in wrong.body["details"]["causes"]] == ["status.replicas"]
+        assert (await server.ask("GET", f"{WIDGETS}/w/approval")).status == 404
+        refused = await server.ask("DELETE", f"{WIDGETS}/w/status")
+        assert (refused.status, refused.message) == (
+            405,
+            'delete is not supported on resources of kind "widgets.example.com"',
+        )
+
+    run(test, scaled)
+
+
+def test_documents_follow_what_is_served() -> None:
+    async def test(server: Server) -> None:
+        index = (await server.ask("GET", "/openapi/v3")).body
+        assert not any("example.com" in path for path in json.loads(index)["paths"])
+        apps = json.loads(index)["paths"]["apis/apps/v1"]
+        await server.ask("POST", DEFINITIONS, definition())
+        await established(server, "widgets.example.com")
+        paths = json.loads((await server.ask("GET", "/openapi/v3")).body)["paths"]
+        assert paths["apis/apps/v1"] == apps
+        document = (await server.ask("GET", paths["apis/example.com/v1"]["serverRelativeURL"])).body
+        schema = document["components"]["schemas"]["com.example.v1.Widget"]
+        assert schema["properties"]["spec"]["properties"]["size"]["default"] == 1
+        assert schema["properties"]["metadata"]["allOf"] == [
+            {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+        ]
+        patch = document["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]["patch"]
+        assert "application/strategic-merge-patch+json" not in patch["requestBody"]["content"]
+        whole = (await server.ask("GET", "/openapi/v2")).body
+        assert (
+            "default" not in whole["definitions"]["com.example.v1.Widget"]["properties"]["spec"]["properties"]["size"]
+        )
+        await server.ask("DELETE", f"{DEFINITIONS}/widgets.example.com")
+        await asyncio.sleep(1)
+        assert json.loads((await server.ask("GET", "/openapi/v3")).body) == json.loads(index)
+        assert "com.example.v1.Widget" not in (await server.ask("GET", "/openapi/v2")).body["definitions"]
+
+    run(test)
+
+
+def test_tables_and_selectable_fields() -> None:
+    columns = [
+        {"name": "Size", "type": "integer", "jsonPath": ".spec.size", "description": "how large"},
+        {"name": "Notes", "type": "string", "jsonPath": ".spec.note", "priority": 1},
+    ]
+    shown = definition(version(additionalPrinterColumns=columns, selectableFields=[{"jsonPath": ".spec.note"}]))
+
+    async def test(server: Server) -> None:
+        await server.ask("POST", WIDGETS, widget("a", spec={"note": "x"}))
+        await server.ask("POST", WIDGETS, widget("b", spec={"size": 3}))
+        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        table = (await server.ask("GET", WIDGETS, accept=accept)).body
+        assert [row["cells"] for row in table["rows"]] == [["a", 1, "x"], ["b", 3, None]]
+        assert [column["description"] for column in table["columnDefinitions"]][1:] == [
+            "how large",
+            "Custom resource definition column (in JSONPath format): .spec.note",
+        ]
+        found = (await server.ask("GET", f"{WIDGETS}?fieldSelector=spec.note%3Dx")).body
+        assert [each["metadata"]["name"] for each in found["items"]] == ["a"]
+        refused = await server.ask("GET", f"{WIDGETS}?fieldSelector=spec.size%3D1")
+        assert (refused.status, refused.message) == (400, "field label not supported: spec.size")
+
+    run(test, shown)
+
+
+def test_pages_of_many() -> None:
+    async def test(server: Server) -> None:
+        for index in range(7):
+            await server.ask("POST", WIDGETS, widget(f"w{index}"))
+        names: list[str] = []
+        more = ""
+        for _ in range(3):
+            page = (await server.ask("GET", f"{WIDGETS}?limit=3&continue={more}")).body
+            names += [each["metadata"]["name"] for each in page["items"]]
+            more = page["metadata"].get("continue", "")
+        assert (names, more) == ([f"w{index}" for index in range(7)], "")
+
+    run(test, definition())
+
+
+def test_protected_groups_need_approval() -> None:
+    def protected(**annotations: str) -> dict[str, Any]:
+        body = definition(group="foo.k8s.io")
+        return body | {"metadata": {"name": "widgets.foo.k8s.io", "annotations": annotations}}
+
+    async def test(server: Server) -> None:
+        assert "protected groups must have" in (await server.ask("POST", DEFINITIONS, protected())).message
+        wrong = await server.ask("POST", DEFINITIONS, protected(**{"api-approved.kubernetes.io": "sure"}))
+        assert 'with either a URL or a reason starting with "unapproved"' in wrong.message
+        link = "https://github.com/kubernetes/kubernetes/pull/1"
+        await server.ask("POST", DEFINITIONS, protected(**{"api-approved.kubernetes.io": link}))
+        body = await established(server, "widgets.foo.k8s.io")
+        assert conditions(body)["KubernetesAPIApprovalPolicyConformant"] == ("True", "ApprovedAnnotation")
+
+    run(test)
