@@ -99,7 +99,9 @@ def finished_at(pod: Obj, now: float) -> float:
     if ends:
         return max(ends)
     deleted = pod["metadata"].get("deletionTimestamp")
-    return min(parse_rfc3339(deleted), now) if deleted else now
+    if not deleted:
+        return now
+    return min(parse_rfc3339(deleted) - (pod["metadata"].get("deletionGracePeriodSeconds") or 0), now)
 
 
 def replaces_only_failed(job: Obj) -> bool:
