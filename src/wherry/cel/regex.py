@@ -1,7 +1,7 @@
 """Regular expressions as RE2 runs them: time linear in the text whatever the pattern, so that no rule can hang the server.
 
 The syntax is RE2's too (no look-around, no back-references), which is what Kubernetes documents. A program may take
-`MEMORY_MAX` bytes; patterns are kept compiled, the last few hundred of them.
+`MEMORY_MAX` bytes; patterns are kept compiled, the last hundred or so of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MEMORY_MAX: Final = 2**22
 """Of one compiled pattern; `((a{100}){100}){100}` is refused instead of filling memory."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)  # with the memory of each a bound on what patterns may hold
 def compiled(pattern: str) -> Any:
     """Failure for what is no pattern. RE2 is loaded with the first one that is used."""
     import re2

@@ -108,6 +108,7 @@ def parse_duration(text: str) -> Duration:
     return Duration(-total if text[0] == "-" else total)
 
 
+@lru_cache(maxsize=256)  # moments that stand in rules are read once
 def parse_timestamp(text: str) -> Timestamp:
     """RFC 3339; a date alone is none (see `parse_date`)."""
     match = _STAMP.fullmatch(text) if len(text) <= _TEXT_MAX else None

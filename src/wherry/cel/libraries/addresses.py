@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -48,6 +49,7 @@ class Range:
         return f"{self.ip}/{self.network.prefixlen}"
 
 
+@lru_cache(maxsize=256)  # rules ask about the same few ranges again and again; values never change
 def _address(text: str) -> Address:
     try:
         found = ip_address(text[:_TEXT_MAX])
@@ -63,6 +65,7 @@ def _address(text: str) -> Address:
     return Address(found)
 
 
+@lru_cache(maxsize=256)
 def _range(text: str) -> Range:
     (base, slash, bits) = text[:_TEXT_MAX].partition("/")
     wrong = Failure(

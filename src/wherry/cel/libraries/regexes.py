@@ -25,14 +25,19 @@ def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
     return found
 
 
+def _find_all_charge(text: str, pattern: str, limit: int = -1) -> int:
+    """Besides the search, a value for each match."""
+    return regex.charge(text, pattern) + len(text) // 4
+
+
 REGEXES: Final = Library(
     "regex",
     (
         method("find", Overload((STRING, STRING), STRING, _find, regex.charge)),
         method(
             "findAll",
-            Overload((STRING, STRING), list_of(STRING), _find_all, regex.charge),
-            Overload((STRING, STRING, INT), list_of(STRING), _find_all, regex.charge),
+            Overload((STRING, STRING), list_of(STRING), _find_all, _find_all_charge),
+            Overload((STRING, STRING, INT), list_of(STRING), _find_all, _find_all_charge),
         ),
     ),
 )

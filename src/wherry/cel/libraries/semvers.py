@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from wherry.cel.errors import Failure
@@ -35,6 +36,7 @@ class Version:
         return self.order == other.order
 
 
+@lru_cache(maxsize=256)  # the same versions come again and again, and never change
 def _parse(text: str, normalize: bool = False) -> Version:
     if normalize:
         text = _normalized(text)

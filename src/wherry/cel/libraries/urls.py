@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -11,6 +12,8 @@ from wherry.cel.functions import Library, Overload, function, method
 from wherry.cel.standard import traversal
 from wherry.cel.types import BOOL, STRING, list_of, map_of, opaque
 
+_KNOWN_MAX: Final = 500
+"""Characters of a link worth keeping."""
 URL: Final = opaque("kubernetes.URL")
 _PARTS: Final = re.compile(r"(?:([a-zA-Z][a-zA-Z0-9+.-]*):)?(?://([^/?]*))?([^?]*)(?:\?(.*))?", re.DOTALL)
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+(?:%25[^\]]*)?\]|[^\[\]<>\"\s^`{}|\\@:]*)(?::(\d*))?")
@@ -53,6 +56,10 @@ def _plain(text: str) -> str:
 
 
 def _parse(text: str) -> Link:
+    return _known(text) if len(text) <= _KNOWN_MAX else _read(text)
+
+
+def _read(text: str) -> Link:
     shown = text.replace("\\", "\\\\").replace('"', '\\"')[:200]
     wrong = Failure(f'URL parse error during conversion from string: parse "{shown}": invalid URI for request')
     if not text or _CONTROL.search(text):
@@ -67,6 +74,9 @@ def _parse(text: str) -> Link:
     if not _HOST.fullmatch(host) or _ESCAPE.search(path):
         raise wrong
     return Link(text, scheme.lower(), host, path, query)
+
+
+_known: Final = lru_cache(maxsize=256)(_read)  # the same links come again and again, and never change
 
 
 def is_url(text: str) -> bool:
