@@ -109,7 +109,8 @@ def _update(
 ) -> None:
     rolling = (statefulset["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
     budget = max(scaled_value(rolling.get("maxUnavailable") or 1, len(wanted), round_up=True), 1)
-    unavailable = sum(not is_healthy(statefulset, pods[number], now) for number in wanted if number in pods)
+    # One that is missing is being made, also where nobody waits for it (Parallel).
+    unavailable = sum(number not in pods or not is_healthy(statefulset, pods[number], now) for number in wanted)
     for number in sorted(wanted, reverse=True):
         if number < wanted.start + partition(statefulset):
             return

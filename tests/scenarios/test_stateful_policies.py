@@ -1,0 +1,213 @@
+"""What a StatefulSet can be told about order, updates, numbers and its claims."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from test_stateful import a_set, start
+from world import World, world
+
+from wherry.aio.virtual import run_virtual
+from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from wherry.api.types import Obj
+from wherry.reconcile.pods import is_ready
+
+IMAGE = "/spec/template/spec/containers/0/image"
+
+
+def slow(statefulset: Obj, **annotations: str) -> Obj:
+    metadata = statefulset["spec"]["template"]["metadata"]
+    metadata["annotations"] = {f"test/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    return statefulset
+
+
+async def change(w: World, **spec: Any) -> None:
+    await w.client.patch(STATEFUL_SETS, "nats", {"spec": spec}, "default", type="merge")
+
+
+async def update(w: World, image: str) -> None:
+    patch = [{"op": "replace", "path": IMAGE, "value": image}]
+    await w.client.patch(STATEFUL_SETS, "nats", patch, "default", type="json")
+
+
+async def images(w: World) -> dict[str, str]:
+    return {one["metadata"]["name"]: one["spec"]["containers"][0]["image"] for one in await w.items(PODS)}
+
+
+async def available(w: World, *numbers: int, seconds: float = 120) -> Obj:
+    """Until exactly the pods of these numbers are there and available, and the set's status says so."""
+
+    async def done() -> bool:
+        one = await w.client.get(STATEFUL_SETS, "nats", "default")
+        names = {pod["metadata"]["name"] for pod in await w.items(PODS) if is_ready(pod)}
+        seen = one["status"].get("observedGeneration") == one["metadata"]["generation"]
+        return seen and names == {f"nats-{n}" for n in numbers} and one["status"]["availableReplicas"] == len(numbers)
+
+    await w.until(done, seconds)
+    found: Obj = (await w.client.get(STATEFUL_SETS, "nats", "default"))["status"]
+    return found
+
+
+def claims_left(policy: Obj) -> list[str]:
+    async def main() -> list[str]:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(2, persistentVolumeClaimRetentionPolicy=policy))
+            await available(w, 0, 1)
+            await change(w, replicas=1)
+            await available(w, 0)
+            await asyncio.sleep(10)
+            scaled = [one["metadata"]["name"] for one in await w.items(PERSISTENT_VOLUME_CLAIMS)]
+            await w.client.delete(STATEFUL_SETS, "nats", "default", propagation="Background")
+            await asyncio.sleep(30)
+            left = [one["metadata"]["name"] for one in await w.items(PERSISTENT_VOLUME_CLAIMS)]
+            return [f"{len(scaled)} {len(left)}"]
+
+    return run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("deleted", "scaled", "left"),
+    [
+        ("Retain", "Retain", "2 2"),
+        ("Delete", "Retain", "2 0"),
+        ("Retain", "Delete", "1 1"),
+        ("Delete", "Delete", "1 0"),
+    ],
+)
+def test_what_becomes_of_claims(deleted: str, scaled: str, left: str) -> None:
+    assert claims_left({"whenDeleted": deleted, "whenScaled": scaled}) == [left]
+
+
+def test_the_retention_policy_may_change_later() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(2))
+            await available(w, 0, 1)
+            await change(w, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Delete", "whenScaled": "Retain"})
+            await w.until(lambda: owned(w, "StatefulSet"))
+            await change(w, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
+            await w.until(lambda: owned(w, None))
+
+    async def owned(w: World, kind: str | None) -> bool:
+        claims = await w.items(PERSISTENT_VOLUME_CLAIMS)
+        return {(one["metadata"].get("ownerReferences") or [{}])[0].get("kind") for one in claims} == {kind}
+
+    run_virtual(main())
+
+
+def test_parallel_pods_do_not_wait_for_each_other() -> None:
+    async def main(policy: str) -> float:
+        async with world() as w:
+            await start(w)
+            begin = asyncio.get_running_loop().time()
+            await w.client.create(STATEFUL_SETS, slow(a_set(4, podManagementPolicy=policy), ready_seconds="10"))
+            await available(w, 0, 1, 2, 3)
+            return asyncio.get_running_loop().time() - begin
+
+    assert run_virtual(main("Parallel")) < 15
+    assert run_virtual(main("OrderedReady")) > 40
+
+
+def test_numbers_may_start_elsewhere() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(2, ordinals={"start": 5}))
+            await available(w, 5, 6)
+            await change(w, ordinals={"start": 6})
+            await available(w, 6, 7)
+
+    run_virtual(main())
+
+
+def test_on_delete_waits_for_the_user() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(2, updateStrategy={"type": "OnDelete"}))
+            await available(w, 0, 1)
+            await update(w, "shop/web:v2")
+            await asyncio.sleep(60)
+            assert set((await images(w)).values()) == {"shop/web:v1"}
+            await w.client.delete(PODS, "nats-0", "default")
+            await asyncio.sleep(10)
+            assert await images(w) == {"nats-0": "shop/web:v2", "nats-1": "shop/web:v1"}
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("unavailable", "fewest"), [(1, 3), (2, 2), ("50%", 2)])
+def test_an_update_keeps_to_max_unavailable(unavailable: int | str, fewest: int) -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable}}
+            wanted = a_set(4, updateStrategy=rolling, podManagementPolicy="Parallel", minReadySeconds=3)
+            await w.client.create(STATEFUL_SETS, wanted)
+            await available(w, 0, 1, 2, 3)
+            low, pods = 4, w.factory.informer(PODS)
+
+            def look(type: str, pod: Obj, old: Obj | None) -> None:
+                nonlocal low
+                low = min(low, sum(is_ready(one) for one in pods.list("default")))
+
+            pods.add_handler(look)
+            await update(w, "shop/web:v2")
+            await w.until(lambda: all_new(w), 300)
+            found = await available(w, 0, 1, 2, 3)
+            assert low == fewest
+            assert found["currentRevision"] == found["updateRevision"]
+
+    async def all_new(w: World) -> bool:
+        return set((await images(w)).values()) == {"shop/web:v2"}
+
+    run_virtual(main())
+
+
+def test_old_revisions_are_forgotten_beyond_the_limit_and_one_can_come_back() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(1, revisionHistoryLimit=2))
+            await available(w, 0)
+            for version in range(2, 7):
+                await update(w, f"shop/web:v{version}")
+                await w.until(lambda version=version: has(w, version))
+                await available(w, 0)
+            await asyncio.sleep(5)
+            revisions = sorted(one["revision"] for one in await w.items(CONTROLLER_REVISIONS))
+            assert revisions == [4, 5, 6]
+            await update(w, "shop/web:v5")  # the one before the last: `kubectl rollout undo`
+            await w.until(lambda: has(w, 5))
+            await available(w, 0)
+            assert sorted(one["revision"] for one in await w.items(CONTROLLER_REVISIONS)) == [4, 6, 7]
+
+    async def has(w: World, version: int) -> bool:
+        return (await images(w)).get("nats-0") == f"shop/web:v{version}"
+
+    run_virtual(main())
+
+
+def test_a_pod_that_failed_is_made_again() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(1))
+            await available(w, 0)
+            before = (await w.client.get(PODS, "nats-0", "default"))["metadata"]["uid"]
+            patch = {"status": {"phase": "Failed"}}
+            await w.client.patch(PODS, "nats-0", patch, "default", type="merge", subresource="status")
+
+            async def another() -> bool:
+                found = await w.get(PODS, "nats-0")
+                return found is not None and found["metadata"]["uid"] != before and is_ready(found)
+
+            await w.until(another)
+            text = "RecreatingFailedPod: StatefulSet default/nats is recreating failed Pod nats-0"
+            assert text in await w.reasons("nats")
+
+    run_virtual(main())
