@@ -67,6 +67,7 @@ class Documents:
             obj = {"paths": self._paths()}
         elif path == "/openid/v1/jwks":
             obj = self._tokens.jwks()
+            return Response(200, obj, encode(obj, PLAIN), "application/jwk-set+json")
         else:
             obj = self._tokens.discovery(f"https://{self._address}")
         wanted = negotiate(request.headers, request.query)

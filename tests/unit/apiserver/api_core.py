@@ -63,7 +63,7 @@ class Server:
         answer = await self.app.handle(request)
         assert isinstance(answer, Response), "use watch()"
         text = (answer.data or b"").decode()
-        decoded = json.loads(text) if answer.content_type.startswith("application/json") and text else text
+        decoded = json.loads(text) if "json" in answer.content_type and text else text
         return Said(answer.status, decoded, answer.headers, answer.content_type, request.warnings)
 
     def request(self, method: str, target: str, body: Any, *, token: str, content_type: str, **headers: str) -> Request:

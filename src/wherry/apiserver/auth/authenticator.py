@@ -7,6 +7,7 @@ Rule 2: a token's signature is checked once and remembered; its expiry and the o
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ class Authenticator:
     def _missing(self, reference: Reference) -> str:
         obj = self._reader.get(reference.gvr, reference.name, reference.namespace)
         if obj is None or (reference.uid and obj["metadata"].get("uid") != reference.uid):
+            return "service account token has been invalidated"
+        if reference.token and (obj.get("data") or {}).get("token") != b64encode(reference.token.encode()).decode():
             return "service account token has been invalidated"
         deleted = obj["metadata"].get("deletionTimestamp")
         if deleted and self._clock.time() > parse_rfc3339(deleted) + DELETED_POD_GRACE_SECONDS:

@@ -35,12 +35,13 @@ _LEGACY = "kubernetes.io/serviceaccount/"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An object a token is bound to: it must exist with this uid."""
+    """An object a token is bound to: it must exist with this uid. A Secret that holds the token must still hold `token`."""
 
     gvr: GVR
     namespace: str
     name: str
     uid: str
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class ServiceAccountTokens:
             return None
         try:
             if claims.get("iss") == LEGACY_ISSUER:
-                return _legacy_identity(claims, self.audiences)
+                return _legacy_identity(claims, self.audiences, token)
             return _identity(claims) if claims.get("iss") == self.issuer else None
         except (KeyError, TypeError, AttributeError, ValueError):
             return None
@@ -170,11 +171,11 @@ def _identity(claims: Obj) -> Identity:
     return Identity(user, tuple(claims["aud"]), float(claims["exp"]), float(claims["nbf"]), tuple(references))
 
 
-def _legacy_identity(claims: Obj, audiences: tuple[str, ...]) -> Identity:
+def _legacy_identity(claims: Obj, audiences: tuple[str, ...], token: str) -> Identity:
     namespace = claims[f"{_LEGACY}namespace"]
     name, uid = claims[f"{_LEGACY}service-account.name"], claims[f"{_LEGACY}service-account.uid"]
     references = (
         Reference(SERVICE_ACCOUNTS, namespace, name, uid),
-        Reference(SECRETS, namespace, claims[f"{_LEGACY}secret.name"], ""),
+        Reference(SECRETS, namespace, claims[f"{_LEGACY}secret.name"], "", token),
     )
     return Identity(service_account_user(namespace, name, uid), audiences, None, 0.0, references)

@@ -62,6 +62,10 @@ async def _ensure_one(client: Client, gvr: GVR, obj: Obj, found: dict[tuple[GVR,
     metadata = obj["metadata"]
     present = found.get((gvr, metadata.get("namespace", ""), metadata["name"]))
     if present is not None:
+        if binds_another_role(present, obj):
+            await client.delete(gvr, metadata["name"], metadata.get("namespace"))
+            await client.create(gvr, obj, metadata.get("namespace"))
+            return 2
         repaired = with_missing_grants(present, obj)
         return 0 if repaired is None else await _update(client, gvr, repaired)
     try:
@@ -87,12 +91,21 @@ async def _update(client: Client, gvr: GVR, obj: Obj, subresource: str | None = 
     return 1
 
 
+def binds_another_role(present: Obj, wanted: Obj) -> bool:
+    """Whether a binding that updates itself was made anew for another role: a roleRef cannot be changed back. Pure."""
+    annotations = present["metadata"].get("annotations") or {}
+    return annotations.get(AUTO_UPDATE) == "true" and present.get("roleRef") != wanted.get("roleRef")
+
+
 def with_missing_grants(present: Obj, wanted: Obj) -> Obj | None:
     """The stored role or binding with what it lacks of `wanted`; None when there is nothing to do. Pure."""
     annotations = present["metadata"].get("annotations") or {}
-    if annotations.get(AUTO_UPDATE) != "true" or (present.get("roleRef") != wanted.get("roleRef")):
+    if annotations.get(AUTO_UPDATE) != "true":
         return None
+    labels, ours = present["metadata"].get("labels") or {}, wanted["metadata"].get("labels") or {}
     repaired = dict(present)
+    if not ours.items() <= labels.items():
+        repaired["metadata"] = {**present["metadata"], "labels": {**labels, **ours}}
     # The rules of an aggregated role are collected from others.
     keys = ("subjects",) if wanted.get("aggregationRule") else ("rules", "subjects")
     for key in keys:

@@ -29,6 +29,7 @@ async def handle(core: Core, call: Call) -> Answer:
     causes = _check_seconds(seconds)
     if causes:
         raise invalid("TokenRequest", "authentication.k8s.io", "", causes)
+    _check_metadata(request["metadata"], account["metadata"])
     request["spec"] = {**spec, "expirationSeconds": seconds}
     manager = manager_of(options.field_manager, call.request.headers.get("user-agent", ""))
     core.field_managers.own_new(request, manager, "token")
@@ -56,6 +57,14 @@ async def handle(core: Core, call: Call) -> Answer:
         },
         201,
     )
+
+
+def _check_metadata(said: Obj, account: Obj) -> None:
+    """Raises 422."""
+    for key in ("name", "namespace"):
+        if said.get(key) and said[key] != account[key]:
+            cause = field.invalid(f"metadata.{key}", said[key], f"must match the service account {key} if specified")
+            raise invalid("TokenRequest", "authentication.k8s.io", account["name"], [cause])
 
 
 def _check_seconds(seconds: int) -> list[Cause]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import jwt
@@ -124,7 +125,12 @@ async def test_requests_that_are_refused(spec: dict[str, Any], status: int, mess
 async def test_others_can_verify_with_the_published_keys() -> None:
     server = await with_account()
     token = await token_of(server)
-    jwks = (await server.ask("GET", "/openid/v1/jwks")).body
+    said = await server.ask("GET", "/openid/v1/jwks")
+    assert said.content_type == "application/jwk-set+json"
+    jwks = said.body
+    provider = (await server.ask("GET", "/.well-known/openid-configuration")).body
+    assert (provider["issuer"], provider["jwks_uri"]) == (DEFAULT, "https://127.0.0.1:6443/openid/v1/jwks")
+    assert provider["id_token_signing_alg_values_supported"] == [jwks["keys"][0]["alg"]]
     key = jwt.PyJWK.from_dict(jwks["keys"][0])
     assert jwt.get_unverified_header(token)["kid"] == jwks["keys"][0]["kid"]
     claims = jwt.decode(
@@ -143,6 +149,23 @@ async def test_tokens_of_secrets_live_as_long_as_the_secret() -> None:
     stored = (await server.ask("POST", path, secret)).body
     account = (await server.ask("GET", f"{ACCOUNTS}/cart")).body
     token = server.app.tokens.issue_for_secret(account, stored)
+    assert (await server.ask("POST", WHO, {}, token=token)).status == 401, "the Secret does not hold it"
+    holding = {**stored, "data": {"token": base64.b64encode(token.encode()).decode()}}
+    await server.ask("PUT", f"{path}/s", holding)
+    assert (await server.ask("POST", WHO, {}, token=token)).status == 201
+    await server.ask("PUT", f"{path}/s", {**stored, "metadata": {**stored["metadata"], "resourceVersion": ""}})
+    assert (await server.ask("POST", WHO, {}, token=token)).status == 401, "whoever empties it ends the token"
+    await server.ask("PUT", f"{path}/s", {**holding, "metadata": {**stored["metadata"], "resourceVersion": ""}})
     assert (await server.ask("POST", WHO, {}, token=token)).status == 201
     await server.ask("DELETE", f"{path}/s")
     assert (await server.ask("POST", WHO, {}, token=token)).status == 401
+
+
+async def test_a_request_may_name_its_account_and_no_other() -> None:
+    server = await with_account()
+    body = {"metadata": {"name": "cart", "namespace": "shop"}, "spec": {}}
+    assert (await server.ask("POST", f"{ACCOUNTS}/cart/token", body)).status == 201
+    said = await server.ask("POST", f"{ACCOUNTS}/cart/token", {"metadata": {"name": "other"}, "spec": {}})
+    assert said.message.endswith(
+        'metadata.name: Invalid value: "other": must match the service account name if specified'
+    )

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from wherry.aio.clock import ManualClock
-from wherry.api.resources import CLUSTER_ROLES, NAMESPACES, SERVICES, STORAGE_CLASSES
+from wherry.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES, SERVICES, STORAGE_CLASSES
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
 from wherry.apiserver.app import App, Options
@@ -77,6 +77,22 @@ async def test_a_role_gets_back_what_it_lacks(key: bytes) -> None:
     rules = (await api.get(CLUSTER_ROLES, "system:kube-scheduler"))["rules"]
     assert mine in rules
     assert role["rules"][0] in rules
+
+
+async def test_a_binding_led_elsewhere_comes_back(key: bytes) -> None:
+    scheme = Scheme.load("1.36")
+    api = client(scheme, key)
+    objects = bootstrap_objects(BootstrapOptions(NOW, scheme))
+    await ensure(api, scheme, objects)
+    name = "system:kube-scheduler"
+    before = await api.get(CLUSTER_ROLE_BINDINGS, name)
+    await api.delete(CLUSTER_ROLE_BINDINGS, name)
+    reference = {**before["roleRef"], "name": "view"}
+    metadata = {"name": name, "annotations": before["metadata"]["annotations"]}
+    await api.create(CLUSTER_ROLE_BINDINGS, {**before, "metadata": metadata, "roleRef": reference})
+    assert await ensure(api, scheme, objects) == 2
+    after = await api.get(CLUSTER_ROLE_BINDINGS, name)
+    assert (after["roleRef"], after["metadata"]["labels"]) == (before["roleRef"], before["metadata"]["labels"])
 
 
 def test_whoever_opts_out_is_left_alone() -> None:
