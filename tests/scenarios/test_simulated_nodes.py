@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -50,7 +51,7 @@ def test_a_workload_spreads_over_nodes_that_pretend() -> None:
             await here.rolled_out("web")
             pods = await here.items(PODS)
             placed = [pod["spec"]["nodeName"] for pod in pods]
-            assert sorted(set(placed)) == ["simulated-0", "simulated-1", "simulated-2"]
+            assert sorted(Counter(placed).items()) == [(f"simulated-{number}", 10) for number in range(3)]
             assert len({pod["status"]["podIP"] for pod in pods}) == 30
             nodes = {node["metadata"]["name"]: node for node in await here.items(NODES, None)}
             zones = [nodes[name]["metadata"]["labels"]["topology.kubernetes.io/zone"] for name in sorted(nodes)]

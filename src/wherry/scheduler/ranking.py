@@ -19,9 +19,9 @@ from wherry.api import json
 from wherry.scheduler.framework import SKIP, Filter, Refused, Score
 from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
 
-KEPT_MAX = 8
+KEPT_MAX = 32
 """Workloads that are being placed at the same time; more than that take turns with judging all nodes."""
-SEEN_MAX = 64
+SEEN_MAX = 256
 STALE_FACTOR = 4
 """Entries per node before the outdated ones are thrown away."""
 _KEY = "ranking"
@@ -93,7 +93,7 @@ def signature_of(pod: PodInfo) -> bytes:
     if known is None:
         spec = pod.pod["spec"]
         parts: list[Any] = [spec.get(key) for key in ("nodeSelector", "affinity", "tolerations", "nodeName")]
-        parts += [sorted(pod.requests.items()), sorted(pod.scored.items()), sorted(pod.ports)]
+        parts += [pod.owner, sorted(pod.requests.items()), sorted(pod.scored.items()), sorted(pod.ports)]
         known = pod.compiled[_KEY] = json.encode(parts)
     return bytes(known)
 

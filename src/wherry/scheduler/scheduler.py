@@ -26,6 +26,7 @@ from wherry.scheduler.plugins import (
     node_basics,
     node_resources,
     pod_topology_spread,
+    replica_spread,
     taint_toleration,
 )
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
@@ -76,6 +77,7 @@ class Scheduler:
             node_affinity.SCORE,
             node_resources.LEAST_ALLOCATED,
             node_resources.BALANCED,
+            replica_spread.SCORE,
             pod_topology_spread.SCORE,
             affinity_score,
         )

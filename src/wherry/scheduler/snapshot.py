@@ -29,6 +29,8 @@ class PodInfo:
     scored: Amounts
     ports: frozenset[HostPort]
     priority: int
+    owner: str = ""
+    """uid of the controller it is a replica of; empty without one."""
     compiled: dict[str, Any] = field(default_factory=dict)
     """Plugins keep here what they parse from the spec (selectors, terms), under their own name."""
 
@@ -48,7 +50,13 @@ class PodInfo:
             pod_requests(pod, scoring=True),
             _host_ports(spec),
             spec.get("priority") or 0,
+            _controller(metadata),
         )
+
+
+def _controller(metadata: Obj) -> str:
+    owners = metadata.get("ownerReferences") or ()
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
 
 
 def _host_ports(spec: Obj) -> frozenset[HostPort]:
@@ -73,6 +81,8 @@ class NodeInfo:
         self.requested: Amounts = {}
         self.scored: Amounts = {}
         self.ports: dict[HostPort, int] = {}
+        self.replicas: dict[str, int] = {}
+        """uid of a controller -> how many of its pods are here."""
         self.set_node(node)
 
     def set_node(self, node: Obj) -> None:
@@ -98,6 +108,10 @@ class NodeInfo:
         for total, own in ((self.requested, info.requests), (self.scored, info.scored)):
             for key, value in own.items():
                 total[key] = total.get(key, 0) + sign * value
+        if info.owner:
+            self.replicas[info.owner] = self.replicas.get(info.owner, 0) + sign
+            if self.replicas[info.owner] <= 0:
+                del self.replicas[info.owner]
         for port in info.ports:
             self.ports[port] = self.ports.get(port, 0) + sign
             if self.ports[port] <= 0:

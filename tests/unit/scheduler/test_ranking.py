@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wherry.api.types import Obj
 from wherry.scheduler.decision import Fit, decide
 from wherry.scheduler.framework import SKIP
-from wherry.scheduler.plugins import node_affinity, node_basics, node_resources, taint_toleration
+from wherry.scheduler.plugins import node_affinity, node_basics, node_resources, replica_spread, taint_toleration
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
 from wherry.scheduler.ranking import KEPT_MAX, Rankings, signature_of
 from wherry.scheduler.snapshot import PodInfo, Snapshot
@@ -22,7 +22,8 @@ FILTERS = [
     node_basics.NODE_PORTS, node_resources.FILTER, AFFINITY[0],
 ]  # fmt: skip
 SCORES = [
-    taint_toleration.SCORE, node_affinity.SCORE, node_resources.LEAST_ALLOCATED, node_resources.BALANCED, AFFINITY[1],
+    taint_toleration.SCORE, node_affinity.SCORE, node_resources.LEAST_ALLOCATED, node_resources.BALANCED,
+    replica_spread.SCORE, AFFINITY[1],
 ]  # fmt: skip
 
 
@@ -34,12 +35,13 @@ def a_node(name: str, cpu: int, zone: str = "a", taint: str = "", unschedulable:
     return {"metadata": {"name": name, "labels": {"zone": zone}}, "spec": spec, "status": {"allocatable": amounts}}
 
 
-def a_pod(uid: str, cpu: str = "500m", node: str = "", **spec: Any) -> Obj:
+def a_pod(uid: str, cpu: str = "500m", node: str = "", owner: str = "", **spec: Any) -> Obj:
     containers = [{"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "1Gi"}}}]
+    owners = [{"uid": owner, "controller": True}] if owner else []
     if node:
         spec["nodeName"] = node
     return {
-        "metadata": {"name": uid, "namespace": "default", "uid": uid},
+        "metadata": {"name": uid, "namespace": "default", "uid": uid, "ownerReferences": owners},
         "spec": {"containers": containers, **spec},
         "status": {},
     }
@@ -57,8 +59,10 @@ class Cluster:
             states = [(one, one.prepare(pod, self.snapshot)) for one in FILTERS]
             if any(state is not SKIP and one.check(pod, node, state) for one, state in states):
                 continue
-            resources = (node_resources.LEAST_ALLOCATED, node_resources.BALANCED)
-            merits[node.name] = sum(one.weight * int(one.rate(pod, node, None)) for one in resources)
+            merits[node.name] = 0
+            for one in (node_resources.LEAST_ALLOCATED, node_resources.BALANCED, replica_spread.SCORE):
+                state = one.prepare(pod, self.snapshot)
+                merits[node.name] += 0 if state is SKIP else one.weight * int(one.rate(pod, node, state))
         return merits
 
 
@@ -68,18 +72,19 @@ changes = st.lists(
         st.integers(0, 5),
         st.sampled_from(["500m", "2", "100m"]),
         st.sampled_from([None, {"zone": "a"}]),
+        st.sampled_from(["", "web", "cart"]),
     ),
     max_size=60,
 )
 
 
 @given(changes)
-def test_the_same_choice_as_looking_at_every_node(happenings: list[tuple[str, int, str, Any]]) -> None:
+def test_the_same_choice_as_looking_at_every_node(happenings: list[tuple[str, int, str, Any, str]]) -> None:
     cluster = Cluster()
     for number in range(4):
         cluster.snapshot.put_node(a_node(f"n{number}", 4 + number, "ab"[number % 2]))
     placed: list[str] = []
-    for step, (what, number, cpu, selector) in enumerate(happenings):
+    for step, (what, number, cpu, selector, owner) in enumerate(happenings):
         name = f"n{number}"
         if what == "node":
             cluster.snapshot.put_node(a_node(name, 4 + number, "ab"[number % 2]))
@@ -88,11 +93,11 @@ def test_the_same_choice_as_looking_at_every_node(happenings: list[tuple[str, in
         elif what == "away":
             cluster.snapshot.remove_node(name)
         elif what == "elsewhere":
-            cluster.snapshot.put_pod(a_pod(f"other{step}", cpu, node=name))
+            cluster.snapshot.put_pod(a_pod(f"other{step}", cpu, node=name, owner=owner))
         elif what == "gone" and placed:
             cluster.snapshot.remove_pod(placed.pop(number % len(placed)))
         elif what == "place":
-            pod = PodInfo.of(a_pod(f"p{step}", cpu, nodeSelector=selector))
+            pod = PodInfo.of(a_pod(f"p{step}", cpu, owner=owner, nodeSelector=selector))
             merits = cluster.merits(pod)
             chosen = cluster.rankings.choose(pod)
             if chosen is None:
@@ -116,6 +121,20 @@ def test_the_second_of_its_kind_is_ranked() -> None:
     cluster.snapshot.put_node(a_node("small", 2))
     cluster.snapshot.put_node(a_node("large", 8))
     assert two_chosen(cluster) == "large"
+
+
+def test_replicas_go_where_few_of_them_are() -> None:
+    cluster = Cluster()
+    for name in ("a", "b", "c"):
+        cluster.snapshot.put_node(a_node(name, 8))
+    placed = []
+    for number in range(9):
+        pod = PodInfo.of(a_pod(f"p{number}", "1m", owner="web"))
+        outcome = decide(pod, cluster.snapshot, FILTERS, SCORES, random.Random(number))
+        chosen = cluster.rankings.choose(pod) or (outcome.node if isinstance(outcome, Fit) else "")
+        cluster.snapshot.assume(pod, chosen)
+        placed.append(chosen)
+    assert [sorted(placed[at : at + 3]) for at in (0, 3, 6)] == [["a", "b", "c"]] * 3
 
 
 def test_pods_about_which_others_matter_are_not() -> None:
