@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wherry.api.pod_amounts import pod_amounts
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
 
@@ -46,15 +47,15 @@ def _in_scope(scope: str, operator: str, values: list[str], pod: Obj) -> bool:
         return found.get(operator, False)
     terminating = spec.get("activeDeadlineSeconds") is not None
     best_effort = not any(
-        (container.get("resources") or {}).get(side)
-        for container in spec.get("containers") or []
+        ((holder.get("resources") or {}).get(side) or {}).get(name)
+        for holder in (spec, *(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
         for side in ("limits", "requests")
+        for name in ("cpu", "memory")
     )
-    affinity = spec.get("affinity") or {}
     across = any(
         term.get("namespaces") or term.get("namespaceSelector") is not None
         for kind in ("podAffinity", "podAntiAffinity")
-        for term in (affinity.get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or []
+        for term in _affinity_terms((spec.get("affinity") or {}).get(kind) or {})
     )
     return {
         "Terminating": terminating,
@@ -63,6 +64,13 @@ def _in_scope(scope: str, operator: str, values: list[str], pod: Obj) -> bool:
         "NotBestEffort": not best_effort,
         "CrossNamespacePodAffinity": across,
     }.get(scope, False)
+
+
+def _affinity_terms(affinity: Obj) -> Iterable[Obj]:
+    """Required and preferred ones."""
+    yield from affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    for each in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+        yield each.get("podAffinityTerm") or {}
 
 
 def usage(obj: Obj, group: str, resource: str, keys: Iterable[str]) -> dict[str, Quantity]:
@@ -90,19 +98,7 @@ def _pod_amount(pod: Obj, key: str, found: dict[str, Quantity]) -> None:
     side, name = compute_key(key)
     if not side:
         return
-    spec = pod["spec"]
-
-    def amount(container: Obj) -> Quantity:
-        return Quantity.parse(((container.get("resources") or {}).get(side) or {}).get(name) or "0")
-
-    total = ZERO
-    for container in spec.get("containers") or []:
-        total = total + amount(container)
-    for container in spec.get("initContainers") or []:
-        total = (
-            total + amount(container) if container.get("restartPolicy") == "Always" else max(total, amount(container))
-        )
-    found[key] = total
+    found[key] = pod_amounts(pod["spec"], side).get(name, ZERO)
 
 
 def compute_key(key: str) -> tuple[str, str]:
@@ -110,9 +106,14 @@ def compute_key(key: str) -> tuple[str, str]:
     side, dot, name = key.partition(".")
     if dot and side in ("requests", "limits") and name in _COMPUTE:
         return side, name
-    if dot and side == "requests" and "/" in name and "storageclass.storage.k8s.io" not in name:
+    if dot and side == "requests" and (_is_extended(name) or name.startswith("hugepages-")):
         return side, name
-    return ("requests", key) if key in _COMPUTE else ("", "")
+    return ("requests", key) if key in _COMPUTE or key.startswith("hugepages-") else ("", "")
+
+
+def _is_extended(name: str) -> bool:
+    """`example.com/gpu`: a resource that is not Kubernetes' own."""
+    return "/" in name and "storageclass.storage.k8s.io" not in name
 
 
 def _service_amount(spec: Obj, key: str, found: dict[str, Quantity]) -> None:

@@ -10,6 +10,8 @@ OLD_CHOICE = "volume.beta.kubernetes.io/storage-class"
 
 
 class DefaultStorageClass:
+    concerns = frozenset({("", "persistentvolumeclaims")})
+
     async def admit(self, request: AdmissionRequest) -> None:
         claim = request.object
         if claim is None or not request.is_for("", "persistentvolumeclaims", "CREATE"):

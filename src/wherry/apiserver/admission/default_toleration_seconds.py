@@ -10,6 +10,8 @@ TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 class DefaultTolerationSeconds:
+    concerns = frozenset({("", "pods")})
+
     async def admit(self, request: AdmissionRequest) -> None:
         pod = request.object
         if pod is None or not request.is_for("", "pods", "CREATE", "UPDATE"):

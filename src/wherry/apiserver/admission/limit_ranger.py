@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import reduce
 
+from wherry.api.pod_amounts import pod_amounts
 from wherry.api.quantity import Quantity
 from wherry.api.types import GVR, Obj
 from wherry.apiserver.admission.request import AdmissionRequest
@@ -15,6 +15,8 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 
 class LimitRanger:
+    concerns = frozenset({("", "pods"), ("", "persistentvolumeclaims")})
+
     async def admit(self, request: AdmissionRequest) -> None:
         if request.object is not None and request.is_for("", "pods", "CREATE"):
             for limit_range in request.context.read.list(LIMIT_RANGES, request.namespace):
@@ -77,7 +79,10 @@ def _pod(pod: Obj, limit_range: Obj) -> Iterable[str]:
             resources = container.get("resources") or {}
             yield from _bounds(item, resources.get("requests") or {}, resources.get("limits") or {}, "Container")
     for item in _items(limit_range, "Pod"):
-        requests, limits = (_total(containers, init, side) for side in ("requests", "limits"))
+        requests, limits = (
+            {name: str(amount) for name, amount in pod_amounts(pod["spec"], side, overhead=False).items()}
+            for side in ("requests", "limits")
+        )
         yield from _bounds(item, requests, limits, "Pod")
 
 
@@ -89,22 +94,6 @@ def _claim(claim: Obj, limit_range: Obj) -> Iterable[str]:
                 asked = requests.get(resource)
                 if asked is not None and not fits(asked, limit):
                     yield f"{name} {resource} usage per PersistentVolumeClaim is {limit}, but request is {asked}"
-
-
-def _total(containers: list[Obj], init: list[Obj], side: str) -> Obj:
-    """A pod's own amounts: all containers together, or the largest init container if that is more."""
-
-    def amounts(container: Obj) -> Obj:
-        return (container.get("resources") or {}).get(side) or {}
-
-    total: dict[str, Quantity] = {}
-    for container in containers:
-        for name, value in amounts(container).items():
-            total[name] = total[name] + Quantity.parse(value) if name in total else Quantity.parse(value)
-    for container in init:
-        for name, value in amounts(container).items():
-            total[name] = reduce(max, [each for each in (total.get(name), Quantity.parse(value)) if each is not None])
-    return {name: str(value) for name, value in total.items()}
 
 
 def _bounds(item: Obj, requests: Obj, limits: Obj, kind: str) -> Iterable[str]:

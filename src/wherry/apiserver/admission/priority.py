@@ -10,6 +10,8 @@ PREEMPT = "PreemptLowerPriority"
 
 
 class Priority:
+    concerns = frozenset({("", "pods"), ("scheduling.k8s.io", "priorityclasses")})
+
     async def admit(self, request: AdmissionRequest) -> None:
         if request.object is None:
             return

@@ -96,7 +96,8 @@ class AdmissionRequest:
 
 
 class Plugin(Protocol):
-    """One rule of admission. It has `admit`, `validate`, or both."""
+    """One rule of admission. It has `admit`, `validate`, or both. A class attribute `concerns`, a frozenset of (group,
+    plural), says that it has to do with no other resources: it is not even asked about them."""
 
 
 class Mutating(Plugin, Protocol):

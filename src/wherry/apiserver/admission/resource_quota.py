@@ -105,7 +105,7 @@ def _need_values(request: AdmissionRequest, pod: Obj, quota: str, hard: Obj) -> 
     missing: dict[str, list[str]] = {}
     for key in sorted(hard):
         side, name = compute_key(key)
-        if not side:
+        if not side or name in ((pod["spec"].get("resources") or {}).get(side) or {}):
             continue
         for container in (*(pod["spec"].get("containers") or []), *(pod["spec"].get("initContainers") or [])):
             if name not in ((container.get("resources") or {}).get(side) or {}):

@@ -10,6 +10,8 @@ RUNTIME_CLASSES = GVR("node.k8s.io", "v1", "runtimeclasses")
 
 
 class RuntimeClass:
+    concerns = frozenset({("", "pods")})
+
     async def admit(self, request: AdmissionRequest) -> None:
         pod = request.object
         if pod is None or not request.is_for("", "pods", "CREATE"):

@@ -21,6 +21,8 @@ ATTEMPTS, RETRY_SECONDS = 10, 0.1
 
 
 class ServiceAccount:
+    concerns = frozenset({("", "pods")})
+
     async def admit(self, request: AdmissionRequest) -> None:
         pod = request.object
         if pod is None or not request.is_for("", "pods", "CREATE"):

@@ -11,6 +11,8 @@ FINALIZERS = {
 
 
 class StorageObjectInUseProtection:
+    concerns = frozenset(("", resource) for resource in FINALIZERS)
+
     async def admit(self, request: AdmissionRequest) -> None:
         if request.object is None:
             return

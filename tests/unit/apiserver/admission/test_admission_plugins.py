@@ -10,6 +10,7 @@ import pytest
 
 from wherry.aio.clock import ManualClock
 from wherry.api.errors import StatusError
+from wherry.api.pod_amounts import pod_amounts
 from wherry.api.resources import (
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -21,8 +22,10 @@ from wherry.api.resources import (
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR, Obj
 from wherry.apiserver.admission.chain import Admission, AdmissionRequest
+from wherry.apiserver.admission.default_ingress_class import INGRESS_CLASSES, DefaultIngressClass
 from wherry.apiserver.admission.default_storage_class import DefaultStorageClass
 from wherry.apiserver.admission.limit_ranger import LIMIT_RANGES, LimitRanger
+from wherry.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
 from wherry.apiserver.admission.priority import Priority
 from wherry.apiserver.admission.request import Plugin
 from wherry.apiserver.admission.resource_quota import RESOURCE_QUOTAS, ResourceQuota
@@ -213,6 +216,65 @@ async def test_quota_scope(objects: Objects) -> None:
     await admit(ResourceQuota(), objects, PODS, pod(containers=busy))
     with pytest.raises(StatusError, match="exceeded quota"):
         await admit(ResourceQuota(), objects, PODS, pod())
+
+
+INIT = [
+    {"name": "side", "restartPolicy": "Always", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}},
+    {"name": "init", "resources": {"requests": {"cpu": "700m"}, "limits": {"cpu": "2"}}},
+]
+MAIN = [{"name": "c", "resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}}}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests", "limits"),
+    [
+        ({"containers": MAIN}, "500m", "1"),
+        ({"containers": MAIN, "initContainers": INIT[:1]}, "600m", "2"),
+        ({"containers": MAIN, "initContainers": INIT}, "800m", "3"),
+        ({"containers": MAIN, "initContainers": INIT[::-1]}, "700m", "2"),
+        ({"containers": MAIN, "resources": {"requests": {"cpu": "2"}}}, "2", "1"),
+        ({"containers": MAIN, "overhead": {"cpu": "10m"}}, "510m", "1010m"),
+    ],
+)
+async def test_what_a_whole_pod_takes(objects: Objects, spec: Obj, requests: str, limits: str) -> None:
+    taken = {side: str(pod_amounts(spec, side)["cpu"]) for side in ("requests", "limits")}
+    assert taken == {"requests": requests, "limits": limits}
+    objects.add(RESOURCE_QUOTAS, "q", "shop", spec={"hard": {"requests.cpu": "1m", "limits.cpu": "1m"}})
+    with pytest.raises(StatusError, match=f"requested: limits.cpu={limits},requests.cpu={requests}, used"):
+        await admit(ResourceQuota(), objects, PODS, {"metadata": {"name": "p"}, "spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("phase", "expands", "why"),
+    [
+        ("Pending", True, "Only bound persistent volume claims can be expanded"),
+        ("Bound", False, "only dynamically provisioned pvc can be resized"),
+        ("Bound", True, ""),
+    ],
+)
+async def test_which_claims_may_grow(objects: Objects, phase: str, expands: bool, why: str) -> None:
+    def claim(size: str) -> Obj:
+        spec = {"storageClassName": "standard", "resources": {"requests": {"storage": size}}}
+        return {"metadata": {"name": "c"}, "spec": spec, "status": {"phase": phase}}
+
+    objects.add(STORAGE_CLASSES, "standard", allowVolumeExpansion=expands)
+    await admit(PersistentVolumeClaimResize(), objects, PERSISTENT_VOLUME_CLAIMS, claim("1Gi"), claim("1Gi"))
+    if not why:
+        await admit(PersistentVolumeClaimResize(), objects, PERSISTENT_VOLUME_CLAIMS, claim("2Gi"), claim("1Gi"))
+        return
+    with pytest.raises(StatusError, match=why):
+        await admit(PersistentVolumeClaimResize(), objects, PERSISTENT_VOLUME_CLAIMS, claim("2Gi"), claim("1Gi"))
+
+
+async def test_ingresses_get_the_newest_default_class_unless_they_choose(objects: Objects) -> None:
+    annotations = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    for name, made in (("old", "2026-01-01T00:00:00Z"), ("new", "2026-02-01T00:00:00Z")):
+        objects.add(INGRESS_CLASSES, name, metadata={"annotations": annotations, "creationTimestamp": made})
+    gvr = GVR("networking.k8s.io", "v1", "ingresses")
+    plain: Obj = {"metadata": {"name": "i"}, "spec": {}}
+    assert (await admit(DefaultIngressClass(), objects, gvr, plain))["spec"] == {"ingressClassName": "new"}
+    chosen: Obj = {"metadata": {"name": "i", "annotations": {"kubernetes.io/ingress.class": "mine"}}, "spec": {}}
+    assert (await admit(DefaultIngressClass(), objects, gvr, chosen))["spec"] == {}
 
 
 async def test_the_whole_chain_on_a_plain_pod(objects: Objects) -> None:

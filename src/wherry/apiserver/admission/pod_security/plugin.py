@@ -27,6 +27,8 @@ _SECCOMP_POD, _SECCOMP = "seccomp.security.alpha.kubernetes.io/pod", "container.
 
 
 class PodSecurity:
+    concerns = frozenset({("", "pods"), ("", "namespaces"), ("", "podtemplates"), ("batch", "cronjobs"), *_TEMPLATED})
+
     async def validate(self, request: AdmissionRequest) -> None:
         obj, resource = request.object, request.resource
         if obj is None or request.operation not in ("CREATE", "UPDATE"):
