@@ -13,6 +13,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -21,6 +22,8 @@ from wherry.api.errors import StatusError, too_large
 from wherry.apiserver import http1
 from wherry.apiserver.app import BODY_BYTES_MAX, App, failure
 from wherry.apiserver.auth.user import User
+from wherry.apiserver.compression import GZIP_BYTES_MIN, gzipped, takes_gzip
+from wherry.apiserver.compression import HEADERS as GZIP_HEADERS
 from wherry.apiserver.fast import FastPath
 from wherry.apiserver.filters.request_info import parse_query
 from wherry.apiserver.hijack import Hijacked
@@ -200,6 +203,8 @@ class Connection(asyncio.Protocol):
                 answer = await self._app.handle(request)
             if isinstance(answer, Response):
                 self._edge.fast.learn(head, request, answer)
+                if answer.data is not None and len(answer.data) >= GZIP_BYTES_MIN and takes_gzip(head.headers):
+                    answer = replace(answer, data=await gzipped(answer.data), headers=answer.headers | GZIP_HEADERS)
                 self._write_whole(request, answer, keep_alive)
                 await self._drain()
             elif isinstance(answer, Stream):

@@ -12,6 +12,7 @@ from wherry.api.errors import StatusError
 from wherry.api.types import GVR
 from wherry.apiserver.app import App
 from wherry.apiserver.auth.user import NODES_GROUP
+from wherry.apiserver.compression import GZIP_BYTES_MIN, takes_gzip
 from wherry.apiserver.filters.request_info import parse
 from wherry.apiserver.http import Request, Response
 from wherry.apiserver.http1 import Head
@@ -39,6 +40,8 @@ class Memo:
     """Headers that name its flow."""
     series: Series
     """Where it counts."""
+    bytes_max: int
+    """A larger answer is compressed, which is not done here."""
 
 
 _HEAD = (
@@ -46,6 +49,9 @@ _HEAD = (
     b"%bContent-Length: %d\r\n\r\n"
 )
 _LIST_END = b"]}\n"
+HEAD_BYTES = 1 << 10
+"""More than what a list has before its first item."""
+NO_LIMIT = 1 << 62
 
 
 class FastPath:
@@ -78,13 +84,16 @@ class FastPath:
             return
         if NODES_GROUP in self._core.authenticator.authenticate(request).groups:
             return  # what a node may depends on its pods
+        most = GZIP_BYTES_MIN - HEAD_BYTES if takes_gzip(head.headers) else NO_LIMIT
         if info.verb == "get":
             key = served.registry.key(info.namespace, info.name)
-            head.memo = Memo(request, self._rbac(), self._core.serving.version, key, "", b"", _flow(request), series)
+            head.memo = Memo(
+                request, self._rbac(), self._core.serving.version, key, "", b"", _flow(request), series, most
+            )
         elif info.verb == "list" and "limit" not in request.query:
             prefix = served.registry.prefix_of(info.namespace)
             start, version = _list_head(served), self._core.serving.version
-            head.memo = Memo(request, self._rbac(), version, "", prefix, start, _flow(request), series)
+            head.memo = Memo(request, self._rbac(), version, "", prefix, start, _flow(request), series, most)
 
     def answer(self, memo: Memo, date: bytes) -> bytes | None:
         """The whole answer, None when it must be worked out."""
@@ -96,13 +105,13 @@ class FastPath:
             return None
         if memo.key:
             entry = self._storage.get(memo.key)
-            if entry is None:
+            if entry is None or len(entry.data) >= memo.bytes_max:
                 return None
             data = entry.data
             memo.series.instant += 1
             return b"%b%b\n" % (_HEAD % (date, memo.flow, len(data) + 1), data)
         items = self._core.bodies.known(memo.prefix)
-        if items is None:
+        if items is None or len(items) >= memo.bytes_max:
             return None
         memo.series.instant += 1
         start = b'%b"%d"},"items":[' % (memo.head, self._storage.revision)
