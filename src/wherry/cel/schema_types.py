@@ -76,7 +76,7 @@ def _part(part: str) -> str:
 
 
 def shape(node: Node, root: bool = False, name: str = "self") -> Shape | None:
-    """Of a structural schema; None for what CEL cannot see (a preserved object without a type). `root` for a whole resource."""
+    """Of a structural schema; None for what CEL cannot see (no type, only preserved). `root` for a whole resource."""
     if node.get("x-kubernetes-int-or-string"):
         return Shape(DYN, 1)
     kind = node.get("type", "")
@@ -86,8 +86,6 @@ def shape(node: Node, root: bool = False, name: str = "self") -> Shape | None:
         return _object(node, root or bool(node.get("x-kubernetes-embedded-resource")), name)
     if kind == "string":
         return _string(node)
-    if kind == "" and node.get("x-kubernetes-preserve-unknown-fields"):
-        return Shape(DYN, 1)
     return _SCALARS.get(kind)
 
 

@@ -151,7 +151,7 @@ def _uncompiled(at: _At, costs: list[tuple[int, str]]) -> Iterator[Cause]:
     for index, props in enumerate(at.rules):
         path = f"{at.path}.{RULES}[{index}]"
         if place.shape is None:
-            text = "rules are not supported where the schema says neither a type nor int-or-string"
+            text = "rules are not supported where the schema says no type"
             yield field.invalid(f"{path}.rule", None, text)
             continue
         rule = place.compile(props)

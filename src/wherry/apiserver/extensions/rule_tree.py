@@ -79,10 +79,16 @@ class Tree:
 
     def validate(self, obj: Obj, old: Obj | None, root: Node) -> list[Cause]:
         """Whatever part of the object a write touches, rules see all of it: the rest is as it was, and forgiven."""
+        return self._run(obj, _Old(old, old is not None and _same(obj, old)), "")
+
+    def validate_alone(self, value: Any, path: str) -> list[Cause]:
+        """A value that is no whole object, at `path`."""
+        return self._run(value, _Old(None, False), path)
+
+    def _run(self, value: Any, old: _Old, path: str) -> list[Cause]:
         causes: list[Cause] = []
-        budget = cel.Budget(BUDGET)
         try:
-            for cause in _walk(self._branch, obj, _Old(old, old is not None and _same(obj, old)), "", budget):
+            for cause in _walk(self._branch, value, old, path, cel.Budget(BUDGET)):
                 causes.append(cause)  # noqa: PERF402  (what came before the stop counts)
         except _Stop as stop:
             causes.append(stop.args[0])

@@ -1,8 +1,8 @@
 """x-kubernetes-validations: rules of a schema in the Common Expression Language.
 
 `problems` is asked when a definition is written, `rules` once per published version; the validator it gives is asked for
-every write of an object. The work is in `rule_checks.py` and `rule_tree.py`, and CEL itself in `wherry.cel`, which is loaded with
-the first definition that has rules.
+every write of an object. The work is in `rule_checks.py`, `rule_defaults.py` and `rule_tree.py`, and CEL itself in
+`wherry.cel`, which is loaded with the first definition that has rules.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def problems(schema: Any, path: str) -> list[Cause]:
     if not isinstance(schema, dict) or not _has_rules(schema):
         return []
     from wherry.apiserver.extensions.rule_checks import check
+    from wherry.apiserver.extensions.rule_defaults import broken_defaults
 
-    return check(schema, path)
+    return check(schema, path) or list(broken_defaults(Node(schema), path))
 
 
 def rules(root: Node) -> Validator | None:

@@ -105,8 +105,20 @@ def test_a_rule_costs_as_often_as_its_place_may_occur() -> None:
     assert len(told(nested)) == 3  # the rule, its part in the total, the total
 
 
-def test_embedded_objects_and_patterns_that_preserve() -> None:
+def test_what_is_only_preserved_is_not_seen() -> None:
     anything = {"x-kubernetes-preserve-unknown-fields": True}
-    assert told(anything, {"rule": "self.whatever == 1 || true"}) == []
+    [(_, message)] = told({"type": "object", "properties": {"b": anything}}, {"rule": "has(self.b)"})
+    assert "undefined field 'b'" in message
     [(_, message)] = told({"type": "object"} | anything, {"rule": "self.whatever == 1"})
     assert "undefined field 'whatever'" in message
+    [(where, message)] = told(anything, {"rule": "true"})
+    assert (where, message.split(": ")[-1]) == ("[0].rule", "rules are not supported where the schema says no type")
+
+
+def test_defaults_keep_the_rules() -> None:
+    small = {"type": "integer", "default": 0, "x-kubernetes-validations": [{"rule": "self > 0"}]}
+    [(where, message)] = told(
+        {"type": "object", "default": {}, "properties": {"b": small | {"default": 1}, "c": small}}
+    )
+    assert where.endswith("properties[a].default.c")
+    assert message == 'Invalid value: "integer": failed rule: self > 0'
