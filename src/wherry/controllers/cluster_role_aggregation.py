@@ -61,5 +61,7 @@ def collected(role: Obj, roles: Sequence[Obj]) -> list[Obj]:
                 other["metadata"].get("labels")
             ):
                 continue
-            rules += [rule for rule in other.get("rules") or [] if rule not in rules]
+            for rule in other.get("rules") or []:
+                if rule not in rules:
+                    rules.append(rule)
     return rules
