@@ -72,7 +72,8 @@ def api(machine: Machine) -> None:
     print(instrument.run(program, server, "setup", "-n", "1000"))
     row("API over TLS, requests/s (p50 ms, CPU ms/request)", *(f"{c} connections" for c in CONNECTIONS))
     names = {"get": "GET pod", "list": "LIST 1,000 pods", "create-cm": "create ConfigMap", "create-pod": "create Pod"}
-    for op, name in {**names, "patch-cm": "merge-patch ConfigMap"}.items():
+    names |= {"patch-cm": "merge-patch ConfigMap", "ssa": "server-side apply Deployment"}
+    for op, name in names.items():
         found = [instrument.parse(instrument.run(program, server, op, "-c", str(c), *common)) for c in CONNECTIONS]
         row(name, *(f"{each.rate:.0f} ({each.p50:.1f}, {each.cpu:.2f})" for each in found))
         for each in found:
