@@ -1,5 +1,6 @@
 """`wherry up`'s apply and its explanations against the real API core, in process."""
 
+import asyncio
 import random
 
 import pytest
@@ -11,6 +12,7 @@ from wherry.aio.virtual import run_virtual
 from wherry.api.errors import StatusError
 from wherry.api.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from wherry.api.scheme import Scheme
+from wherry.api.types import GVR
 from wherry.apiserver.app import App, Options
 from wherry.apiserver.auth.user import MASTERS, User
 from wherry.apiserver.in_process import InProcessTransport
@@ -90,6 +92,49 @@ def test_what_cannot_be_applied_says_why(obj, text):
         return error.value.message
 
     assert text in against_api(test)
+
+
+DEFINITION = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "boats.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "boats", "kind": "Boat"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+def test_a_definition_and_its_objects_are_applied_together():
+    def boat(**spec):
+        return {"apiVersion": "example.com/v1", "kind": "Boat", "metadata": {"name": "b"}, "spec": spec}
+
+    async def main():
+        app = App(SCHEME, MemoryStorage(), LoopClock(), random.Random(1), Options(service_account_key=KEY))
+        client = Client(InProcessTransport(app, User("admin", (MASTERS,))))
+        await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+        running = asyncio.create_task(app.run())
+        outcomes = []
+        for spec in ({"sail": 1, "old": 1}, {"sail": 1, "old": 1}, {"sail": 2}):
+            ordered = in_order([boat(**spec), DEFINITION])
+            outcomes += [(await apply(client, SCHEME, obj, "default")).outcome for obj in ordered]
+        stored = await client.get(GVR("example.com", "v1", "boats"), "b", "default")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return outcomes, stored["spec"]
+
+    outcomes, spec = run_virtual(main())
+    assert outcomes == ["created", "created", "unchanged", "unchanged", "unchanged", "configured"]
+    assert spec == {"sail": 2}
 
 
 def test_objects_are_applied_in_the_order_they_need_each_other():
