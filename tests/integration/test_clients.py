@@ -1,7 +1,7 @@
 """The official Python client and an operator written with kopf, unmodified, against a control plane process.
 
-kopf watches CustomResourceDefinitions to know what there is; they are served, empty. Its handlers here are for ConfigMaps
-and Deployments: kinds of one's own are another story.
+kopf watches CustomResourceDefinitions to know what there is. Its handlers here are for ConfigMaps and Deployments; kinds of its
+own are in `test_clients_custom_resources.py`.
 """
 
 from __future__ import annotations
