@@ -90,6 +90,10 @@ def _seen(served: Served, entry: Entry) -> Obj:
     return served.show(entry.value) if served.codec is None else served.codec.peek(entry)
 
 
+_OPERATIONS = {"create": "CREATE", "delete": "DELETE", "deletecollection": "DELETE"}
+"""verb -> what admission calls it; the others are updates."""
+
+
 class Core:
     """The services."""
 
@@ -175,7 +179,7 @@ class Core:
         async def validate(operation: str, obj: Obj | None, old: Obj | None) -> None:
             await self.admission.validate(self.admission_request(call, context, operation, obj, old, options))
 
-        patient = self.admission.asks_others(self, stored)
+        patient = self.admission.asks_others(self, stored, subresource, _OPERATIONS.get(call.info.verb, "UPDATE"))
         return Write(context, admit, call.request.warnings, validate, patient)
 
     def owned_write(self, call: Call, options: WriteOptions) -> Write:

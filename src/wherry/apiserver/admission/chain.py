@@ -51,9 +51,9 @@ class Admission:
         self._by_resource: dict[tuple[str, str], _Phases] = {}
         self._outgoing = [cast(Outgoing, each) for each in chosen if hasattr(each, "asks")]
 
-    def asks_others(self, world: World, resource: Resource) -> bool:
-        """Whether a write of this resource leaves the process on its way (webhooks)."""
-        return any(plugin.asks(world, resource) for plugin in self._outgoing)
+    def asks_others(self, world: World, resource: Resource, subresource: str, operation: str) -> bool:
+        """Whether such a write leaves the process on its way (webhooks)."""
+        return any(plugin.asks(world, resource, subresource, operation) for plugin in self._outgoing)
 
     async def mutate(self, request: AdmissionRequest) -> None:
         """The first phase. Raises the StatusError of the first plugin that refuses."""

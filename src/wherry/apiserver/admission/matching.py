@@ -56,8 +56,11 @@ class Rule:
             and (not self.names or request.name in self.names)
         )
 
-    def speaks_of(self, resource: str) -> bool:
-        return any(whole in ("*", resource) for whole, _ in self.resources)
+    def speaks_of(self, resource: str, subresource: str, operation: str) -> bool:
+        """Whether it may be about it, leaving groups and versions aside."""
+        return _in(self.operations, operation) and any(
+            whole in ("*", resource) and part in ("*", subresource) for whole, part in self.resources
+        )
 
 
 def _in(wanted: frozenset[str], value: str) -> bool:
@@ -111,7 +114,7 @@ class Criteria:
             return None
         others: list[Resource] | None = None
         for rule in rules:
-            if not rule.speaks_of(asked.resource):
+            if not rule.speaks_of(asked.resource, request.subresource, request.operation):
                 continue
             if others is None:
                 others = [each for each in equivalents(request.world, request.resource) if each.gvr != asked.gvr]

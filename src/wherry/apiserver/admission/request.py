@@ -119,6 +119,6 @@ class Validating(Plugin, Protocol):
 class Outgoing(Plugin, Protocol):
     """A plugin that asks somebody outside this process."""
 
-    def asks(self, world: World, resource: Resource) -> bool:
-        """Whether it may do so for a write of this resource (its stored version)."""
+    def asks(self, world: World, resource: Resource, subresource: str, operation: str) -> bool:
+        """Whether it may do so for a write of this resource (its stored version) or of a part of it."""
         ...

@@ -10,6 +10,7 @@ from api_core import MAPS, config_map
 from webhook_world import GROUP, Callee, allow, configure, hook, patching, world
 
 from wherry.aio.virtual import run_virtual
+from wherry.api.resources import PODS
 from wherry.api.types import Obj
 from wherry.apiserver.outward import Reply
 
@@ -226,3 +227,17 @@ async def test_a_webhook_may_write_the_object_it_is_asked_about() -> None:
     writing.answers["a"] = allow
     said = await server.ask("PATCH", f"{MAPS}/c", {"data": {"a": "3"}}, content_type=MERGE)
     assert said.body["data"] == {"a": "3", "b": "2"}
+
+
+async def test_only_writes_somebody_is_asked_about_lose_their_turn() -> None:
+    server, _ = await world()
+    await configure(server, "Mutating", "m", hook("a", "pods", operations=("CREATE",)))
+    core = server.app.core
+    pods = core.scheme.resources[PODS]
+    asked = [
+        (operation, part)
+        for operation in ("CREATE", "UPDATE", "DELETE")
+        for part in ("", "status")
+        if core.admission.asks_others(core, pods, part, operation)
+    ]
+    assert asked == [("CREATE", "")]

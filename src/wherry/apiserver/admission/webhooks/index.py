@@ -48,9 +48,13 @@ class Index:
             self._changed_at = changed_at
         return self._hooks
 
-    def concerns(self, world: World, resource: Resource) -> bool:
-        """Whether any webhook may be asked about writes of a resource, however matched."""
-        return any(rule.speaks_of(resource.resource) for hook in self.hooks(world) for rule in hook.criteria.rules)
+    def concerns(self, world: World, resource: Resource, subresource: str, operation: str) -> bool:
+        """Whether any webhook may be asked about such writes, in whichever version and however selected."""
+        return any(
+            rule.speaks_of(resource.resource, subresource, operation)
+            for hook in self.hooks(world)
+            for rule in hook.criteria.rules
+        )
 
 
 def _hooks(configuration: Obj) -> list[Hook]:

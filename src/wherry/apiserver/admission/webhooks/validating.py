@@ -24,8 +24,8 @@ class ValidatingWebhooks:
     def __init__(self) -> None:
         self._index = Index("validatingwebhookconfigurations")
 
-    def asks(self, world: World, resource: Resource) -> bool:
-        return not is_exempt(resource) and self._index.concerns(world, resource)
+    def asks(self, world: World, resource: Resource, subresource: str, operation: str) -> bool:
+        return not is_exempt(resource) and self._index.concerns(world, resource, subresource, operation)
 
     async def validate(self, request: AdmissionRequest) -> None:
         world = request.world
