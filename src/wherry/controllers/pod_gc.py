@@ -1,5 +1,5 @@
-"""Removes pods nobody will ever finish: of nodes that are gone, terminating without ever having had a node, and finished
-ones beyond a number.
+"""Removes pods nobody will ever finish: of nodes that are gone or out of service, terminating without ever having had a
+node, and finished ones beyond a number.
 
 A sweep, not a reaction: one key, looked at again every SWEEP_SECONDS and when a node goes.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
+from wherry.aio.clock import rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import NODES, PODS
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pods import created_at, is_finished, is_terminating
+from wherry.reconcile.pods import condition, created_at, is_finished, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly
@@ -27,6 +28,11 @@ QUARANTINE_SECONDS = 40.0
 """How long a node must be missing before its pods count as lost: it may just be registering again."""
 TERMINATED_MAX = 12500
 """kube-controller-manager's terminated-pod-gc-threshold."""
+
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""A person says with this taint that a node which is not ready will stop nothing any more."""
+LOST = ("DeletionByPodGC", "PodGC: node no longer exists")
+UNSTOPPED = ("DeletionByPodGC", "PodGC: node is out of service")
 
 SWEEP = Request("", "all")
 
@@ -51,6 +57,13 @@ def never_scheduled(pods: Iterable[Obj]) -> list[Obj]:
     return [pod for pod in pods if is_terminating(pod) and not pod["spec"].get("nodeName")]
 
 
+def out_of_service(node: Obj) -> bool:
+    """Not ready, and given up by a person."""
+    ready = condition(node, "Ready")
+    taints = (node.get("spec") or {}).get("taints") or ()
+    return (ready is None or ready["status"] != "True") and any(one["key"] == OUT_OF_SERVICE for one in taints)
+
+
 class PodSweeper:
     def __init__(self, parts: Parts, pods: Informer, nodes: Informer, terminated_max: int) -> None:
         self._client = parts.client
@@ -64,8 +77,12 @@ class PodSweeper:
         pods = self._pods.list()
         for pod in [*beyond(pods, self._terminated_max), *never_scheduled(pods)]:
             await self._remove(pod)
+        given_up = {node["metadata"]["name"] for node in self._nodes.list() if out_of_service(node)}
+        for pod in pods:
+            if is_terminating(pod) and pod["spec"].get("nodeName") in given_up:
+                await self._remove(await self._failed(pod, UNSTOPPED))
         for pod in await self._orphaned(pods):
-            await self._remove(await self._failed(pod))
+            await self._remove(await self._failed(pod, LOST))
         return Result(requeue_after=SWEEP_SECONDS)
 
     async def _orphaned(self, pods: Sequence[Obj]) -> list[Obj]:
@@ -84,8 +101,8 @@ class PodSweeper:
             return is_not_found(error)
         return False
 
-    async def _failed(self, pod: Obj) -> Obj:
-        """Its controller must see it as failed, not just as vanished."""
+    async def _failed(self, pod: Obj, why: tuple[str, str]) -> Obj:
+        """Its controller must see it as failed, not just as vanished; `why` is (reason, message)."""
         if is_finished(pod):
             return pod
         status = {**pod.get("status", {}), "phase": "Failed"}
@@ -93,8 +110,9 @@ class PodSweeper:
         disrupted = {
             "type": "DisruptionTarget",
             "status": "True",
-            "reason": "DeletionByPodGC",
-            "message": "PodGC: node no longer exists",
+            "reason": why[0],
+            "message": why[1],
+            "lastTransitionTime": rfc3339(self._clock.time()),
         }
         status["conditions"] = [*kept, disrupted]
         return await self._client.update(PODS, {**pod, "status": status}, subresource="status")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
-from wherry.controllers.node_lifecycle import NOT_READY, UNREACHABLE, evict_at, taints_for, with_unknown
+from wherry.controllers.node_lifecycle.eviction import evict_at
+from wherry.controllers.node_lifecycle.health import NOT_READY, UNREACHABLE, taints_for, with_unknown
 
 NOW = 1_700_000_000.0
 
@@ -30,6 +31,23 @@ def test_taints_follow_the_ready_condition() -> None:
     assert found[2]["timeAdded"] == rfc3339(NOW)
     again = a_node("Unknown", *found)
     assert taints_for(again, NOW + 60) == found
+
+
+def test_pressure_and_a_cordon_are_taints_too() -> None:
+    node = a_node("True")
+    node["spec"]["unschedulable"] = True
+    node["status"]["conditions"] += [
+        {"type": "MemoryPressure", "status": "True"},
+        {"type": "DiskPressure", "status": "False"},
+        {"type": "NetworkUnavailable", "status": "True"},
+    ]
+    found = taints_for(node, NOW)
+    assert {(one["key"].removeprefix("node.kubernetes.io/"), one["effect"]) for one in found} == {
+        ("memory-pressure", "NoSchedule"),
+        ("network-unavailable", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+    }
+    assert taints_for(a_node("True", *found), NOW) == []
 
 
 def test_all_conditions_become_unknown_and_keep_their_heartbeat() -> None:

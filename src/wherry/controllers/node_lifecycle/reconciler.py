@@ -2,6 +2,7 @@
 
     Lease older than GRACE_SECONDS     conditions become Unknown
     Ready is False or Unknown          taints not-ready / unreachable, NoSchedule and NoExecute; its pods are not ready
+    pressure, no network, cordoned     a taint NoSchedule
     NoExecute taint                    pods that do not tolerate it are deleted, or after their tolerationSeconds
 
 One key per node. Looks again by itself when a lease or a toleration runs out.
@@ -9,29 +10,24 @@ One key per node. Looks again by itself when a lease or a toleration runs out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from wherry.aio.clock import parse_rfc3339, rfc3339
+from wherry.aio.clock import rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import LEASES, NODES, PODS
-from wherry.api.tolerations import covers
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
+from wherry.controllers.node_lifecycle.eviction import Evictions
+from wherry.controllers.node_lifecycle.health import taints_for, with_unknown
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pods import condition, is_finished, is_terminating
+from wherry.reconcile.pods import condition, is_finished
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
-from wherry.reconcile.writes import delete_exactly, write_status
+from wherry.reconcile.writes import write_status
 
 GRACE_SECONDS = 40.0
 """kube-controller-manager's --node-monitor-grace-period was 40 s up to 1.31 and is 50 s since; one machine may be brisk."""
 LEASE_NAMESPACE = "kube-node-lease"
 NODE_INDEX = "node"
-NOT_READY = "node.kubernetes.io/not-ready"
-UNREACHABLE = "node.kubernetes.io/unreachable"
-STOPPED = "Kubelet stopped posting node status."
-WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
 def build(parts: Parts, *, grace_seconds: float = GRACE_SECONDS, workers: int = 5) -> Controller:
@@ -44,8 +40,10 @@ def build(parts: Parts, *, grace_seconds: float = GRACE_SECONDS, workers: int = 
 
     def on_node(type: str, node: Obj, old: Obj | None) -> None:
         if type == "deleted":
-            reconciler.forget(node["metadata"]["name"])
+            reconciler.forget(node)
         else:
+            if type == "added":
+                reconciler.welcome(node)
             reconciler.observe(node["metadata"]["name"])
         queue.add(Request.of(node))
 
@@ -68,70 +66,6 @@ def build(parts: Parts, *, grace_seconds: float = GRACE_SECONDS, workers: int = 
     return Controller("node-lifecycle", reconciler, queue, workers=workers, sources=(nodes, leases, pods))
 
 
-def with_unknown(node: Obj, now: float) -> Obj:
-    """The status of a node that stopped reporting."""
-    status = node.get("status") or {}
-    stamp = rfc3339(now)
-    known = {one["type"]: one for one in status.get("conditions") or ()}
-    conditions = [one for one in status.get("conditions") or () if one["type"] not in WATCHED]
-    for kind in WATCHED:
-        before = known.get(kind)
-        if before is None:
-            reason, message = "NodeStatusNeverUpdated", "Kubelet never posted node status."
-        else:
-            reason, message = "NodeStatusUnknown", STOPPED
-        if before is not None and before["status"] == "Unknown":
-            conditions.append(before)
-            continue
-        heartbeat = (before or {}).get("lastHeartbeatTime") or node["metadata"].get("creationTimestamp")
-        conditions.append(
-            {
-                "type": kind,
-                "status": "Unknown",
-                "lastHeartbeatTime": heartbeat,
-                "lastTransitionTime": stamp,
-                "reason": reason,
-                "message": message,
-            }
-        )
-    return {**status, "conditions": conditions}
-
-
-def taints_for(node: Obj, now: float) -> list[Obj]:
-    """The node's taints as its Ready condition demands; those of others stay."""
-    ready = condition(node, "Ready")
-    before: Sequence[Obj] = (node.get("spec") or {}).get("taints") or ()
-    wanted = ""
-    if ready is None or ready["status"] == "Unknown":
-        wanted = UNREACHABLE
-    elif ready["status"] == "False":
-        wanted = NOT_READY
-    taints = [one for one in before if one["key"] not in (NOT_READY, UNREACHABLE) or one["key"] == wanted]
-    for effect in ("NoSchedule", "NoExecute"):
-        if wanted and not any(one["key"] == wanted and one["effect"] == effect for one in taints):
-            taint = {"key": wanted, "effect": effect}
-            taints.append({**taint, "timeAdded": rfc3339(now)} if effect == "NoExecute" else taint)
-    return taints
-
-
-def evict_at(pod: Obj, taints: Iterable[Obj], now: float) -> float | None:
-    """When the pod must leave because of NoExecute taints, in Unix seconds; None if it may stay for good."""
-    tolerations = pod["spec"].get("tolerations") or ()
-    leave: float | None = None
-    for taint in taints:
-        if taint["effect"] != "NoExecute":
-            continue
-        covering = [one for one in tolerations if covers(one, taint)]
-        if not covering:
-            return now
-        limits = [one["tolerationSeconds"] for one in covering if one.get("tolerationSeconds") is not None]
-        if limits:
-            since = parse_rfc3339(taint["timeAdded"]) if taint.get("timeAdded") else now
-            at = since + max(min(limits), 0)
-            leave = at if leave is None else min(at, leave)
-    return leave
-
-
 class NodeLifecycle:
     def __init__(self, parts: Parts, nodes: Informer, leases: Informer, pods: Informer, grace_seconds: float) -> None:
         self._client = parts.client
@@ -141,10 +75,20 @@ class NodeLifecycle:
         self._recorder = parts.recorder
         self._clock = parts.clock
         self._grace_seconds = grace_seconds
+        self._evictions = Evictions(parts, lambda name: pods.by_index(NODE_INDEX, name))
         self._seen: dict[str, tuple[str, float]] = {}
 
-    def forget(self, name: str) -> None:
+    def welcome(self, node: Obj) -> None:
+        name = node["metadata"]["name"]
+        text = f"Node {name} event: Registered Node {name} in Controller"
+        self._recorder.event(node, "Normal", "RegisteredNode", text)
+
+    def forget(self, node: Obj) -> None:
+        name = node["metadata"]["name"]
         self._seen.pop(name, None)
+        self._evictions.forget(name)
+        text = f"Node {name} event: Removing Node {name} from Controller"
+        self._recorder.event(node, "Normal", "RemovingNode", text)
 
     def is_unwell(self, name: str) -> bool:
         node = self._nodes.get(name)
@@ -164,7 +108,7 @@ class NodeLifecycle:
             if left <= 0:
                 node = await self._mark(node, now)
             node = await self._taint(node, now)
-            next_eviction = await self._evict(node, now)
+            next_eviction = await self._evictions.perform(node, now)
         except StatusError as error:
             if is_not_found(error):
                 return None
@@ -226,22 +170,3 @@ class NodeLifecycle:
         if after:
             spec["taints"] = after
         return await self._client.update(NODES, {**node, "spec": spec})
-
-    async def _evict(self, node: Obj, now: float) -> float | None:
-        """Delete the pods whose time is up; in how many seconds the next one's is."""
-        taints = (node.get("spec") or {}).get("taints") or ()
-        if not any(one["effect"] == "NoExecute" for one in taints):
-            return None
-        soonest: float | None = None
-        for pod in self._pods.by_index(NODE_INDEX, node["metadata"]["name"]):
-            at = None if is_terminating(pod) or is_finished(pod) else evict_at(pod, taints, now)
-            if at is None:
-                continue
-            if at > now:
-                soonest = at - now if soonest is None else min(soonest, at - now)
-                continue
-            metadata = pod["metadata"]
-            text = f"Marking for deletion Pod {metadata['namespace']}/{metadata['name']}"
-            self._recorder.event(pod, "Normal", "TaintManagerEviction", text)
-            await delete_exactly(self._client, PODS, pod)
-        return soonest

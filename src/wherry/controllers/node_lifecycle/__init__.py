@@ -1,0 +1,5 @@
+"""Notices nodes that no longer report or are unwell, taints them, and moves their pods away."""
+
+from wherry.controllers.node_lifecycle.reconciler import build
+
+__all__ = ["build"]
