@@ -15,7 +15,7 @@ from typing import Any
 from wherry.api import json
 from wherry.api.errors import StatusError, expired, not_acceptable
 from wherry.api.types import Obj
-from wherry.apiserver import negotiation
+from wherry.apiserver import negotiation, websocket
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.http import Answer, Stream
 from wherry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, TABLE
@@ -36,7 +36,10 @@ async def handle(core: Core, call: Call) -> Answer:
     if call.representation.media == negotiation.YAML:
         raise not_acceptable(negotiation.ACCEPTED)
     selection = select(options, call.registry.strategy, call.info.name)
-    return Stream(_stream(core, call, options, selection))
+    items = _stream(core, call, options, selection)
+    if not call.in_process and websocket.is_asked_for(call.request.headers):
+        return websocket.stream(call.request, items)
+    return Stream(items)
 
 
 @dataclass(frozen=True, slots=True)
