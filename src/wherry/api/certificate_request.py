@@ -95,3 +95,23 @@ def certificates_problem(pem: bytes) -> str:
             return str(error)
         found = True
     return "" if found else "must contain at least one CERTIFICATE PEM block"
+
+
+def authorities_problem(pem: bytes) -> str:
+    """What keeps well-formed certificates from being trust anchors: each must be an authority's, and there once."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    seen: set[bytes] = set()
+    for i, certificate in enumerate(x509.load_pem_x509_certificates(pem)):
+        try:
+            constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except x509.ExtensionNotFound:
+            return f"certificate {i} does not have the basic constraints extension"
+        if not constraints.ca:
+            return f"certificate {i} is not a CA certificate"
+        fingerprint = certificate.public_bytes(Encoding.DER)
+        if fingerprint in seen:
+            return "duplicate trust anchor"
+        seen.add(fingerprint)
+    return ""

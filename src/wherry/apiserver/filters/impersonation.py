@@ -43,8 +43,10 @@ def impersonate(headers: Mapping[str, str], user: User, authorizer: Authorizer) 
     if name.startswith(SERVICE_ACCOUNT_PREFIX) and not groups:
         namespace, _, account = name[len(SERVICE_ACCOUNT_PREFIX) :].partition(":")
         return service_account_user(namespace, account, uid, extra)
-    own = UNAUTHENTICATED if name == ANONYMOUS_NAME else AUTHENTICATED
-    return User(name, groups, uid, extra).with_group(own)
+    taken_on = User(name, groups, uid, extra)
+    if name == ANONYMOUS_NAME:
+        return taken_on.with_group(UNAUTHENTICATED)
+    return taken_on if UNAUTHENTICATED in groups else taken_on.with_group(AUTHENTICATED)
 
 
 def _needed(name: str, uid: str, groups: tuple[str, ...], extra: Mapping[str, tuple[str, ...]]) -> list[Attributes]:

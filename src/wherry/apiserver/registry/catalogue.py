@@ -18,6 +18,7 @@ from wherry.apiserver.registry.admission_policy import (
 )
 from wherry.apiserver.registry.api_service import APIServiceStrategy
 from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
+from wherry.apiserver.registry.cluster_trust_bundle import ClusterTrustBundleStrategy
 from wherry.apiserver.registry.component_status import ComponentStatusStrategy
 from wherry.apiserver.registry.config_map import ConfigMapStrategy
 from wherry.apiserver.registry.cron_job import CronJobStrategy
@@ -99,6 +100,7 @@ STRATEGIES: Mapping[tuple[str, str], type[Strategy]] = {
     ("batch", "cronjobs"): CronJobStrategy,
     ("batch", "jobs"): JobStrategy,
     ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequestStrategy,
+    ("certificates.k8s.io", "clustertrustbundles"): ClusterTrustBundleStrategy,
     ("coordination.k8s.io", "leases"): LeaseStrategy,
     ("discovery.k8s.io", "endpointslices"): EndpointSliceStrategy,
     ("flowcontrol.apiserver.k8s.io", "flowschemas"): FlowSchemaStrategy,
