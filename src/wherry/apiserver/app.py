@@ -21,6 +21,8 @@ from wherry.api.scheme import Scheme
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import negotiation
 from wherry.apiserver.admission.chain import Admission
+from wherry.apiserver.admission.policies.status import USER as STATUS_USER
+from wherry.apiserver.admission.policies.status import PolicyStatus
 from wherry.apiserver.audit.audit import Audit
 from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
@@ -109,11 +111,13 @@ class App:
         self.metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
 
     async def run(self) -> None:
-        """What the server does unasked, until cancelled: it lets old Events go and serves custom resources."""
+        """What the server does unasked, until cancelled: it lets old Events go, serves custom resources and
+        checks the types of policies."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(EventTTL(self.core.storage, self.core.served[EVENTS].registry, self.clock).run())
                 group.create_task(self.extensions.run())
+                group.create_task(PolicyStatus(self.core, self.core.context(STATUS_USER), self.clock).run())
         finally:
             self.core.connections.close()
 
