@@ -1,0 +1,49 @@
+"""Any object that is right in type, of any kind, sent to the path of its kind: stored, or refused with a reason; never a 500."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from api_core import make_server
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kind_strategies import SCHEME, has_message, objects
+from protobuf_writer import encode
+
+from wherry.apiserver import protobuf
+from wherry.apiserver.registry.allocation import service_allocators
+
+RESOURCES = [
+    each for each in SCHEME.resources.values() if "create" in each.verbs and has_message(each.api_version, each.kind)
+]
+PATCHES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+async def test_it_is_stored_or_refused(data: st.DataObject) -> None:
+    server = await make_server(allocators=service_allocators([], random.Random(1)))
+    await server.ask("POST", "/api/v1/namespaces/shop/serviceaccounts", {"metadata": {"name": "default"}})
+    resource = data.draw(st.sampled_from(RESOURCES))
+    path = resource.gvr.path("shop" if resource.namespaced else None)
+    name = protobuf._message_name(resource.api_version, resource.kind)
+    schema = SCHEME.schema(resource)
+    obj = {"apiVersion": resource.api_version, "kind": resource.kind, **data.draw(objects(name, schema, 1))}
+    obj["metadata"] = {"name": "x"} | ({"labels": {"a": "b"}} if data.draw(st.booleans()) else {})
+    body, media = json.dumps(obj).encode(), "application/json"
+    if data.draw(st.booleans()):
+        body, media = encode(obj, schema), "application/vnd.kubernetes.protobuf"
+    made = await server.ask("POST", path, body, content_type=media)
+    assert made.status < 500, (obj, made.body)
+    if made.status != 201 or "get" not in resource.verbs:
+        return
+    if "patch" in resource.verbs:
+        patch = data.draw(objects(name, schema, 2))
+        patch.pop("metadata", None)
+        said = await server.ask("PATCH", f"{path}/x", patch, content_type=data.draw(st.sampled_from(PATCHES)))
+        assert said.status < 500, (obj, patch, said.body)
+    table = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    for target in (path, f"{path}/x"):
+        assert (await server.ask("GET", target, **table)).status == 200
+    assert (await server.ask("DELETE", f"{path}/x")).status < 500
