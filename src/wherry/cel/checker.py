@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wherry.cel.errors import Failure, Issue
 from wherry.cel.functions import Function
+from wherry.cel.libraries.formatting import misfit
 from wherry.cel.regex import compiled
 from wherry.cel.syntax import (
     Bind,
@@ -161,6 +162,8 @@ class Checker:
         if function is None:
             return self._wrong(node.position, f"undeclared reference to '{node.function}' (in container '')")
         self._literal_argument(node.function, args)
+        if node.function == "format":
+            self._template(node, args)
         return self._overload(node.position, function, given)
 
     def _literal_argument(self, name: str, args: list[Node]) -> None:
@@ -172,6 +175,17 @@ class Checker:
                 read(last.value)
             except Failure:
                 self._wrong(last.position, f"invalid {name} argument")
+
+    def _template(self, node: Call, args: list[Node]) -> None:
+        """`'...'.format([...])` with both written down: clauses and types must fit."""
+        if len(args) != 2 or not isinstance(args[1], ListOf) or any(args[1].optional):
+            return
+        template = args[0]
+        if isinstance(template, Literal) and isinstance(template.value, str):
+            found = misfit(template.value, [self._types.known(each.type).kind for each in args[1].elements])
+            if found is not None:
+                (index, message) = found
+                self._wrong(node.position if index is None else args[1].elements[index].position, message)
 
     def _overload(self, position: int, function: Function, given: list[Type]) -> Type:
         result: Type | None = None

@@ -39,7 +39,7 @@ class Environment:
             from wherry.cel.kubernetes import LIBRARIES
 
             libraries = LIBRARIES
-        (self.functions, self.classes, self.type_names) = _library(libraries)
+        (self.functions, self._classes, self.type_names, self._dispatchers) = _library(libraries)
         self.libraries = libraries
         self.variables = dict(variables)
         self.object_type = object_type
@@ -55,10 +55,14 @@ class Environment:
         )
 
     def dispatch(self, key: Key, count: int) -> Dispatch:
-        return Dispatch(self.functions[key], count, self.classes)
+        """Shared by all expressions: what one has found out about classes serves the others."""
+        found = self._dispatchers.get((key, count))
+        if found is None:
+            found = self._dispatchers[key, count] = Dispatch(self.functions[key], count, self._classes)
+        return found
 
 
-_Joined = tuple[dict[Key, Function], dict[str, type], dict[str, Type]]
+_Joined = tuple[dict[Key, Function], dict[str, type], dict[str, Type], dict[tuple[Key, int], Dispatch]]
 _JOINED: dict[tuple[int, ...], tuple[tuple[Library, ...], _Joined]] = {}
 
 
@@ -69,5 +73,5 @@ def _library(libraries: tuple[Library, ...]) -> _Joined:
     if found is None:
         classes = {name: each for library in libraries for name, each in library.classes.items()}
         types = {name: each for library in libraries for name, each in library.types.items()}
-        found = _JOINED[key] = (libraries, (joined(libraries), classes, types))
+        found = _JOINED[key] = (libraries, (joined(libraries), classes, types, {}))
     return found[1]

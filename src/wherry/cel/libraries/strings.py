@@ -6,7 +6,7 @@ from typing import Final
 
 from wherry.cel.errors import Failure
 from wherry.cel.functions import Library, Overload, function, method
-from wherry.cel.libraries.formatting import format_charge, format_string
+from wherry.cel.libraries.formatting import format_charge, format_string, quoted
 from wherry.cel.standard import traversal
 from wherry.cel.types import DYN, INT, STRING, list_of
 from wherry.cel.values import Value
@@ -82,25 +82,6 @@ def _join_charge(parts: list[Value], separator: str = "") -> int:
     return len(parts) + (sum(len(part) for part in parts if isinstance(part, str)) + len(parts) * len(separator)) // 10
 
 
-_QUOTED: Final = str.maketrans(
-    {
-        "\a": "\\a",
-        "\b": "\\b",
-        "\f": "\\f",
-        "\n": "\\n",
-        "\r": "\\r",
-        "\t": "\\t",
-        "\v": "\\v",
-        "\\": "\\\\",
-        '"': '\\"',
-    }
-)
-
-
-def _quote(text: str) -> str:
-    return f'"{text.translate(_QUOTED)}"'
-
-
 STRINGS: Final = Library(
     "strings",
     (
@@ -139,6 +120,6 @@ STRINGS: Final = Library(
             Overload((_STRINGS, STRING), STRING, _join, _join_charge),
         ),
         method("format", Overload((STRING, list_of(DYN)), STRING, format_string, format_charge)),
-        function("strings.quote", Overload((STRING,), STRING, _quote, traversal)),
+        function("strings.quote", Overload((STRING,), STRING, quoted, traversal)),
     ),
 )
