@@ -8,7 +8,8 @@ document, a memo) compares one integer. Built-in resources are never replaced.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cmp_to_key
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -48,6 +49,10 @@ class Codec(Protocol):
 
     async def entries(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """All of them in the version asked for."""
+        ...
+
+    def renamed(self, obj: Obj) -> Obj | None:
+        """An object of another version as one of this, None when only a conversion webhook could tell."""
         ...
 
     async def change(self, change: Change) -> Change: ...
@@ -142,6 +147,7 @@ class Serving:
         self._groups: dict[str, Group] = {}
         self._stamps: dict[tuple[str, str], int] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._waiting = False
         self.publish("metrics.k8s.io", Published(METRICS, group_priority=100))
 
     def publish(self, owner: str, what: Published) -> None:
@@ -153,6 +159,16 @@ class Serving:
         """Stop serving what the owner published; nothing happens if that is nothing."""
         if owner in self.published:
             self._replace(owner, None)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Many changes that nobody sees before the last."""
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+            self._arrange()
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call it after every change, within the call that changed it."""
@@ -204,11 +220,16 @@ class Serving:
             self.served.pop(gvr, None)
         for gvr, served in what.served.items() if what is not None else ():
             self.served[gvr] = served
-        self._arrange()
+        if not self._waiting:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        """The order of everything, anew; then everybody who wanted to know is told."""
+        self._order()
         for listener in self._listeners:
             listener()
 
-    def _arrange(self) -> None:
+    def _order(self) -> None:
         """Groups, versions and resources anew, in the order of discovery: by priority, then by name."""
         versions = {group.name: list(group.versions) for group in self.scheme.groups()}
         added: dict[str, list[tuple[int, str]]] = {}

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wherry.api.errors import internal_error
 from wherry.api.scheme import Resource
 from wherry.api.structure import normalise
 from wherry.api.types import Obj
 from wherry.apiserver.admission.request import AdmissionRequest, World
+
+if TYPE_CHECKING:
+    from wherry.apiserver.core import Served
 
 
 class Kind(NamedTuple):
@@ -50,6 +54,7 @@ class Form:
         world = request.world
         served = world.served.get(self.resource.gvr)
         stored = changed
+        own = world.served.get((request.served or request.resource).gvr)
         if served is not None and self.kind.kind == self.resource.kind:
             check = served.normalise or normalise
             problem = check(changed, served.schema or world.scheme.schema(self.resource)).error
@@ -58,6 +63,8 @@ class Form:
             if changed.get("metadata") is None:
                 changed["metadata"] = {}
             stored = changed if served.inward is None else served.inward(changed)
+            if own is not None and own.codec is not None:
+                served, stored = own, _through(own)(stored)
             served.registry.strategy.default(stored)
         request.object.clear()
         request.object.update(stored)
@@ -75,13 +82,33 @@ def form_in(request: AdmissionRequest, resource: Resource) -> Form:
         return Form(resource, request.subresource, Kind(sub.group, sub.version, sub.kind), _view(sub.kind))
     world = request.world
     served = world.served.get(resource.gvr) if world is not None else None
-    show = served.show if served is not None else _same
+    show: Callable[[Obj], Obj] = served.show if served is not None else _same
+    if served is not None and served.codec is not None and resource != (request.served or request.resource):
+        show = _through(served)
     return Form(resource, request.subresource, Kind(resource.group, resource.version, resource.kind), show)
 
 
 def equivalents(world: World, stored: Resource) -> list[Resource]:
     """All served versions (and groups) of what is stored as `stored`."""
-    return [each.resource for each in world.served.values() if each.registry.resource.gvr == stored.gvr]
+    prefix = world.served[stored.gvr].registry.prefix if stored.gvr in world.served else None
+    return [each.resource for each in world.served.values() if each.registry.prefix == prefix]
+
+
+def _through(served: Served) -> Callable[[Obj], Obj]:
+    """Custom resources of another version in this one. What a conversion webhook would have to be asked for fails: nobody is
+    left out of a decision because of it."""
+    codec = served.codec
+    assert codec is not None
+
+    def show(obj: Obj) -> Obj:
+        shown = codec.renamed(obj)
+        if shown is None:
+            resource = served.resource
+            text = f"unable to convert to {resource.gvr.api_version}, Resource={resource.resource}: conversion needs a webhook"
+            raise internal_error(text)
+        return shown
+
+    return show
 
 
 def _view(kind: str) -> Callable[[Obj], Obj]:

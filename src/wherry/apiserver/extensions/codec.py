@@ -120,6 +120,16 @@ class Codec:
         prune(obj, family.nodes.get(family.storage_version, EMPTY))
         return arranged(obj)
 
+    def renamed(self, obj: Obj) -> Obj | None:
+        """An object of another version as one of this, None when only a conversion webhook could tell."""
+        if obj["apiVersion"] == self.api_version:
+            return obj
+        if self.family.converter.waits:
+            return None
+        value: Obj = draft(self.family.converter.now(obj, self.api_version))
+        prune(value, self._node)
+        return value
+
     def opened(self, watch: Watch) -> None:
         """It lives as long as this publication."""
         self.family.watches.add(watch)
