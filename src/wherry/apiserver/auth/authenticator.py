@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from wherry.aio.clock import Clock, parse_rfc3339
 from wherry.api.errors import unauthorized
+from wherry.apiserver.auth import websocket_token
 from wherry.apiserver.auth.tokens import Identity, Reference, ServiceAccountTokens
 from wherry.apiserver.auth.user import ANONYMOUS, AUTHENTICATED, User
 from wherry.apiserver.http import Request
@@ -59,9 +60,13 @@ class Authenticator:
             return request.certificate_user.with_group(AUTHENTICATED)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            if open_to_all(request.path):
+            found = websocket_token.taken_from(request.headers)
+            if found is not None:
+                token, request.headers = found
+            elif open_to_all(request.path):
                 return ANONYMOUS
-            raise unauthorized()
+            else:
+                raise unauthorized()
         verdict = self.review(token.strip(), self._tokens.audiences)
         if verdict.user is None:
             raise unauthorized()

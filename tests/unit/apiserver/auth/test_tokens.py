@@ -169,3 +169,25 @@ async def test_a_request_may_name_its_account_and_no_other() -> None:
     assert said.message.endswith(
         'metadata.name: Invalid value: "other": must match the service account name if specified'
     )
+
+
+BEARER = "base64url.bearer.authorization.k8s.io."
+
+
+async def test_a_browser_sends_its_token_among_the_subprotocols() -> None:
+    server = await with_account()
+    token = await token_of(server)
+    encoded = BEARER + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+    async def status(protocols: str, **more: str) -> int:
+        headers = {"Upgrade": "websocket", **more, "Sec_WebSocket_Protocol": protocols}
+        return (await server.ask("POST", WHO, {}, token="", **headers)).status
+
+    assert await status(f"v5.channel.k8s.io, {encoded}") == 201
+    assert await status(f"{encoded}, v5.channel.k8s.io", Upgrade="h2c") == 401, "no WebSocket"
+    for wrong in (encoded, f"{BEARER}%, a", f"{encoded}, {encoded}, a", f"{encoded}x, a", "a", ""):
+        assert await status(wrong) == 401, wrong
+    request = server.request("GET", WHO, None, token="", content_type="", upgrade="websocket")
+    request.headers = {**request.headers, "sec-websocket-protocol": f"{encoded}, a, b"}
+    assert server.app.core.authenticator.authenticate(request).name == "system:serviceaccount:shop:cart"
+    assert request.headers["sec-websocket-protocol"] == "a, b", "nobody behind sees it"
