@@ -28,6 +28,7 @@ from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.core import Call, Core
+from wherry.apiserver.deprecations import deprecation
 from wherry.apiserver.dialing import Dialer, MachineNetwork
 from wherry.apiserver.documents import Documents
 from wherry.apiserver.event_ttl import EventTTL
@@ -223,18 +224,6 @@ def _as_pod_binding(info: RequestInfo) -> tuple[GVR, RequestInfo]:
     return GVR("", "v1", "pods"), RequestInfo(
         info.path, info.verb, True, "", "v1", info.namespace, "pods", "", "binding"
     )
-
-
-_DEPRECATED = {
-    GVR("", "v1", "componentstatuses"): (19, "v1 ComponentStatus is deprecated in v1.19+"),
-    GVR("", "v1", "endpoints"): (33, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
-}
-
-
-def deprecation(gvr: GVR, version: str) -> list[str]:
-    """The warning of a resource that is on its way out, from the version on that says so."""
-    found = _DEPRECATED.get(gvr)
-    return [found[1]] if found is not None and int(version.split(".")[1]) >= found[0] else []
 
 
 def check_name(name: str) -> None:

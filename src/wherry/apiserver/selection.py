@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wherry.api import fields, labels
 from wherry.api.errors import bad_request
+from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.options import ListOptions
 from wherry.apiserver.registry.strategy import Strategy
@@ -43,8 +44,9 @@ class Selection:
         }
 
 
-def select(options: ListOptions, strategy: Strategy, name: str = "") -> Selection:
-    """Raises 400 for selectors that cannot be read or name unknown fields. `name` restricts to one object."""
+def select(options: ListOptions, strategy: Strategy, served: Resource, name: str = "") -> Selection:
+    """Raises 400 for selectors that cannot be read or name unknown fields. `served` is the resource as the request names it,
+    `name` restricts to one object."""
     try:
         label_selector = labels.Selector.parse(options.label_selector)
     except labels.SelectorError as error:
@@ -53,12 +55,25 @@ def select(options: ListOptions, strategy: Strategy, name: str = "") -> Selectio
         field_selector = fields.Selector.parse(options.field_selector)
     except fields.FieldSelectorError as error:
         raise bad_request(str(error)) from None
+    spoken = strategy.spoken_fields(served)
+    if spoken is not None:
+        field_selector = _translated(field_selector, spoken)
     if name:
         field_selector = fields.Selector((*field_selector.terms, fields.Term("metadata.name", True, name)))
     _check_names(field_selector, strategy)
     everything = label_selector.is_empty() and field_selector.is_empty()
     pinned = field_selector.required("metadata.name") or ""
     return Selection(everything, label_selector, field_selector, strategy, pinned)
+
+
+def _translated(selector: fields.Selector, spoken: Mapping[str, str]) -> fields.Selector:
+    """With the names of the stored version."""
+    for name in selector.names:
+        if name not in spoken and name not in _ALWAYS:
+            raise bad_request(f"field label not supported: {name}")
+    return fields.Selector(
+        tuple(fields.Term(spoken.get(each.field, each.field), each.equal, each.value) for each in selector.terms)
+    )
 
 
 def _check_names(selector: fields.Selector, strategy: Strategy) -> None:

@@ -35,7 +35,7 @@ async def handle_collection(core: Core, call: Call) -> Answer:
     """Each object by itself; one that is gone by then does not count. Answers with the list as it was."""
     options = delete_options(call.request, decode.read_options(core, call))
     listed = list_options(call.request.query)
-    selection = select(listed, call.registry.strategy)
+    selection = select(listed, call.registry.strategy, call.resource)
     prefix = call.registry.prefix_of(call.info.namespace)
     page = await listing.read(core, call, listed, selection, prefix)
     write = core.write(call, bool(options["dryRun"]), options)

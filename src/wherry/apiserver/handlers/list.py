@@ -61,7 +61,7 @@ class ExpiredContinue(StatusError):
 
 async def handle(core: Core, call: Call) -> Answer:
     options = list_options(call.request.query)
-    selection = select(options, call.registry.strategy)
+    selection = select(options, call.registry.strategy, call.resource)
     prefix = call.registry.prefix_of(call.info.namespace)
     page = await read(core, call, options, selection, prefix)
     wanted, served = call.representation, call.served

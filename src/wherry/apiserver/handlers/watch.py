@@ -35,7 +35,7 @@ async def handle(core: Core, call: Call) -> Answer:
     options = list_options(call.request.query, watch=True)
     if call.representation.media == negotiation.YAML:
         raise not_acceptable(negotiation.ACCEPTED)
-    selection = select(options, call.registry.strategy, call.info.name)
+    selection = select(options, call.registry.strategy, call.resource, call.info.name)
     items = _stream(core, call, options, selection)
     if not call.in_process and websocket.is_asked_for(call.request.headers):
         return websocket.stream(call.request, items)

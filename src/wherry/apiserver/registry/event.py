@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wherry.api.errors import Cause
+from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import text
 from wherry.apiserver.registry.strategy import Context, Strategy
@@ -57,6 +58,18 @@ class EventStrategy(Strategy):
             "source": source,
             "type": text(obj, "type"),
         }
+
+    def spoken_fields(self, served: Resource) -> Mapping[str, str] | None:
+        return _SPOKEN if served.group == "events.k8s.io" else None
+
+
+_SPOKEN = {
+    **{f"regarding.{key}": f"involvedObject.{key}" for key in _ABOUT},
+    "reason": "reason",
+    "reportingController": "reportingComponent",
+    "type": "type",
+}
+"""Field labels of events.k8s.io."""
 
 
 def _is_strict(ctx: Context) -> bool:

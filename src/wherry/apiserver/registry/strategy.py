@@ -175,6 +175,10 @@ class Strategy:
         supported labels."""
         return {}
 
+    def spoken_fields(self, served: Resource) -> Mapping[str, str] | None:
+        """Field labels of another version or group of the kind -> those of `fields`; None where they are the same."""
+        return None
+
     def graceful(self, obj: Obj, options: Obj) -> int | None:
         """Seconds between the deletion timestamp and the end (pods); None: gone at once. `options` is DeleteOptions."""
         return None
