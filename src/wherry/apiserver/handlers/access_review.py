@@ -86,9 +86,15 @@ def attributes(spec: Obj) -> Attributes:
     if resource is None:
         path = spec["nonResourceAttributes"]
         return Attributes(path.get("verb", ""), path=path.get("path", "") or "/")
-    names = ("verb", "group", "resource", "subresource", "namespace", "name")
-    fields = _fields(resource.get("fieldSelector") or {})
-    return Attributes(*(resource.get(name) or "" for name in names), fields=fields)
+    return Attributes(
+        resource.get("verb") or "",
+        resource.get("group") or "",
+        resource.get("resource") or "",
+        resource.get("subresource") or "",
+        resource.get("namespace") or "",
+        resource.get("name") or "",
+        fields=_fields(resource.get("fieldSelector") or {}),
+    )
 
 
 def _fields(selector: Obj) -> tuple[tuple[str, str, str], ...]:
