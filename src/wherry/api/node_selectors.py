@@ -36,6 +36,23 @@ def matches(selector: Mapping[str, str], terms: Sequence[Obj] | None, name: str,
     return terms is None or any(term_matches(term, name, labels) for term in terms)
 
 
+def named_nodes(pod: Obj) -> frozenset[str] | None:
+    """The only nodes whose names the pod's terms allow, as with the pods of a DaemonSet; None if any name will do."""
+    affinity = pod["spec"].get("affinity")
+    if not affinity:
+        return None
+    terms = required(pod)[1]
+    if not terms:
+        return None
+    names: set[str] = set()
+    for term in terms:
+        listed = [set(one.get("values") or ()) for one in term.get("matchFields") or () if one["operator"] == "In"]
+        if not listed:
+            return None
+        names |= set.intersection(*listed)
+    return frozenset(names)
+
+
 def _holds(requirement: Obj, labels: Mapping[str, str]) -> bool:
     value = labels.get(requirement["key"])
     values = requirement.get("values") or ()

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wherry.api.node_selectors import named_nodes
 from wherry.scheduler.framework import SKIP, Filter, Happening, Refused, Score, scaled
+from wherry.scheduler.plugins.node_affinity import REASON as NOT_CHOSEN
 from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
 
 NODES_FOUND_MIN = 100
@@ -46,7 +48,7 @@ class Unfit:
 
 
 def counted(reasons: Counter[str]) -> str:
-    return ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items()))
+    return ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items() if number))
 
 
 def decide(
@@ -66,6 +68,11 @@ def decide(
         by = next(one for one in filters if _refuses(one, pod, snapshot))
         return Unfit(len(nodes), refused=str(refusal), helped_by=by.helped_by)
     unfit = Unfit(len(nodes), helped_by=frozenset({Happening.NODE_CHANGED}))
+    named = named_nodes(pod.pod)
+    if named is not None:
+        # Whoever may go to one node of thousands is not asked about the others.
+        nodes = [node for name in sorted(named) if (node := snapshot.node(name)) is not None]
+        unfit.reasons[NOT_CHOSEN] += unfit.total - len(nodes)
     enough = _enough(len(nodes))
     feasible: list[NodeInfo] = []
     examined = 0
@@ -78,7 +85,7 @@ def decide(
                 break
     if not feasible:
         return unfit
-    return Fit(_best(pod, feasible, snapshot, scores, rng).name, examined)
+    return Fit(_best(pod, feasible, snapshot, scores, rng).name, examined if named is None else 0)
 
 
 def fits(pod: PodInfo, node: NodeInfo, snapshot: Snapshot, filters: Sequence[Filter]) -> bool:

@@ -16,6 +16,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from wherry.api import json
+from wherry.api.node_selectors import named_nodes
 from wherry.scheduler.framework import SKIP, Filter, Refused, Score
 from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
 
@@ -63,6 +64,8 @@ class Rankings:
             return None
 
     def _is_plain(self, pod: PodInfo) -> bool:
+        if named_nodes(pod.pod) is not None:
+            return False  # no two are alike, and there is next to nothing to compare
         try:
             plain = all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._filters)
             return plain and all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._scores)
