@@ -10,11 +10,12 @@ import random
 import socket
 import ssl
 import sys
+from asyncio import sslproto
 from typing import Any
 
 from wherry.aio.backoff import Backoff
 from wherry.aio.clock import Clock, RealClock, rfc3339
-from wherry.api.resources import SERVICES
+from wherry.api.resources import NODES, PODS, SERVICES
 from wherry.api.scheme import Scheme
 from wherry.apiserver.aggregation import aggregator, local
 from wherry.apiserver.app import App
@@ -37,6 +38,7 @@ from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import controllers, node_listener, pki, process
 from wherry.cluster.encryption import ROTATE, Sealed
+from wherry.cluster.members import ADDED_LABEL, members
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
@@ -47,6 +49,8 @@ ENDPOINT_PORT = 6443
 """Where the API listens on the node's own address in the pod network: what the Service `kubernetes` leads to."""
 SWITCH_SECONDS = 0.0005
 """How long the loop may keep the interpreter from the writer thread: measured, a quarter more writes at 16 clients."""
+TLS_READ_BYTES = 16 << 10
+"""One TLS record. asyncio reserves a quarter of a megabyte per connection: with ten thousand idle watches that is gigabytes."""
 COLLECT_AFTER = (50_000, 20, 100)
 """Stored objects are many and hold no cycles: looking at all of them was what the slowest writes waited for."""
 OURSELVES = User("system:kube-controller-manager", (MASTERS, AUTHENTICATED))
@@ -56,6 +60,7 @@ def main(state: State) -> None:
     """Until SIGTERM."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECT_AFTER)
+    sslproto.SSLProtocol.max_size = TLS_READ_BYTES
     process.run("control-plane", run(state, process.options_of(state), RealClock(), random.Random()))
 
 
@@ -92,6 +97,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
         await ensure(
             _client(app, "kube-apiserver"), scheme, bootstrap_objects(_bootstrap(options, files, scheme, clock))
         )
+        await _remove_nodes(client, options)
         await _serve(state, options, app, client, clock, rng)
     finally:
         await storage.close()
@@ -147,6 +153,19 @@ async def _serve(state: State, options: Options, app: App, client: Client, clock
             node_listener.serve(edge, context, state.launcher_socket, inside, clock, Backoff(rng)),
             name="node listener",
         )
+
+
+async def _remove_nodes(client: Client, options: Options) -> None:
+    """Nodes of an earlier start with more of them: nobody will report for them again, and what ran there has ended with
+    the launcher, so that their pods need not be waited for."""
+    wanted = {each.name for each in members(options)}
+    for node in (await client.list(NODES, labels=ADDED_LABEL))["items"]:
+        name = node["metadata"]["name"]
+        if name in wanted:
+            continue
+        for pod in (await client.list(PODS, fields=f"spec.nodeName={name}"))["items"]:
+            await client.delete(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"], grace_seconds=0)
+        await client.delete(NODES, name)
 
 
 def _simulation(
