@@ -24,6 +24,7 @@ from wherry.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from wherry.apiserver.admission.node_restriction import NodeRestriction
 from wherry.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
 from wherry.apiserver.admission.pod_security.plugin import PodSecurity
+from wherry.apiserver.admission.policies.authoring import PolicyAuthoring
 from wherry.apiserver.admission.policies.plugins import MutatingAdmissionPolicies, ValidatingAdmissionPolicies
 from wherry.apiserver.admission.priority import Priority
 from wherry.apiserver.admission.request import AdmissionRequest, Mutating, Outgoing, Plugin, Validating, World
@@ -110,6 +111,7 @@ def default_plugins() -> tuple[Plugin, ...]:
         ClusterTrustBundleAttest(),
         CertificateSubjectRestriction(),
         PodSecurity(),
+        PolicyAuthoring(),
         MutatingAdmissionPolicies(),
         MutatingWebhooks(),
         ValidatingAdmissionPolicies(),

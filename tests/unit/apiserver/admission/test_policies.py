@@ -274,3 +274,48 @@ async def test_mutations_come_before_the_defaults_of_others_and_before_judgement
     await mutating(server, configuration("Object{data: {'owner': request.userInfo.username}}"))
     await validating(server, validations=[{"expression": "object.data.owner == 'admin'"}])
     assert (await post(server, MAPS, config_map()))["data"] == {"owner": "admin"}
+
+
+# -- who may write them
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+async def may(server: Server, **rule: list[str]) -> None:
+    """Give jane a ClusterRole with policies, and this."""
+    everything = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]}
+    rules = [everything, *([{"verbs": ["get"], "apiGroups": [""], **rule}] if rule else [])]
+    await post(server, f"{RBAC}/clusterroles", {"metadata": {"name": "author"}, "rules": rules})
+    subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": "ClusterRole", "name": "author", "apiGroup": "rbac.authorization.k8s.io"}
+    body = {"metadata": {"name": "author"}, "subjects": [subject], "roleRef": reference}
+    await post(server, f"{RBAC}/clusterrolebindings", body)
+
+
+@pytest.mark.parametrize(
+    ("rule", "policy", "binding"),
+    [
+        ({}, 422, 422),
+        ({"resources": ["secrets"]}, 422, 422),
+        ({"resources": ["configmaps"], "resourceNames": ["limits"]}, 422, 201),
+        ({"resources": ["configmaps"]}, 201, 201),
+    ],
+)
+async def test_nobody_reads_through_a_policy_what_he_may_not_read(rule: Any, policy: int, binding: int) -> None:
+    server = await make_server()
+    await may(server, **rule)
+    spec = {"matchConstraints": rules("configmaps"), "validations": [{"expression": "params.data.x == 'y'"}], **PARAMS}
+    path = f"{GROUP}/validatingadmissionpolicies"
+    said = await server.ask("POST", path, {"metadata": {"name": "p"}, "spec": spec}, token="jane")
+    assert said.status == policy, said.body
+    if policy != 201:
+        assert said.body["details"]["causes"][0]["message"] == (
+            'Forbidden: user jane must have "get" permission on all objects of the referenced paramKind '
+            "(kind=ConfigMap, apiVersion=v1)"
+        )
+        await post(server, path, {"metadata": {"name": "p"}, "spec": spec})
+    ref = {"name": "limits", "namespace": "shop", "parameterNotFoundAction": "Deny"}
+    bound = {"policyName": "p", "validationActions": ["Deny"], "paramRef": ref}
+    body = {"metadata": {"name": "b"}, "spec": bound}
+    said = await server.ask("POST", f"{GROUP}/validatingadmissionpolicybindings", body, token="jane")
+    assert said.status == binding, said.body
