@@ -106,6 +106,7 @@ class Connection(asyncio.Protocol):
         self._client = ""
         self._task: asyncio.Task[None] | None = None
         self._hijacked: Hijacked | None = None
+        self._lost = False
         self._active = edge.clock.monotonic()
         self._drained: asyncio.Future[None] | None = None
         self._writable = True
@@ -160,6 +161,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._edge.connections.discard(self)
+        self._lost = True
         if self._hijacked is not None:
             self._hijacked.feed(b"")
         if self._task is not None:
@@ -217,7 +219,8 @@ class Connection(asyncio.Protocol):
         except ConnectionError:
             keep_alive = False
         except asyncio.CancelledError:
-            self._transport.abort()
+            if not self._lost:  # a lost TLS transport of CPython 3.11 fails when it is aborted once more
+                self._transport.abort()
             raise
         except Exception:
             log.exception("%s %s could not be answered", head.method, head.path)

@@ -41,7 +41,7 @@ def status(state: State, name: str) -> dict[str, Any]:
         raise Failed(f"there is no system in {state.root}: run `wherry up`")
     running = system.listed(state)
     answers = bool(running) and get(state, options, "/readyz") is not None
-    complete = answers and {role for role, _ in running} == set(system.ROLES)
+    complete = answers and {role for role, _ in running} == {*system.ROLES, *system.agents(state)}
     return {
         "name": name,
         "state": "running" if complete else "degraded" if running else "stopped",

@@ -33,6 +33,7 @@ NODE_PORT_SECONDS = 1.0  # the proxy has heard of a Service just made in millise
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port of the API server. [default: 6443, else the next free]"
 )
+@click.option("--nodes", type=int, help="Node agents on this machine, up to 8. [default: 1]")
 @click.option("--simulated-nodes", type=int, help="Nodes that only pretend to run pods, up to 10,000. [default: 0]")
 @audit_policy.option
 @click.option("--pod-cidr", help="Addresses of pods. [default: 10.244.0.0/16]")

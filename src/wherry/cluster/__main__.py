@@ -14,6 +14,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="wherry.cluster")
     parser.add_argument("role", choices=["supervisor", "control-plane", "node-agent", "netd"])
     parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--node", type=int, default=1, help="which of the system's nodes a node agent is")
     arguments = parser.parse_args()
     state = State(arguments.state)
     if arguments.role == "supervisor":
@@ -27,7 +28,7 @@ def main() -> int:
     elif arguments.role == "node-agent":
         from wherry.cluster.node_agent import main as node_agent
 
-        node_agent(state)
+        node_agent(state, arguments.node)
     else:
         from wherry.cluster.netd import main as netd
 

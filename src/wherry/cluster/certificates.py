@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from wherry.aio.clock import Clock
+from wherry.cluster.members import members
 from wherry.cluster.options import Options
 from wherry.cluster.pki import Pki
 
@@ -42,8 +43,8 @@ def ensure(pki: Pki, options: Options, clock: Clock) -> None:
     _ensure_leaf(pki, "apiserver", "kube-apiserver", [], now, server=_server_names(options))
     _ensure_leaf(pki, "front-proxy-client", "front-proxy-client", [], now, authority=front_proxy)
     _ensure_leaf(pki, "admin", "kubernetes-admin", ["system:masters"], now)
-    node = options.node_name
-    _ensure_leaf(pki, "node-agent", f"system:node:{node}", ["system:nodes", "wherry:node-agents"], now)
+    for each in members(options):
+        _ensure_leaf(pki, each.role, f"system:node:{each.name}", ["system:nodes", "wherry:node-agents"], now)
 
 
 def _server_names(options: Options) -> list[x509.GeneralName]:

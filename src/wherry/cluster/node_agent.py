@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Protocol
 
 from wherry.aio.clock import Clock, RealClock
 from wherry.client.events import EventRecorder
@@ -11,6 +12,7 @@ from wherry.client.http import HttpTransport
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import process
+from wherry.cluster.members import ADDED_LABEL, Member, members
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
@@ -23,58 +25,68 @@ from wherry.network.ipam import PodAddresses
 from wherry.network.proxy import Proxy, ProxyOptions
 
 
-def main(state: State) -> None:
+class Runs(Protocol):
+    async def run(self) -> None: ...
+
+
+def main(state: State, number: int) -> None:
     """Until SIGTERM."""
-    process.run("node-agent", run(state, process.options_of(state), RealClock(), random.Random()))
+    options = process.options_of(state)
+    member = members(options)[number - 1]
+    process.run(member.role, run(state, options, member, RealClock(), random.Random()))
 
 
-async def run(state: State, options: Options, clock: Clock, rng: random.Random) -> None:
+async def run(state: State, options: Options, member: Member, clock: Clock, rng: random.Random) -> None:
     """Until cancelled. The control plane may come later, or go and come back: informers and writers try again."""
     files = Pki(state.pki)
-    await process.until_exists(files.certificate("node-agent"), clock)
+    await process.until_exists(files.certificate(member.role), clock)
     transport = HttpTransport(
         options.server,
         ca=files.ca,
-        certificate=files.certificate("node-agent"),
-        key=files.key("node-agent"),
+        certificate=files.certificate(member.role),
+        key=files.key(member.role),
         user_agent="kubelet",
     )
     client = Client(transport)
     factory = InformerFactory(client, clock, rng)
-    kubelet_recorder = EventRecorder(client, "kubelet", options.node_name, clock, rng)
-    proxy_recorder = EventRecorder(client, "kube-proxy", options.node_name, clock, rng)
+    recorder = EventRecorder(client, "kubelet", member.name, clock, rng)
     runtime = LinuxRuntime(state.launcher_socket, rng)
     kubelet = Kubelet(
-        _node(state, options),
+        _node(state, options, member),
         client=client,
         informers=factory,
-        recorder=kubelet_recorder,
+        recorder=recorder,
         runtime=runtime,
         images=StoreImageService(ImageStore(state.images)),
-        addresses=PodAddresses(options.pod_cidr, frozenset({options.pod_gateway})),
+        addresses=PodAddresses(member.pod_range, frozenset({member.address})),
         clock=clock,
         rng=rng,
     )
-    network = ProxyOptions(state.run, options.node_name, process.node_network(options))
-    proxy = Proxy(factory, proxy_recorder, network, clock)
+    parts: list[Runs] = [factory, recorder, kubelet]
+    if member.number == 1:  # the nodes share one network, so one of them keeps its rules
+        proxy_recorder = EventRecorder(client, "kube-proxy", member.name, clock, rng)
+        network = ProxyOptions(state.run, member.name, process.node_network(options))
+        parts += [proxy_recorder, Proxy(factory, proxy_recorder, network, clock)]
     try:
         async with asyncio.TaskGroup() as group:
-            for part in (factory, kubelet_recorder, proxy_recorder, kubelet, proxy):
+            for part in parts:
                 group.create_task(part.run(), name=type(part).__name__)
     finally:
         runtime.close()
         await transport.close()
 
 
-def _node(state: State, options: Options) -> NodeConfig:
+def _node(state: State, options: Options, member: Member) -> NodeConfig:
     return NodeConfig(
-        name=options.node_name,
-        pods_directory=state.pods,
-        logs_directory=state.pod_logs,
-        socket=state.kubelet_socket(options.node_name),
-        address=options.pod_gateway,
+        name=member.name,
+        owner=member.owner,
+        labels={ADDED_LABEL: "true"} if member.number > 1 else {},
+        pods_directory=member.pods(state),
+        logs_directory=member.pod_logs(state),
+        socket=state.kubelet_socket(member.name),
+        address=member.address,
         kubelet_version=f"v{options.kubernetes_version}.0",
         cluster_dns=options.dns_service_ip,
         cluster_domain=options.service_domain,
-        pod_cidr=options.pod_cidr,
+        pod_cidr=member.pod_cidr,
     )

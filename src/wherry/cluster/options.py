@@ -20,6 +20,8 @@ TIERS = ("ns-root", "ns-user", "proc")
 FIXED = ("name", "pod_cidr", "service_cidr", "service_domain", "node")
 """Chosen at the first start for good: stored objects hold addresses and names made of them."""
 
+NODES_MAX = 8
+"""Each is a process of its own that thinks the whole machine is its; a laptop has no use for more."""
 SIMULATED_NODES_MAX = 10_000
 """Twice as many as Kubernetes supports."""
 
@@ -42,6 +44,7 @@ class Options:
     tier: str = ""  # empty: the best that works here
     node: str = ""  # empty: the host name
     node_port_address: str = "0.0.0.0"  # Kubernetes opens node ports on every address of the node
+    nodes: int = 1  # node agents on this machine, each a Node with pods of its own
     simulated_nodes: int = 0  # nodes that only pretend to run pods, beside the real one
     audit_policy: str = ""  # JSON of an audit.k8s.io/v1 Policy; empty: no audit log, which costs nothing
     hpa_sync_seconds: float = 1.0  # Kubernetes' 15 s is for thousands of objects; here a metric is a second old
@@ -85,6 +88,8 @@ class Options:
             raise OptionError(f"--tier {self.tier!r}: choose one of {', '.join(TIERS)}")
         if not 0 < self.port < 65536:
             raise OptionError(f"--port {self.port}: must be between 1 and 65535, inclusive")
+        if not 1 <= self.nodes <= NODES_MAX:
+            raise OptionError(f"--nodes {self.nodes}: must be between 1 and {NODES_MAX}")
         if not 0 <= self.simulated_nodes <= SIMULATED_NODES_MAX:
             raise OptionError(f"--simulated-nodes {self.simulated_nodes}: must be between 0 and {SIMULATED_NODES_MAX}")
         for option, value in (("--pod-cidr", self.pod_cidr), ("--service-cidr", self.service_cidr)):

@@ -52,6 +52,11 @@ class State:
         return self.root / "pods"
 
     @property
+    def nodes(self) -> Path:
+        """`<name>/pods` and `<name>/logs` of every node but the first."""
+        return self.root / "nodes"
+
+    @property
     def pod_logs(self) -> Path:
         return self.root / "logs" / "pods"
 
@@ -90,6 +95,7 @@ class State:
     def prepare(self) -> None:
         """Make the directories, only for their owner."""
         logs = self.pod_logs.parent  # a parent made on the way would get the umask's mode
-        for directory in (self.root, self.run, self.pki, self.images, self.pods, logs, self.pod_logs, self.volumes):
+        pods = (self.pods, self.nodes, logs, self.pod_logs, self.volumes)
+        for directory in (self.root, self.run, self.pki, self.images, *pods):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root.chmod(0o700)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.aio.clock import Clock
+from wherry.cluster.members import members
 from wherry.cluster.options import Options
 
 CHECK_SECONDS = 24 * 3600.0  # leaves are renewed 30 days before they end: once a day is often enough
@@ -58,8 +59,10 @@ class Pki:
 
 def ensure(pki: Pki, options: Options, clock: Clock) -> None:
     """Make what is missing or about to expire. Idempotent; safe after a crash."""
-    names = [options.address, options.api_service_ip, options.pod_gateway, options.node_name, options.service_domain]
-    if _checked_lately(pki, names, clock.time()):
+    nodes = members(options)
+    names = [options.address, options.api_service_ip, options.pod_gateway, options.service_domain]
+    names += [each.name for each in nodes]
+    if _checked_lately(pki, names, [each.role for each in nodes], clock.time()):
         return
     from wherry.cluster import certificates
 
@@ -70,11 +73,11 @@ def ensure(pki: Pki, options: Options, clock: Clock) -> None:
     os.replace(draft, pki.checked)
 
 
-def _checked_lately(pki: Pki, names: list[str], now: float) -> bool:
+def _checked_lately(pki: Pki, names: list[str], agents: list[str], now: float) -> bool:
     try:
         found = json.loads(pki.checked.read_text())
     except (FileNotFoundError, ValueError):
         return False
-    leaves = ("apiserver", "admin", "node-agent", "front-proxy-client")
+    leaves = ("apiserver", "admin", "front-proxy-client", *agents)
     files = [pki.ca, pki.front_proxy_ca, pki.token_key, *map(pki.certificate, leaves), *map(pki.key, leaves)]
     return found["names"] == names and 0 <= now - found["at"] < CHECK_SECONDS and all(map(Path.exists, files))

@@ -16,13 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wherry.cluster import processes
+from wherry.cluster.members import Member, members
 from wherry.cluster.options import OptionError, Options
 from wherry.cluster.paths import State
 from wherry.cluster.supervisor import Role, Supervisor
 from wherry.launcher import detect
 from wherry.launcher.protocol import LauncherError
 
-ROLES = ("supervisor", "launcher", "netd", "control-plane", "node-agent")
+ROLES = ("supervisor", "launcher", "netd", "control-plane")
+"""Beside the node agents, of which there may be several."""
 STOP_SECONDS = 60.0  # every role may take its own time to finish
 PORTS_TRIED = 100
 
@@ -84,17 +86,24 @@ def roles(state: State, options: Options) -> list[Role]:
     def component(name: str, listen: tuple[str, int] | None = None) -> Role:
         return role(name, "-m", "wherry.cluster", name, "--state", str(state.root), listen=listen)
 
+    def agent(each: Member) -> Role:
+        command = ("-m", "wherry.cluster", "node-agent", "--state", str(state.root), "--node", str(each.number))
+        return role(each.role, *command)
+
+    nodes = members(options)
+    added = [part for each in nodes[1:] for part in ("--local-address", each.address)]
     launcher = role(
         "launcher",
         *("-m", "wherry.launcher", "--socket", str(state.launcher_socket), "--state", str(state.root)),
         *("--tier", state.tier.read_text(), "--pod-gateway", options.pod_gateway),
         *("--local-address", options.api_service_ip, "--local-address", options.dns_service_ip),
+        *added,
     )
     return [
         component("control-plane", listen=(options.address, options.port)),
         launcher,
         component("netd"),
-        component("node-agent"),
+        *map(agent, nodes),
     ]
 
 
@@ -122,8 +131,15 @@ def start(state: State) -> bool:
 
 def listed(state: State) -> list[tuple[str, int]]:
     """Role and pid of each process that runs."""
-    found = ((role, processes.running(state.pid_file(role))) for role in ROLES)
+    found = ((role, processes.running(state.pid_file(role))) for role in (*ROLES, *agents(state)))
     return [(role, process.pid) for role, process in found if process]
+
+
+def agents(state: State) -> list[str]:
+    """The roles of the node agents, also of those that were there before the options changed."""
+    found = {path.stem for path in state.run.glob("node-agent*.pid")}
+    options = Options.load(state.config)
+    return sorted(found | {each.role for each in members(options)} if options is not None else found)
 
 
 def stop(state: State) -> None:
@@ -134,7 +150,7 @@ def stop(state: State) -> None:
         if not supervisor.wait(STOP_SECONDS):
             supervisor.signal(signal.SIGKILL)
             supervisor.wait(STOP_SECONDS)
-    for role in ("node-agent", "netd", "launcher", "control-plane"):
+    for role in (*agents(state), "netd", "launcher", "control-plane"):
         process = processes.running(state.pid_file(role))
         if process is None:
             continue

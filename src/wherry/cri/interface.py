@@ -17,7 +17,8 @@ from typing import Protocol
 from wherry.images.rootfs import Image, RootFS
 
 OWNER_LABEL = "wherry.dev/owner"
-"""Label of sandboxes that are nobody's pod, with who looks after them (`builder`). The kubelet leaves those alone."""
+"""Label of sandboxes with who looks after them: the `builder`, or another kubelet on the same runtime. A kubelet leaves
+alone what is not its own; the sandboxes of the only or first one have no such label."""
 
 
 class RuntimeFailure(Exception):

@@ -18,6 +18,8 @@ class NodeConfig:
     """`<namespace>_<pod>_<uid>/<container>/<attempt>.log` below it."""
     socket: Path
     """Where the kubelet's HTTP server listens."""
+    owner: str = ""
+    """Whose pods' sandboxes are, where several kubelets share one runtime (`cri.interface.OWNER_LABEL`)."""
     address: str = "10.244.0.1"
     """InternalIP: the node end of the pod range, reachable from every pod."""
     kubelet_version: str = "v1.36.0"

@@ -64,7 +64,7 @@ class Kubelet:
         facts = read_facts(config)
         events = PodEvents(recorder)
         objects = Objects(client, informers)
-        self.pleg = Pleg(runtime, clock, rng, self._wake)
+        self.pleg = Pleg(runtime, clock, rng, self._wake, config.owner)
         status = StatusManager(client, clock, rng)
         trees = TreeRemover(runtime)
         volumes = VolumeManager(config, facts, objects, Tokens(client, clock), trees, clock, rng)

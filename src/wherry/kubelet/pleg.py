@@ -35,8 +35,14 @@ class Pleg:
     """`on_change(uid)` is called after the picture of that pod has changed; it must return at once."""
 
     def __init__(
-        self, runtime: RuntimeService, clock: Clock, rng: random.Random, on_change: Callable[[str], None]
+        self,
+        runtime: RuntimeService,
+        clock: Clock,
+        rng: random.Random,
+        on_change: Callable[[str], None],
+        owner: str = "",
     ) -> None:
+        self._owner = owner
         self._runtime = runtime
         self._clock = clock
         self._rng = rng
@@ -196,7 +202,7 @@ class Pleg:
         """What the runtime lists of pods, and what we were told of while it did: its answer may be from before."""
         self._told.clear()
         everything = await self._runtime.list_pod_sandboxes()
-        listed = {each.id: each for each in everything if OWNER_LABEL not in each.config.labels}
+        listed = {each.id: each for each in everything if each.config.labels.get(OWNER_LABEL, "") == self._owner}
         for sandbox_id in self._told:
             if sandbox_id in self._sandboxes:
                 listed.setdefault(sandbox_id, self._sandboxes[sandbox_id])

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from wherry.api.types import Obj
-from wherry.cri.interface import RuntimeFailure, SandboxConfig, SandboxState, SandboxStatus
+from wherry.cri.interface import OWNER_LABEL, RuntimeFailure, SandboxConfig, SandboxState, SandboxStatus
 from wherry.kubelet import pod_spec
 from wherry.kubelet.backoff import Backoff
 from wherry.kubelet.etc_files import sandbox_hostname
@@ -129,6 +129,7 @@ class PodActions:
                 "io.kubernetes.pod.name": name,
                 "io.kubernetes.pod.namespace": namespace,
                 "io.kubernetes.pod.uid": self._uid,
+                **({OWNER_LABEL: config.owner} if config.owner else {}),
             },
         )
 
