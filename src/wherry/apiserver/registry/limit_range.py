@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from wherry.api.errors import Cause
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
@@ -30,12 +32,19 @@ class LimitRangeStrategy(BuiltIn):
         seen: set[str] = set()
         for i, item in enumerate(f.as_list(obj["spec"].get("limits"))):
             at, kind = f"spec.limits[{i}]", item.get("type") or ""
-            causes += f.qualified(kind, f"{at}.type")
+            causes += f.qualified(kind, f"{at}.type") or _standard(kind, f"{at}.type")
             if kind in seen:
                 causes.append(f.duplicate(f"{at}.type", kind))
             seen.add(kind)
             causes += _item(item, kind, at)
         return causes
+
+
+def _standard(kind: str, path: str) -> list[Cause]:
+    """Types without a domain are Kubernetes' own."""
+    if "/" in kind or kind in ("Pod", "Container", "PersistentVolumeClaim"):
+        return []
+    return [f.invalid(path, kind, "must be a standard limit type or fully qualified")]
 
 
 def _containers(item: Obj) -> None:
@@ -48,37 +57,55 @@ def _containers(item: Obj) -> None:
 
 
 def _item(item: Obj, kind: str, path: str) -> list[Cause]:
+    named = resources.container_resource_name if kind in ("Pod", "Container") else resources.resource_name
     causes: list[Cause] = []
-    if kind == "Pod":
-        causes += [
-            f.forbidden(f"{path}.{key}", "may not be specified when `type` is 'Pod'")
-            for key in ("default", "defaultRequest")
-            if item.get(key)
-        ]
+    for key in ("max", "min"):
+        causes += _names(item, key, named, path)
+    for key in ("default", "defaultRequest"):
+        if kind == "Pod" and item.get(key):
+            causes.append(f.forbidden(f"{path}.{key}", "may not be specified when `type` is 'Pod'"))
+        elif kind != "Pod":
+            causes += _names(item, key, named, path)
     if kind == "PersistentVolumeClaim" and not any("storage" in f.as_dict(item.get(key)) for key in ("min", "max")):
-        causes.append(
-            f.required(
-                f"{path}.limits", "either minimum or maximum storage value is required, but neither was provided"
-            )
-        )
-    names = dict.fromkeys(name for key in _BOUNDS for name in f.as_dict(item.get(key)))
-    for name in names:
-        for key in _BOUNDS:
-            if name in f.as_dict(item.get(key)):
-                causes += resources.resource_name(name, f"{path}.{key}[{name}]")
-        causes += _order(item, name, path)
+        detail = "either minimum or maximum storage value is required, but neither was provided"
+        causes.append(f.required(f"{path}.limits", detail))
+    causes += _names(item, "maxLimitRequestRatio", named, path)
+    for name in dict.fromkeys(name for key in _BOUNDS for name in f.as_dict(item.get(key))):
+        given = {key: f.as_dict(item.get(key)).get(name) for key in _BOUNDS}
+        causes += _order({key: Quantity.parse(value) for key, value in given.items() if value is not None}, name, path)
     return causes
 
 
-def _order(item: Obj, name: str, path: str) -> list[Cause]:
-    """min <= defaultRequest <= default <= max."""
-    given = [(key, f.as_dict(item.get(key)).get(name)) for key in ("min", "defaultRequest", "default", "max")]
-    present = [(key, value) for key, value in given if value is not None]
-    words = {"min": "min", "max": "max", "default": "default", "defaultRequest": "default request"}
+def _names(item: Obj, key: str, named: Callable[[str, str], list[Cause]], path: str) -> list[Cause]:
+    return [cause for name in f.as_dict(item.get(key)) for cause in named(name, f"{path}.{key}[{name}]")]
+
+
+_ORDER = (
+    ("min", "max", "min", "min", "min", "max"),
+    ("min", "defaultRequest", "defaultRequest", "defaultRequest", "min", "default request"),
+    ("defaultRequest", "max", "defaultRequest", "defaultRequest", "default request", "max"),
+    ("defaultRequest", "default", "defaultRequest", "defaultRequest", "default request", "default limit"),
+    ("min", "default", "default", "min", "min", "default"),
+    ("default", "max", "default", "max", "default", "max"),
+)
+"""(the lower, the higher, whose path, whose value is shown, words of the lower and the higher), as Kubernetes says them."""
+
+
+def _order(given: Mapping[str, Quantity], name: str, path: str) -> list[Cause]:
+    """min <= defaultRequest <= default <= max, and a ratio that these allow."""
     causes: list[Cause] = []
-    for i, (low_key, low) in enumerate(present):
-        for high_key, high in present[i + 1 :]:
-            if Quantity.parse(low) > Quantity.parse(high):
-                detail = f"{words[low_key]} value {low} is greater than {words[high_key]} value {high}"
-                causes.append(f.invalid(f"{path}.{low_key}[{name}]", str(low), detail))
+    for low, high, at, value, low_word, high_word in _ORDER:
+        if low in given and high in given and given[low] > given[high]:
+            detail = f"{low_word} value {given[low]} is greater than {high_word} value {given[high]}"
+            causes.append(f.invalid(f"{path}.{at}[{name}]", str(given[value]), detail))
+    ratio, low_bound, high_bound = (given.get(key) for key in ("maxLimitRequestRatio", "min", "max"))
+    if ratio is None:
+        return causes
+    at = f"{path}.maxLimitRequestRatio[{name}]"
+    if ratio < Quantity.parse("1"):
+        causes.append(f.invalid(at, str(ratio), f"ratio {ratio} is less than 1"))
+    if low_bound is not None and high_bound is not None and not low_bound.is_zero():
+        most = high_bound.milli_value() / low_bound.milli_value()
+        if ratio.milli_value() / 1000 > most:
+            causes.append(f.invalid(at, str(ratio), f"ratio {ratio} is greater than max/min = {most:f}"))
     return causes

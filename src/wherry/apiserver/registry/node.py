@@ -55,7 +55,7 @@ class NodeStrategy(BuiltIn):
         causes = _taints(f.as_list(spec.get("taints")), "metadata.taints")
         for i, network in enumerate(f.as_list(spec.get("podCIDRs"))):
             causes += cidr(network, f"spec.podCIDRs[{i}]")
-        return causes + _amounts(f.as_dict(obj.get("status")))
+        return causes + _status(f.as_dict(obj.get("status")))
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         causes: list[Cause] = []
@@ -67,7 +67,7 @@ class NodeStrategy(BuiltIn):
         return causes
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
-        return _amounts(f.as_dict(obj.get("status")))
+        return _status(f.as_dict(obj.get("status")))
 
     def fields(self, obj: Obj) -> Mapping[str, str]:
         return {"spec.unschedulable": text(obj, "spec", "unschedulable") or "false"}
@@ -94,6 +94,17 @@ def _taints(taints: list[Obj], path: str) -> list[Cause]:
             causes.append(f.duplicate(at, shown, "taints must be unique by key and effect pair"))
         seen.add((key, effect))
     return causes
+
+
+def _status(status: Obj) -> list[Cause]:
+    """Addresses once each, amounts not negative."""
+    addresses = f.as_list(status.get("addresses"))
+    causes = [
+        f.duplicate(f"status.addresses[{i}]", {"Type": each.get("type") or "", "Address": each.get("address") or ""})
+        for i, each in enumerate(addresses)
+        if each in addresses[:i]
+    ]
+    return causes + _amounts(status)
 
 
 def _amounts(status: Obj) -> list[Cause]:

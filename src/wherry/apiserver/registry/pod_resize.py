@@ -23,7 +23,9 @@ def rules(obj: Obj, old: Obj) -> list[Cause]:
     if before != now:
         causes.append(f.invalid("spec", now, "Pod QOS Class may not change as a result of resizing"))
     for new, stored, path in _resources(obj["spec"], old["spec"]):
-        causes += _amounts(new, stored, path)
+        causes += _removed(new, stored, path)
+    if any(_others(new) != _others(stored) for new, stored, _ in _resources(obj["spec"], old["spec"])):
+        causes.append(f.forbidden("spec", "only cpu and memory resources are mutable"))
     return causes
 
 
@@ -36,13 +38,16 @@ def _resources(new: Obj, old: Obj) -> Iterator[tuple[Obj, Obj, str]]:
         yield f.as_dict(container.get("resources")), f.as_dict(before.get("resources")), path
 
 
-def _amounts(new: Obj, old: Obj, path: str) -> list[Cause]:
-    causes: list[Cause] = []
-    for side in ("limits", "requests"):
-        wanted, stored = f.as_dict(new.get(side)), f.as_dict(old.get(side))
-        others = [name for name in {**stored, **wanted} if name not in _MUTABLE]
-        if any(wanted.get(name) != stored.get(name) for name in others):
-            causes.append(f.forbidden("spec", "only cpu and memory resources are mutable"))
-        gone = [name for name in stored if name in _MUTABLE and name not in wanted]
-        causes += [f.forbidden(f"{path}.{side}", f"resource {side} cannot be removed") for _ in gone]
-    return causes
+def _removed(new: Obj, old: Obj, path: str) -> list[Cause]:
+    return [
+        f.forbidden(f"{path}.{side}", f"resource {side} cannot be removed")
+        for side in ("limits", "requests")
+        for name in f.as_dict(old.get(side))
+        if name in _MUTABLE and name not in f.as_dict(new.get(side))
+    ]
+
+
+def _others(resources: Obj) -> list[Obj]:
+    """The amounts nobody may resize, by side."""
+    sides = [f.as_dict(resources.get(side)) for side in ("limits", "requests")]
+    return [{name: value for name, value in amounts.items() if name not in _MUTABLE} for amounts in sides]

@@ -9,7 +9,7 @@ from wherry.apiserver.registry import pod_defaults
 from wherry.apiserver.registry.built_in import section
 from wherry.apiserver.registry.strategy import Strategy
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation import pod_spec
+from wherry.apiserver.registry.validation import pod_spec, resources, scheduling
 
 
 class PodTemplateStrategy(Strategy):
@@ -37,9 +37,29 @@ class ControllerRevisionStrategy(Strategy):
 
 
 class RuntimeClassStrategy(Strategy):
+    def default(self, obj: Obj) -> None:
+        overhead = obj.get("overhead")
+        if overhead is not None and overhead.get("podFixed"):
+            overhead["podFixed"] = pod_defaults.canonical_list(overhead["podFixed"])
+
     def validate(self, obj: Obj) -> list[Cause]:
         handler = obj.get("handler") or ""
-        return f.each_invalid("handler", handler, names.dns1123_label(handler)) if handler else [f.required("handler")]
+        causes = (
+            f.each_invalid("handler", handler, names.dns1123_label(handler)) if handler else [f.required("handler")]
+        )
+        fixed = f.as_dict(f.as_dict(obj.get("overhead")).get("podFixed"))
+        for name, value in fixed.items():
+            at = f"overhead.podFixed[{name}]"
+            causes += resources.container_resource_name(name, at) + resources.quantity(name, value, at)
+        where = f.as_dict(obj.get("scheduling"))
+        causes += f.labels(where.get("nodeSelector"), "scheduling.nodeSelector")
+        tolerations = f.as_list(where.get("tolerations"))
+        causes += scheduling.tolerations(tolerations, "scheduling.tolerations")
+        return causes + [
+            f.duplicate(f"scheduling.tolerations[{i}]", each)
+            for i, each in enumerate(tolerations)
+            if each in tolerations[:i]
+        ]
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         return f.unchanged(obj.get("handler"), old.get("handler"), "handler")
