@@ -1,6 +1,6 @@
 """`make bench`: everything docs and issues quote, from one run on one machine. Read ratios, not absolutes.
 
-python -m benchmarks [start idle pods api watch storage sandbox service scale cel shop]
+python -m benchmarks [start idle pods api watch storage sandbox service scale cel custom shop]
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ PARTS: dict[str, Callable[[Machine], None]] = {
     "service": part("service_path"),
     "scale": part("scale"),
     "cel": part("cel"),
+    "custom": part("custom_resources"),
     "shop": shop,
 }
 

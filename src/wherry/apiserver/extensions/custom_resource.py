@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 from wherry.api.errors import Cause
@@ -20,7 +21,7 @@ from wherry.apiserver.extensions import paths
 from wherry.apiserver.extensions.codec import Codec, CodecStorage
 from wherry.apiserver.extensions.defaulting import default
 from wherry.apiserver.extensions.pruning import prune
-from wherry.apiserver.extensions.rules import Validator
+from wherry.apiserver.extensions.rules import Validator, rules
 from wherry.apiserver.extensions.structural import Node
 from wherry.apiserver.extensions.structure_rules import duplicates, embedded
 from wherry.apiserver.extensions.values import validate
@@ -44,17 +45,21 @@ class CustomResourceStrategy(Strategy):
     allow_unconditional_update = False
     any_finalizer = True
 
-    def __init__(self, resource: Resource, version: Obj, root: Node, rules: Validator | None) -> None:
+    def __init__(self, resource: Resource, version: Obj, root: Node) -> None:
         """`version` is an entry of spec.versions."""
         super().__init__(resource)
         self._root = root
-        self._rules = rules
         subresources = version.get("subresources") or {}
         self._scale: Obj | None = subresources.get("scale")
         self._selectable: list[str] = [each["jsonPath"] for each in version.get("selectableFields") or ()]
         status = root.props.get("properties", {}).get("status")
         self._status_root = Node({"type": "object", "properties": {"status": status} if status else {}})
         self._generation = True
+
+    @cached_property
+    def _rules(self) -> Validator | None:
+        """Compiled for the first write."""
+        return rules(self._root)
 
     def default(self, obj: Obj) -> None:
         default(obj, self._root)

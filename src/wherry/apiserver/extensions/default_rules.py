@@ -16,7 +16,7 @@ from wherry.apiserver.extensions.defaulting import default
 from wherry.apiserver.extensions.pruning import prune
 from wherry.apiserver.extensions.structural import Node
 from wherry.apiserver.extensions.structure_rules import duplicates, embedded
-from wherry.apiserver.extensions.values import validate
+from wherry.apiserver.extensions.values import NOWHERE, validate
 from wherry.apiserver.registry.validation import field
 
 
@@ -49,8 +49,8 @@ def _default(node: Node, path: str) -> list[Cause]:
 
 
 def _at(path: str, within: str) -> str:
-    if not within or within == "<nil>":
-        return path if not within else within
+    if not within or within == NOWHERE:
+        return within or path
     return f"{path}{within}" if within.startswith("[") else f"{path}.{within}"
 
 

@@ -173,9 +173,11 @@ def _names(said: Obj, path: str, needed: bool) -> list[Cause]:
         for key in ("plural", "singular", "kind", "listKind")
         if needed and not said.get(key)
     ]
-    for key in ("plural", "singular"):
-        if said.get(key) and (problems := names.dns1035_label(said[key])):
-            causes.append(field.invalid(f"{path}.{key}", said[key], ",".join(problems)))
+    causes += [
+        field.invalid(f"{path}.{key}", said[key], ",".join(problems))
+        for key in ("plural", "singular")
+        if said.get(key) and (problems := names.dns1035_label(said[key]))
+    ]
     for key in ("kind", "listKind"):
         if said.get(key) and (problems := names.dns1035_label(said[key].lower())):
             detail = f"may have mixed case, but should otherwise match: {','.join(problems)}"

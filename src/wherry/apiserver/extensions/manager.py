@@ -48,6 +48,9 @@ class Extensions:
         self._core = core
         self._rng = rng
         self._families: dict[str, tuple[Any, Family]] = {}
+        self._seen: dict[str, str] = {}
+        """The resourceVersion at which there was nothing left to do for a definition. Only names that were refused may be
+        had another time without a change of their own definition."""
         self._queue: WorkQueue[Request] = WorkQueue(
             "customresourcedefinition",
             core.clock,
@@ -62,8 +65,9 @@ class Extensions:
 
     def load(self) -> None:
         """Publish what is established in storage."""
-        for definition in self._definitions():
-            self._publish(definition)
+        with self._core.serving.at_once():
+            for definition in self._definitions():
+                self._publish(definition)
 
     async def run(self) -> None:
         """Follow the definitions, until cancelled."""
@@ -82,9 +86,10 @@ class Extensions:
             try:
                 async for change in watch:
                     self._queue.add(Request("", change.entry.value["spec"]["group"]))
-                return  # storage is closed
             except storage_errors.Overrun:
                 log.info("definitions changed faster than they could be followed; looking at all of them")
+            else:
+                return  # storage is closed
             finally:
                 watch.close()
 
@@ -97,14 +102,14 @@ class Extensions:
     async def reconcile(self, request: Request) -> Result | None:
         """Everything there is to do in one group: `request.name`."""
         group = request.name
-        names = {definition["metadata"]["name"] for definition in self._definitions(group)}
-        for gone in [
-            name for name, (_, shared) in self._families.items() if shared.group == group and name not in names
-        ]:
-            self._withdraw(gone)
+        definitions = {definition["metadata"]["name"]: definition for definition in self._definitions(group)}
+        gone = {name for name, (_, shared) in self._families.items() if shared.group == group} - definitions.keys()
+        for name in gone:
+            self._withdraw(name)
         waiting = False
-        for name in sorted(names):
-            waiting |= await self._settle(name, group)
+        for name in sorted(definitions):
+            if self._seen.get(name) != definitions[name]["metadata"]["resourceVersion"]:
+                waiting |= await self._settle(name, group)
         return Result(retry=True) if waiting else None
 
     async def _settle(self, name: str, group: str) -> bool:
@@ -119,7 +124,9 @@ class Extensions:
         status = naming.settle(definition, others, rfc3339(self._core.clock.time()))
         self._publish({**definition, "status": status})
         if status != definition.get("status"):
-            await self._write(definition, {"status": status}, SCOPES["status"])
+            definition = await self._write(definition, {"status": status}, SCOPES["status"])
+        if naming.is_true(definition, "NamesAccepted"):
+            self._seen[name] = definition["metadata"]["resourceVersion"]
         return False
 
     def _publish(self, definition: Obj) -> None:
@@ -141,6 +148,7 @@ class Extensions:
 
     def _withdraw(self, name: str) -> None:
         known = self._families.pop(name, None)
+        self._seen.pop(name, None)
         if known is not None:
             self._core.serving.withdraw(owner(name))
             known[1].close()

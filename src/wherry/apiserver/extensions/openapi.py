@@ -1,16 +1,15 @@
-"""What a custom resource's schema looks like to others: in OpenAPI documents, and as an `api.schema.Schema`.
+"""What a custom resource's schema looks like in OpenAPI documents.
 
 OpenAPI 2 cannot say all of it: alternatives, nulls and values of two types are left out there, as Kubernetes does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
-from wherry.apiserver.extensions.structural import EMBEDDED, INT_OR_STRING, PRESERVE, Node
+from wherry.apiserver.extensions.structural import EMBEDDED, INT_OR_STRING, PRESERVE
 from wherry.apiserver.openapi_schemas import V2
 
 _OBJECT_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -73,35 +72,4 @@ def _styled(props: Obj, prefix: str) -> Obj:
             "metadata": _reference(_OBJECT_META, prefix, "Standard object's metadata."),
         }
         result["properties"] = {**(result.get("properties") or {}), **head}
-    return result
-
-
-def fields_of(root: Node) -> Obj:
-    """The structure as `api.schema.Schema` reads it: types, fields, how lists and maps merge."""
-    node = _node(root, whole=True)
-    node.setdefault("type", "object")
-    return node
-
-
-def _node(node: Node, whole: bool = False) -> Obj:
-    result: Obj = {
-        key: value for key, value in node.props.items() if key.startswith("x-kubernetes-") or key == "format"
-    }
-    if node.int_or_string:
-        return {**result, "type": "int-or-string"}
-    if node.type:
-        result["type"] = node.type
-    fields = {name: _node(field) for name, field in node.fields.items()}
-    if whole or node.embedded:
-        head: Mapping[str, Any] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
-        fields = {**fields, **head, "metadata": {"ref": _OBJECT_META}}
-    if (fields and not (whole and node.preserve and not node.fields)) or whole:
-        result["properties"] = fields
-    if node.items is not None:
-        result["items"] = _node(node.items)
-    if node.values is not None:
-        result["additionalProperties"] = _node(node.values)
-    required = [name for name in node.props.get("required") or () if isinstance(name, str)]
-    if required:
-        result["required"] = required
     return result

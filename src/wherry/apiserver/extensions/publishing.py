@@ -14,9 +14,9 @@ from wherry.api.types import GVR, Obj
 from wherry.apiserver.extensions.codec import Codec, Family
 from wherry.apiserver.extensions.conversion import Converter
 from wherry.apiserver.extensions.custom_resource import CustomRegistry, CustomResourceStrategy, Reader
-from wherry.apiserver.extensions.openapi import definitions, fields_of
+from wherry.apiserver.extensions.openapi import definitions
 from wherry.apiserver.extensions.printing import printer
-from wherry.apiserver.extensions.rules import rules
+from wherry.apiserver.extensions.shape import CustomSchema
 from wherry.apiserver.extensions.structural import EMPTY, Node
 from wherry.apiserver.serving import Published, Served
 from wherry.apiserver.version_order import NEWEST_FIRST, compare
@@ -100,7 +100,7 @@ def _resource(definition: Obj, version: Obj) -> Resource:
 def _served(shared: Family, scheme: Scheme, version: Obj, resource: Resource, terminating: bool) -> Served:
     root = shared.nodes[resource.version]
     codec = Codec(shared, resource.version)
-    strategy = CustomResourceStrategy(resource, version, root, rules(root))
+    strategy = CustomResourceStrategy(resource, version, root)
     scale = (version.get("subresources") or {}).get("scale")
     metadata = Schema({"type": "object", "properties": {"metadata": {"ref": _META}}}, scheme.definitions)
     return Served(
@@ -110,7 +110,7 @@ def _served(shared: Family, scheme: Scheme, version: Obj, resource: Resource, te
         None,
         ITEM_PREFIX,
         codec=codec,
-        schema=Schema(fields_of(root), scheme.definitions),
+        schema=CustomSchema(root, scheme.definitions, whole=True),
         normalise=Reader(root, metadata),
         warning=deprecation(shared.definition, version),
         scale=_scale(scale) if scale is not None else None,

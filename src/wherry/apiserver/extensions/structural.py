@@ -99,8 +99,21 @@ class Node:
     @cached_property
     def defaults_below(self) -> bool:
         """Whether this or anything below has a default."""
-        children = [*self.fields.values(), *(each for each in (self.items, self.values) if each is not None)]
-        return self.has_default or any(child.defaults_below for child in children)
+        return self.has_default or any(child.defaults_below for child in self._children)
+
+    @cached_property
+    def keyed_below(self) -> bool:
+        """Whether this or anything below is a list of type set or map."""
+        return self.list_type in ("set", "map") or any(child.keyed_below for child in self._children)
+
+    @cached_property
+    def embedded_below(self) -> bool:
+        """Whether this or anything below is a whole Kubernetes object."""
+        return self.embedded or any(child.embedded_below for child in self._children)
+
+    @property
+    def _children(self) -> list[Node]:
+        return [*self.fields.values(), *(each for each in (self.items, self.values) if each is not None)]
 
 
 EMPTY: Final = Node({"type": "object", PRESERVE: True})

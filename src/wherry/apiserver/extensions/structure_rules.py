@@ -18,6 +18,8 @@ from wherry.apiserver.registry.validation import field
 def duplicates(value: Any, node: Node, path: str = "") -> list[Cause]:
     """Lists of type set and map, everywhere below."""
     causes: list[Cause] = []
+    if not node.keyed_below:
+        return causes
     if isinstance(value, list) and node.items is not None:
         if node.list_type in ("set", "map"):
             causes += _repeated(value, node, path)
@@ -51,6 +53,8 @@ def _repeated(value: list[Any], node: Node, path: str) -> list[Cause]:
 def embedded(value: Any, node: Node, path: str = "", root: bool = True) -> list[Cause]:
     """apiVersion, kind and metadata of embedded objects; the object itself is the registry's business."""
     causes: list[Cause] = []
+    if not node.embedded_below:
+        return causes
     if isinstance(value, list) and node.items is not None:
         for index, item in enumerate(value):
             causes += embedded(item, node.items, f"{path}[{index}]", False)
