@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,19 +25,42 @@ def parse(pem: bytes) -> CertificateSigningRequest:
     block = _BLOCK.search(pem)
     if block is None or block[1] != b"CERTIFICATE REQUEST":
         raise ValueError("PEM block type must be CERTIFICATE REQUEST")
-    from cryptography.x509 import load_der_x509_csr
-
     try:
-        return load_der_x509_csr(base64.b64decode(b"".join(block[2].split()), validate=True))
+        der = base64.b64decode(b"".join(block[2].split()), validate=True)
     except binascii.Error:
         raise ValueError("PEM block type must be CERTIFICATE REQUEST") from None
+    from cryptography.x509 import load_der_x509_csr
+
+    with _refusals():
+        return load_der_x509_csr(der)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """The library's ways to say that a certificate or a request is none, as one."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        yield
+    except (
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        x509.AttributeNotFound,
+        TypeError,
+    ) as error:
+        raise ValueError(str(error)) from None
 
 
 def subject_of(pem: bytes) -> tuple[str, list[str]]:
     """(common name, organizations). Raises ValueError."""
     from cryptography.x509.oid import NameOID
 
-    subject = parse(pem).subject
+    request = parse(pem)
+    with _refusals():
+        subject = request.subject
     names = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     return names[-1] if names else "", groups
@@ -54,14 +79,18 @@ class Names:
 
 
 def names_of(pem: bytes) -> Names:
-    """Raises ValueError."""
+    """Raises ValueError, also for a request that its own key has not signed."""
     from cryptography import x509
 
     name, groups = subject_of(pem)
-    try:
-        found = parse(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return Names(name, tuple(groups))
+    request = parse(pem)
+    with _refusals():
+        if not request.is_signature_valid:
+            raise ValueError("unable to verify certificate request signature")
+        try:
+            found = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return Names(name, tuple(groups))
     return Names(
         name,
         tuple(groups),
@@ -90,7 +119,8 @@ def certificates_problem(pem: bytes) -> str:
         if _HEADER.search(block[2]):
             return "no PEM block headers are permitted"
         try:
-            load_der_x509_certificate(base64.b64decode(b"".join(block[2].split()), validate=True))
+            with _refusals():
+                load_der_x509_certificate(base64.b64decode(b"".join(block[2].split()), validate=True))
         except ValueError as error:
             return str(error)
         found = True
