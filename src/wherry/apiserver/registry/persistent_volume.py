@@ -38,10 +38,10 @@ class PersistentVolumeStrategy(BuiltIn):
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         new, stored = obj["spec"], old["spec"]
-        sources = [{kind: spec[kind] for kind in rules.SOURCES if kind in spec} for spec in (stored, new)]
+        before, now = ({kind: spec[kind] for kind in rules.SOURCES if kind in spec} for spec in (stored, new))
         causes: list[Cause] = []
-        if sources[0] != sources[1]:
-            causes.append(f.forbidden("spec.persistentvolumesource", f"{_IMMUTABLE}\n{difference(*sources)}"))
+        if before != now:
+            causes.append(f.forbidden("spec.persistentvolumesource", f"{_IMMUTABLE}\n{difference(before, now)}"))
         causes += f.unchanged(new.get("volumeMode"), stored.get("volumeMode"), "volumeMode")
         if stored.get("nodeAffinity"):
             causes += f.unchanged(new.get("nodeAffinity"), stored["nodeAffinity"], "nodeAffinity")

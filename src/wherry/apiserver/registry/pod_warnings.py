@@ -60,6 +60,7 @@ def _spec(metadata: Obj, spec: Obj, above: str, path: str) -> Iterator[str]:
             yield f'{at}.topologyKey: {key} is deprecated since {_OLD_SINCE[key]}; use "{_OLD_LABELS[key]}" instead'
         if constraint.get("labelSelector") is None:
             yield f"{at}.labelSelector: a null labelSelector results in matching no pod"
+    yield from _affinity(f.as_dict(spec.get("affinity")), f"{path}.affinity")
     yield from _annotations(metadata, spec, above)
     yield from _volumes(spec, path)
     for i, secret in enumerate(f.as_list(spec.get("imagePullSecrets"))):
@@ -68,6 +69,38 @@ def _spec(metadata: Obj, spec: Obj, above: str, path: str) -> Iterator[str]:
     for key in ("initContainers", "containers"):
         for i, container in enumerate(f.as_list(spec.get(key))):
             yield from _container(container, f"{path}.{key}[{i}]")
+
+
+def _affinity(affinity: Obj, path: str) -> Iterator[str]:
+    """Labels by their old names, and terms that pick no pod at all."""
+    required, preferred = (
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "preferredDuringSchedulingIgnoredDuringExecution",
+    )
+    nodes, at = f.as_dict(affinity.get("nodeAffinity")), f"{path}.nodeAffinity"
+    terms = f.as_list(f.as_dict(nodes.get(required)).get("nodeSelectorTerms"))
+    for i, term in enumerate(terms):
+        yield from _old_keys(term, f"{at}.{required}.nodeSelectorTerms[{i}]")
+    for i, each in enumerate(f.as_list(nodes.get(preferred))):
+        yield from _old_keys(f.as_dict(each.get("preference")), f"{at}.{preferred}[{i}].preference")
+    for kind in ("podAffinity", "podAntiAffinity"):
+        rules, at = f.as_dict(affinity.get(kind)), f"{path}.{kind}"
+        places = [(term, f"{at}.{required}[{i}]") for i, term in enumerate(f.as_list(rules.get(required)))]
+        places += [
+            (f.as_dict(each.get("podAffinityTerm")), f"{at}.{preferred}[{i}].podAffinityTerm")
+            for i, each in enumerate(f.as_list(rules.get(preferred)))
+        ]
+        for term, place in places:
+            if term.get("labelSelector") is None:
+                yield f"{place}.labelSelector: a null labelSelector results in matching no pod"
+
+
+def _old_keys(term: Obj, path: str) -> Iterator[str]:
+    for i, expression in enumerate(f.as_list(term.get("matchExpressions"))):
+        key = expression.get("key")
+        if key in _OLD_LABELS:
+            at = f"{path}.matchExpressions[{i}].key"
+            yield f'{at}: {key} is deprecated since {_OLD_SINCE[key]}; use "{_OLD_LABELS[key]}" instead'
 
 
 def _annotations(metadata: Obj, spec: Obj, above: str) -> Iterator[str]:

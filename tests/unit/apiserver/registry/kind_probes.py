@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pytest
 from recorded_exchanges import NAMESPACE, World
 
 from wherry.api.errors import StatusError
@@ -60,12 +61,9 @@ class Probe:
 
     async def refuses(self, world: World, path: str, value: Any, expected: str) -> None:
         """Whether creating it with that change says exactly that."""
-        try:
+        with pytest.raises(StatusError) as caught:
             await self.create(world, changed(self.body, path, value))
-        except StatusError as error:
-            assert _said(error) == expected.split("\n")
-        else:
-            raise AssertionError(f"{path} = {value!r} was taken")
+        assert _said(caught.value) == expected.split("\n")
 
     async def keeps(self, world: World, path: str, value: Any, expected: str) -> None:
         """Whether changing what is stored says exactly that; "" for a change that may be made."""
@@ -73,12 +71,13 @@ class Probe:
         if registry.find(NAMESPACE, self.name) is None:
             await self.create(world)
         write = world.write(registry.resource, NAMESPACE, "", self.name, False)
-        try:
-            await registry.update(NAMESPACE, self.name, lambda old: changed(old, path, value), write, SCOPES[""])
-        except StatusError as error:
-            assert _said(error) == expected.split("\n")
-        else:
-            assert expected == "", f"{path} = {value!r} was taken"
+        writing = registry.update(NAMESPACE, self.name, lambda old: changed(old, path, value), write, SCOPES[""])
+        if not expected:
+            await writing
+            return
+        with pytest.raises(StatusError) as caught:
+            await writing
+        assert _said(caught.value) == expected.split("\n")
 
 
 def _said(error: StatusError) -> list[str]:

@@ -42,10 +42,10 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("pod", "spec", {"os": {"name": "linux"}, "securityContext": {"windowsOptions": {"runAsUserName": "u"}},
                      "containers": [{"name": "c", "image": "i"}]},
      "spec.securityContext.windowsOptions: Forbidden: windows options cannot be set for a linux pod"),
-    ("pod", "spec.resourceClaims", [{"name": "a"}], 'spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":'
-     'null,"ResourceClaimTemplateName":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`'),
-    ("pod", f"{C}.resources", {"claims": [{"name": "x"}]}, f'{C}.resources.claims[0]: Not found: "x": must be one of the names '
-     "in pod.spec.resourceClaims which is empty"),
+    ("pod", "spec.resourceClaims", [{"name": "a"}], ('spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":'
+     'null,"ResourceClaimTemplateName":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`')),
+    ("pod", f"{C}.resources", {"claims": [{"name": "x"}]}, (f'{C}.resources.claims[0]: Not found: "x": must be one of the names '
+     "in pod.spec.resourceClaims which is empty")),
     ("pod", "spec", {"resources": {"requests": {"cpu": "1"}}, "containers": [
         {"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}}}]},
      'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 2'),
@@ -55,32 +55,35 @@ REFUSED: list[tuple[str, str, Any, str]] = [
      'spec.topologySpreadConstraints[0].matchLabelKeys[0]: Invalid value: "a": exists in both matchLabelKeys and labelSelector'),
     ("pod", "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
      [{"topologyKey": "z", "labelSelector": SELECTOR, "matchLabelKeys": ["v"], "mismatchLabelKeys": ["v"]}],
-     "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys[0]: Invalid value: "
-     '"v": exists in both matchLabelKeys and mismatchLabelKeys'),
+     ("spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys[0]: Invalid value: "
+     '"v": exists in both matchLabelKeys and mismatchLabelKeys')),
     ("pod", f"{C}.securityContext", {"procMount": "Unmasked"},
      f'{C}.securityContext.procMount: Invalid value: "Unmasked": `hostUsers` must be false to use `Unmasked`'),
-    ("pod", f"{C}.securityContext", {"appArmorProfile": {"type": "Localhost"}}, f"{C}.securityContext.appArmorProfile."
-     "localhostProfile: Required value: must be set when AppArmor type is Localhost"),
+    ("pod", f"{C}.securityContext", {"appArmorProfile": {"type": "Localhost"}}, (f"{C}.securityContext.appArmorProfile."
+     "localhostProfile: Required value: must be set when AppArmor type is Localhost")),
     ("pod", f"{C}.volumeMounts", [{"name": "v", "mountPath": "/m", "recursiveReadOnly": "Enabled"}],
-     f'{C}.volumeMounts[0].name: Not found: "v"\n'
-     f"{C}.volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly is true"),
-    ("pod", f"{C}.volumeDevices", [{"name": "d", "devicePath": "/../a"}], f'{C}.volumeDevices[0].name: Not found: "d"\n'
-     f"{C}.volumeDevices[0].devicePath: Invalid value: \"/../a\": can not contain backsteps ('..')"),
+     (f'{C}.volumeMounts[0].name: Not found: "v"\n'
+     f"{C}.volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly is true")),
+    ("pod", f"{C}.volumeDevices", [{"name": "d", "devicePath": "/../a"}], (f'{C}.volumeDevices[0].name: Not found: "d"\n'
+     f"{C}.volumeDevices[0].devicePath: Invalid value: \"/../a\": can not contain backsteps ('..')")),
     ("pod", f"{C}.livenessProbe", {"grpc": {"port": 0}},
      f"{C}.livenessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive"),
-    ("pod", f"{C}.lifecycle", {"preStop": {"sleep": {"seconds": 99}}}, f"{C}.lifecycle.preStop.sleep: Invalid value: 99: must be "
-     "non-negative and less than terminationGracePeriodSeconds (30)"),
+    ("pod", f"{C}.lifecycle", {"preStop": {"sleep": {"seconds": 99}}}, (f"{C}.lifecycle.preStop.sleep: Invalid value: 99: must "
+     "be non-negative and less than terminationGracePeriodSeconds (30)")),
     ("deployment", "spec.template.spec.volumes", [{"name": "v", "csi": {}}],
      "spec.template.spec.volumes[0].csi.driver: Required value"),
     ("limits", "spec.limits[0].type", "Some",
      'spec.limits[0].type: Invalid value: "Some": must be a standard limit type or fully qualified'),
-    ("limits", "spec.limits[0].min.cpu", "5", 'spec.limits[0].min[cpu]: Invalid value: "5": min value 5 is greater than max value 4\n'
+    ("limits", "spec.limits[0].min.cpu", "5",
+     ('spec.limits[0].min[cpu]: Invalid value: "5": min value 5 is greater than max value 4\n'
      'spec.limits[0].defaultRequest[cpu]: Invalid value: "4": min value 5 is greater than default request value 4\n'
-     'spec.limits[0].default[cpu]: Invalid value: "5": min value 5 is greater than default value 4'),
-    ("limits", "spec.limits[0].maxLimitRequestRatio", {"cpu": "8"}, 'spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "8": '
-     "ratio 8 is greater than max/min = 4.000000"),
-    ("limits", "spec.limits[0]", {"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}, "spec.limits[0].limits: Required value: "
-     "either minimum or maximum storage value is required, but neither was provided"),
+     'spec.limits[0].default[cpu]: Invalid value: "5": min value 5 is greater than default value 4')),
+    ("limits", "spec.limits[0].maxLimitRequestRatio", {"cpu": "8"},
+     ('spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "8": '
+     "ratio 8 is greater than max/min = 4.000000")),
+    ("limits", "spec.limits[0]", {"type": "PersistentVolumeClaim", "max": {"cpu": "1"}},
+     ("spec.limits[0].limits: Required value: "
+     "either minimum or maximum storage value is required, but neither was provided")),
     ("runtime", "handler", DROP, "handler: Required value"),
     ("runtime", "overhead", {"podFixed": {"cpu": "-1"}},
      'overhead.podFixed[cpu]: Invalid value: "-1": must be greater than or equal to 0'),
