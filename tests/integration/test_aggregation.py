@@ -244,9 +244,11 @@ async def test_lost_and_found_again_and_gone(cluster: World, certified: tuple[ss
         in found["status"]["conditions"][0]["message"]
     )
     assert (await cluster.ask("GET", target)).status == 503
+    assert await freshness(cluster) == "Stale"
     birds.well = True
     await until(cluster, path, lambda obj: reason(obj) == "Passed")
     assert (await cluster.ask("GET", target)).json["kind"] == "Owl"
+    assert await freshness(cluster) == "Current"
     await cluster.ask("DELETE", path)
     for _ in range(300):
         if (await cluster.ask("GET", target)).status == 404:
@@ -254,6 +256,13 @@ async def test_lost_and_found_again_and_gone(cluster: World, certified: tuple[ss
         await asyncio.sleep(0.01)
     assert (await cluster.ask("GET", target)).body == b"404 page not found\n"
     assert "birds.example.com" not in (await cluster.ask("GET", "/apis")).body.decode()
+
+
+async def freshness(cluster: World) -> str:
+    accept = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+    items = (await cluster.ask("GET", "/apis", headers=accept)).json["items"]
+    found = next(each for each in items if each["metadata"]["name"] == "birds.example.com")
+    return str(found["versions"][0]["freshness"])
 
 
 async def test_local_ones_are_always_available(cluster: World) -> None:

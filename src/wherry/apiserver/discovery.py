@@ -45,7 +45,10 @@ class Kinds(Protocol):
 class Discovery:
     """The documents of one server at one moment. They are built once and must not be changed by who gets them."""
 
-    def __init__(self, kinds: Kinds, extra: Iterable[Resource] = ()) -> None:
+    def __init__(
+        self, kinds: Kinds, extra: Iterable[Resource] = (), stale: frozenset[tuple[str, str]] = frozenset()
+    ) -> None:
+        self._stale = stale
         self._resources: dict[tuple[str, str], list[Resource]] = {}
         versions = {group.name: list(group.versions) for group in kinds.groups()}
         for resource in [*kinds.resources.values(), *extra]:
@@ -107,7 +110,7 @@ class Discovery:
             {
                 "version": version,
                 "resources": [_aggregated(resource) for resource in self._resources.get((group.name, version), ())],
-                "freshness": "Current",
+                "freshness": "Stale" if (group.name, version) in self._stale else "Current",
             }
             for version in group.versions
         ]

@@ -124,6 +124,8 @@ class Published:
     """Of the printers' columns, by column."""
     define: Define | None = None
     forward: Forward | None = None
+    stale: bool = False
+    """Who answers instead of us does not: what it has is not known now."""
     documents: Mapping[str, bytes] = field(default_factory=dict)
     """OpenAPI 3 documents made elsewhere, by name ("apis/GROUP/VERSION")."""
 
@@ -173,6 +175,10 @@ class Serving:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call it after every change, within the call that changed it."""
         self._listeners.append(listener)
+
+    def stale(self) -> frozenset[tuple[str, str]]:
+        """Groups and versions whose server cannot be asked."""
+        return frozenset(each for what in self.published.values() if what.stale for each in what.versions())
 
     def group(self, name: str) -> Group | None:
         return self._groups.get(name)

@@ -111,6 +111,7 @@ class Aggregator:
             group_priority=spec["groupPriorityMinimum"],
             version_priority=spec["versionPriority"],
             forward=remote.answer,
+            stale=bool(remote.problem),
             documents=documents,
         )
         if self._core.serving.published.get(_OWNER + name) != what:
