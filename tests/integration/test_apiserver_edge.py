@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -225,7 +226,10 @@ async def test_client_certificates_say_who_one_is(running: Running) -> None:
 
     status, body = await who("admin")
     assert status == 201
-    assert body["status"]["userInfo"] == {"username": "admin", "groups": ["system:masters", "system:authenticated"]}
+    info = body["status"]["userInfo"]
+    (credential,) = info.pop("extra")["authentication.kubernetes.io/credential-id"]
+    assert re.fullmatch("X509SHA256=[0-9a-f]{64}", credential)
+    assert info == {"username": "admin", "groups": ["system:masters", "system:authenticated"]}
     status, body = await who("user")
     assert status == 403
     assert 'User "jane" cannot create resource "selfsubjectreviews"' in body["message"]

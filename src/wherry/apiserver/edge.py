@@ -9,6 +9,7 @@ item in chunks; an upgraded connection belongs to its handler until that returns
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import socket
 import ssl
@@ -21,7 +22,7 @@ from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, too_large
 from wherry.apiserver import http1
 from wherry.apiserver.app import BODY_BYTES_MAX, App, failure
-from wherry.apiserver.auth.user import User
+from wherry.apiserver.auth.user import AUTHENTICATED, CREDENTIAL_ID, User
 from wherry.apiserver.compression import GZIP_BYTES_MIN, gzipped, takes_gzip
 from wherry.apiserver.compression import HEADERS as GZIP_HEADERS
 from wherry.apiserver.fast import FastPath
@@ -123,7 +124,8 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._edge.connections.add(self)
         certificate = transport.get_extra_info("peercert")
-        self._user = certificate_user(certificate) if certificate else None
+        if certificate:
+            self._user = certificate_user(certificate, transport.get_extra_info("ssl_object").getpeercert(True))
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if isinstance(peer, tuple) else ""
 
@@ -368,8 +370,8 @@ class Connection(asyncio.Protocol):
         return task
 
 
-def certificate_user(certificate: dict[str, Any]) -> User | None:
-    """CN is the name, every O a group; None without a CN."""
+def certificate_user(certificate: dict[str, Any], der: bytes) -> User | None:
+    """CN is the name, every O a group, the fingerprint its credential; None without a CN."""
     name, groups = "", []
     for relative in certificate.get("subject", ()):
         for key, value in relative:
@@ -377,7 +379,10 @@ def certificate_user(certificate: dict[str, Any]) -> User | None:
                 name = value
             elif key == "organizationName":
                 groups.append(value)
-    return User(name, tuple(groups)) if name else None
+    if not name:
+        return None
+    extra = {CREDENTIAL_ID: (f"X509SHA256={hashlib.sha256(der).hexdigest()}",)}
+    return User(name, tuple(groups), "", extra).with_group(AUTHENTICATED)
 
 
 def _quoted(text: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from wherry.aio.clock import Clock
 from wherry.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from wherry.api.types import GVR, Obj
-from wherry.apiserver.auth.user import User, service_account_user
+from wherry.apiserver.auth.user import CREDENTIAL_ID, User, service_account_user
 from wherry.apiserver.registry.object_meta import new_uid
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
-CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 _POD_NAME, _POD_UID = "authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid"
 _NODE_NAME, _NODE_UID = "authentication.kubernetes.io/node-name", "authentication.kubernetes.io/node-uid"
 _LEGACY = "kubernetes.io/serviceaccount/"

@@ -11,6 +11,8 @@ MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS_NAME = "system:anonymous"
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+"""In `extra`: which token or certificate it was, so that the audit log tells them apart."""
 NODES_GROUP = "system:nodes"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
