@@ -83,14 +83,22 @@ class CustomResourceStrategy(Strategy):
         prune(obj, self._root)
         default(obj, self._root)
 
+    def _type_causes(self, obj: Obj) -> list[Cause]:
+        """A patch could have changed what the object is."""
+        wanted = {"kind": self.resource.kind, "apiVersion": self.resource.api_version}
+        return [
+            field.invalid(key, obj.get(key), f"must be {text}") for key, text in wanted.items() if obj.get(key) != text
+        ]
+
     def validate(self, obj: Obj) -> list[Cause]:
-        causes = validate(obj, self._root) + self._scale_causes(obj)
+        causes = self._type_causes(obj) + validate(obj, self._root) + self._scale_causes(obj)
         causes += embedded(obj, self._root) + duplicates(obj, self._root)
         return causes + self._rule_causes(causes, obj, None, self._root)
 
     def check_changed(self, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
         """Values that stay as they were are not judged again."""
-        causes = validate(obj, self._root, old) + self._scale_causes(obj) + embedded(obj, self._root)
+        causes = self._type_causes(obj) + validate(obj, self._root, old)
+        causes += self._scale_causes(obj) + embedded(obj, self._root)
         if not duplicates(old, self._root):
             causes += duplicates(obj, self._root)
         return causes + self._rule_causes(causes, obj, old, self._root)

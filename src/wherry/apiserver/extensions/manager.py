@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import replace
 from typing import Any
 
 from wherry.aio.clock import rfc3339
@@ -21,6 +22,7 @@ from wherry.apiserver.drafts import draft
 from wherry.apiserver.extensions import naming
 from wherry.apiserver.extensions.codec import Family
 from wherry.apiserver.extensions.conversion import Converter, Renaming, Webhook
+from wherry.apiserver.extensions.definition_reader import DefinitionReader
 from wherry.apiserver.extensions.publishing import family, owner, publish, stored
 from wherry.apiserver.registry.generic import Registry, Write, no_objection
 from wherry.apiserver.registry.scopes import MAIN, SCOPES, Scope
@@ -47,6 +49,8 @@ class Extensions:
     def __init__(self, core: Core, rng: random.Random) -> None:
         self._core = core
         self._rng = rng
+        if DEFINITIONS in core.served:
+            core.served[DEFINITIONS] = replace(core.served[DEFINITIONS], normalise=DefinitionReader(core.scheme))
         self._families: dict[str, tuple[Any, Family]] = {}
         self._seen: dict[str, str] = {}
         """The resourceVersion at which there was nothing left to do for a definition. Only names that were refused may be

@@ -14,6 +14,9 @@ _POSIX = {
     "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "punct": "!-/:-@\\[-`{-~", "space": "\\t\\n\\v\\f\\r ",
     "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f",
 }  # fmt: skip
+REPEAT_MAX = 1000
+"""As in RE2."""
+_REPEAT = re.compile(r"\{(\d+),?(\d*)\}")
 _NOT_IN_RE2 = re.compile(r"\(\?(?:=|!|<=|<!|#|\()|\(\?P=")
 
 
@@ -27,6 +30,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     found = _NOT_IN_RE2.search(pattern)
     if found is not None:
         raise PatternError(f"error parsing regexp: invalid or unsupported Perl syntax: `{found[0]}`")
+    for repeat in _REPEAT.finditer(pattern):
+        if any(int(bound) > REPEAT_MAX for bound in repeat.groups() if bound):
+            raise PatternError(f"error parsing regexp: invalid repeat count: `{repeat[0]}`")
     try:
         return re.compile(_translate(pattern), re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
@@ -52,7 +58,9 @@ def _translate(pattern: str) -> str:
             index += 2
         elif in_class and two == "[:" and (end := pattern.find(":]", index)) > 0:
             name = pattern[index + 2 : end]
-            out.append(_POSIX.get(name.removeprefix("^"), re.escape(pattern[index : end + 2])))
+            if name not in _POSIX:
+                raise PatternError(f"error parsing regexp: invalid character class range: `{pattern[index : end + 2]}`")
+            out.append(_POSIX[name])
             index = end + 2
         else:
             character = two[0]

@@ -77,10 +77,29 @@ def _whole(obj: Obj, path: str) -> list[Cause]:
         elif not isinstance(value, str):
             causes.append(field.invalid(f"{path}.{key}", value, "must be a string"))
     metadata = obj.get("metadata")
-    if isinstance(metadata, dict):
-        name = metadata.get("name")
-        if isinstance(name, str) and name:
-            causes += field.each_invalid(f"{path}.metadata.name", name, names.path_segment(name))
-        if isinstance(metadata.get("labels"), dict):
-            causes += field.labels(metadata["labels"], f"{path}.metadata.labels")
+    if metadata is None:
+        return causes
+    if not isinstance(metadata, dict):
+        return [*causes, field.invalid(f"{path}.metadata", metadata, "must be an object")]
+    wrong = _mistyped(metadata, f"{path}.metadata")
+    if wrong:
+        return causes + wrong
+    if metadata.get("name"):
+        causes += field.each_invalid(f"{path}.metadata.name", metadata["name"], names.path_segment(metadata["name"]))
+    return causes + field.labels(metadata.get("labels"), f"{path}.metadata.labels")
+
+
+def _mistyped(metadata: Obj, path: str) -> list[Cause]:
+    """Fields of metadata that are not of their type."""
+    causes = [
+        field.invalid(f"{path}.{key}", metadata[key], "must be a string")
+        for key in ("name", "generateName", "namespace", "uid", "resourceVersion")
+        if not isinstance(metadata.get(key, ""), str)
+    ]
+    for key in ("labels", "annotations"):
+        value = metadata.get(key) or {}
+        if not isinstance(value, dict):
+            causes.append(field.invalid(f"{path}.{key}", value, "must be an object"))
+        elif not all(isinstance(each, str) for each in value.values()):
+            causes.append(field.invalid(f"{path}.{key}", value, "values must be strings"))
     return causes

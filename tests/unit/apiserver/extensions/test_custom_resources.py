@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from api_core import ADMIN, Server, signing_key
 from custom_api import DEFINITIONS, WIDGETS, conditions, definition, established, serving, version, widget
 
@@ -324,5 +325,40 @@ def test_protected_groups_need_approval() -> None:
         await server.ask("POST", DEFINITIONS, protected(**{"api-approved.kubernetes.io": link}))
         body = await established(server, "widgets.foo.k8s.io")
         assert conditions(body)["KubernetesAPIApprovalPolicyConformant"] == ("True", "ApprovedAnnotation")
+
+    run(test)
+
+
+def test_a_patch_does_not_change_what_an_object_is() -> None:
+    async def test(server: Server) -> None:
+        await server.ask("POST", WIDGETS, widget())
+        patch = {"kind": "Gadget", "apiVersion": "example.com/v9"}
+        said = await server.ask("PATCH", f"{WIDGETS}/w", patch, content_type="application/merge-patch+json")
+        assert [(cause["field"], cause["message"]) for cause in said.body["details"]["causes"]] == [
+            ("kind", 'Invalid value: "Gadget": must be Widget'),
+            ("apiVersion", 'Invalid value: "example.com/v9": must be example.com/v1'),
+        ]
+
+    run(test, definition())
+
+
+@pytest.mark.parametrize(
+    ("inner", "problem"),
+    [
+        ({"type": "array", "items": {"type": 5}}, "cannot unmarshal number into Go struct field JSONSchemaProps.type"),
+        ({"type": "array", "items": 5}, "json: items: boolean or JSON schema expected"),
+        ({"type": "object", "additionalProperties": {"properties": []}}, "cannot unmarshal array"),
+        (
+            {"type": "object", "properties": {"b": {"type": "array", "items": {"required": "a"}}}},
+            "cannot unmarshal string",
+        ),
+    ],
+)
+def test_every_schema_is_read_like_one(inner: dict[str, Any], problem: str) -> None:
+    async def test(server: Server) -> None:
+        schema = {"type": "object", "properties": {"a": inner}}
+        said = await server.ask("POST", DEFINITIONS, definition(version(schema=schema)))
+        assert said.status == 400
+        assert problem in said.message
 
     run(test)

@@ -75,6 +75,8 @@ def test_patterns_mean_what_they_mean_in_go(pattern: str, matches: str, differs:
         ("[a", "error parsing regexp: missing closing ]: `[a`"),
         ("*", "error parsing regexp: missing argument to repetition operator: `*`"),
         ("(?=a)", "error parsing regexp: invalid or unsupported Perl syntax: `(?=`"),
+        ("a{1001}", "error parsing regexp: invalid repeat count: `{1001}`"),
+        ("[[:foo:]]", "error parsing regexp: invalid character class range: `[:foo:]`"),
         ("a\\", "error parsing regexp: trailing backslash at end of expression: ``"),
     ],
 )

@@ -137,3 +137,17 @@ def test_sets_maps_and_embedded_objects() -> None:
         ("whole.apiVersion", "FieldValueRequired"),
         ("whole.metadata.labels", INVALID),
     ]
+
+
+def test_embedded_metadata_has_types() -> None:
+    root = Node({"type": "object", "properties": {"e": {"type": "object", "x-kubernetes-embedded-resource": True}}})
+    head = {"apiVersion": "v1", "kind": "Pod"}
+    for metadata, at in (
+        (3, "e.metadata"),
+        ({"name": 3}, "e.metadata.name"),
+        ({"labels": {"a": 3}}, "e.metadata.labels"),
+        ({"annotations": []}, ""),
+        ({"annotations": [1]}, "e.metadata.annotations"),
+    ):
+        found = embedded({"e": {**head, "metadata": metadata}}, root)
+        assert [each.field for each in found] == ([at] if at else [])
