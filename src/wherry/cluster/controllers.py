@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wherry.aio.clock import Clock
+from wherry.api.resources import FLOW_SCHEMAS
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
 from wherry.client.events import EventRecorder
@@ -25,6 +26,7 @@ from wherry.controllers import (
     endpointslice,
     endpointslice_mirroring,
     ephemeral_volume,
+    flow_schema,
     garbage_collector,
     horizontal_pod_autoscaler,
     job,
@@ -120,4 +122,6 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         not_acted_on.build(common, scheme=whole.scheme),
         Scheduler(parts("default-scheduler", whole.scheduling)),
     ]
+    if FLOW_SCHEMAS in whole.scheme.resources:  # since Kubernetes 1.29
+        built.append(flow_schema.build(common))
     return [*built, *recorders]
