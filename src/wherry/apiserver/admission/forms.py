@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wherry.api.errors import internal_error
+from wherry.api.errors import bad_request, internal_error
 from wherry.api.scheme import Resource
 from wherry.api.structure import normalise
 from wherry.api.types import Obj
@@ -42,7 +42,10 @@ class Form:
         return None if obj is None else self.show(obj)
 
     def take(self, request: AdmissionRequest, changed: Any) -> None:
-        """Make `changed`, in this form, the request's draft. Raises ValueError when it does not fit its schema."""
+        """Make `changed`, in this form, the request's draft.
+
+        Raises ValueError when it is no object of its kind, StatusError when it has moved to another namespace.
+        """
         assert request.object is not None
         assert request.world is not None
         if not isinstance(changed, dict):
@@ -60,14 +63,26 @@ class Form:
             problem = check(changed, served.schema or world.scheme.schema(self.resource)).error
             if problem:
                 raise ValueError(problem)
-            if changed.get("metadata") is None:
-                changed["metadata"] = {}
+            if (changed.get("apiVersion"), changed.get("kind")) != (self.resource.api_version, self.resource.kind):
+                raise ValueError(f"the object must stay a {self.kind.kind} of {self.resource.api_version}")
+            _settle_namespace(changed, request)
             stored = changed if served.inward is None else served.inward(changed)
             if own is not None and own.codec is not None:
                 served, stored = own, _through(own)(stored)
             served.registry.strategy.default(stored)
         request.object.clear()
         request.object.update(stored)
+
+
+def _settle_namespace(changed: Obj, request: AdmissionRequest) -> None:
+    """The namespace is the request's, said or not. Raises StatusError (400) for another one."""
+    metadata: Obj = changed.get("metadata") or {}
+    changed["metadata"] = metadata
+    if (metadata.get("namespace") or request.namespace) != request.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    metadata.pop("namespace", None)
+    if request.namespace:
+        metadata["namespace"] = request.namespace
 
 
 def own_form(request: AdmissionRequest) -> Form:

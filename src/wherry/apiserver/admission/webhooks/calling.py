@@ -10,7 +10,7 @@ from wherry.api.errors import StatusError, internal_error
 from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.request import AdmissionRequest, World
 from wherry.apiserver.admission.webhooks.index import Hook
-from wherry.apiserver.admission.webhooks.review import BadAnswer, Verdict, review, verdict
+from wherry.apiserver.admission.webhooks.review import BadAnswer, Unreadable, Verdict, review, verdict
 from wherry.apiserver.outward import OutwardError, Reply
 from wherry.apiserver.registry.object_meta import new_uid
 
@@ -51,6 +51,8 @@ async def ask(world: World, hook: Hook, request: AdmissionRequest, form: Form, m
         raise CallFailed(f"failed to call webhook: couldn't get version/kind; json parse error: {problem}") from None
     try:
         return verdict(answer, uid, hook.review_version, mutating)
+    except Unreadable as error:
+        raise CallFailed(f"failed to call webhook: {error}") from error
     except BadAnswer as error:
         raise CallFailed(f"received invalid webhook response: {error}") from error
 

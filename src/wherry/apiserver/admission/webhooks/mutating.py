@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 
 from wherry.api import json
-from wherry.api.errors import StatusError, internal_error
+from wherry.api.errors import internal_error
 from wherry.api.scheme import Resource
 from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.matching import is_exempt
@@ -91,6 +91,4 @@ def _apply(request: AdmissionRequest, hook: Hook, form: Form, verdict: Verdict) 
         form.take(request, draft(json_patch(form.show(request.object), verdict.patch)))
     except (PatchError, ValueError, RecursionError) as error:
         raise internal_error(str(error)) from error
-    except StatusError as error:
-        raise internal_error(error.message) from error
     return bool(before != request.object)

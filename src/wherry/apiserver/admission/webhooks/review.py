@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,19 @@ _FROM_QUERY = ("fieldManager", "fieldValidation")
 
 class BadAnswer(ValueError):
     """The answer is no AdmissionReview that could be one."""
+
+
+class Unreadable(ValueError):
+    """The answer has the wrong types: no client of Kubernetes' could decode it."""
+
+
+_TYPES: dict[str, tuple[type, str]] = {
+    "uid": (str, "types.UID"), "allowed": (bool, "bool"), "status": (dict, "v1.Status"), "patch": (str, "[]uint8"),
+    "patchType": (str, "v1.PatchType"), "warnings": (list, "[]string"), "auditAnnotations": (dict, "map[string]string"),
+}  # fmt: skip
+_STATUS_TYPES: dict[str, tuple[type, str]] = {
+    "message": (str, "string"), "reason": (str, "v1.StatusReason"), "code": (int, "int32"), "details": (dict, "v1.StatusDetails"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +100,56 @@ def _options(request: AdmissionRequest) -> Obj | None:
 
 
 def verdict(answer: Any, uid: str, version: str, mutating: bool) -> Verdict:
-    """What a decoded answer says. Raises BadAnswer."""
-    response = answer.get("response") if isinstance(answer, dict) else None
-    if not isinstance(response, dict):
+    """What a decoded answer says. Raises BadAnswer, Unreadable."""
+    if not isinstance(answer, dict):
+        raise Unreadable(f"json: cannot unmarshal {_json_type(answer)} into Go value of type {version}.AdmissionReview")
+    response = answer.get("response")
+    if response is None:
         raise BadAnswer("webhook response was absent")
+    if not isinstance(response, dict):
+        raise _misfit(response, "AdmissionReview.response", f"{version}.AdmissionResponse")
+    response = _typed(response, "AdmissionReview.response", _TYPES)
+    status = _typed(response.get("status") or {}, "AdmissionReview.response.status", _STATUS_TYPES)
     if version == "v1":
         _check(answer, response, uid, mutating)
     return Verdict(
         allowed=response.get("allowed") is True,
-        status=_dict(response.get("status")),
+        status=status,
         patch=_patch(response, version) if mutating else None,
-        warnings=tuple(text for text in response.get("warnings") or () if isinstance(text, str)),
-        annotations=_dict(response.get("auditAnnotations")),
+        warnings=tuple(_strings(response.get("warnings") or (), "AdmissionReview.response.warnings")),
+        annotations=response.get("auditAnnotations") or {},
     )
 
 
-def _dict(value: Any) -> Obj:
-    return value if isinstance(value, dict) else {}
+def _typed(value: Obj, path: str, types: dict[str, tuple[type, str]]) -> Obj:
+    """The fields we know of, nulls left out. Raises Unreadable."""
+    found = {key: value[key] for key in types if value.get(key) is not None}
+    for key, item in found.items():
+        kind, shown = types[key]
+        if not isinstance(item, kind) or (kind is int and isinstance(item, bool)):
+            raise _misfit(item, f"{path}.{key}", shown)
+    _strings((found.get("auditAnnotations") or {}).values(), f"{path}.auditAnnotations")
+    return found
+
+
+def _strings(values: Iterable[Any], path: str) -> Iterable[str]:
+    values = list(values)
+    for value in values:
+        if not isinstance(value, str):
+            raise _misfit(value, path, "string")
+    return values
+
+
+def _json_type(value: Any) -> str:
+    """In Go's words."""
+    if isinstance(value, bool):
+        return "bool"
+    names = {dict: "object", list: "array", str: "string", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _misfit(value: Any, path: str, kind: str) -> Unreadable:
+    return Unreadable(f"json: cannot unmarshal {_json_type(value)} into Go struct field {path} of type {kind}")
 
 
 def _check(answer: Obj, response: Obj, uid: str, mutating: bool) -> None:
@@ -147,11 +194,5 @@ def refusal(name: str, status: Obj) -> StatusError:
     denied = f'admission webhook "{name}" denied the request'
     message, reason = status.get("message") or "", status.get("reason") or ""
     text = f"{denied}: {message or reason}" if message or reason else f"{denied} without explanation"
-    code = status.get("code")
-    details = status.get("details")
-    return StatusError(
-        code if isinstance(code, int) and 400 <= code < 600 else 400,
-        reason if isinstance(reason, str) else "",
-        text,
-        details if isinstance(details, dict) else None,
-    )
+    code = status.get("code") or 0
+    return StatusError(code if 400 <= code < 600 else 400, reason, text, status.get("details"))
