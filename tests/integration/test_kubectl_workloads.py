@@ -25,6 +25,27 @@ spec:
       terminationGracePeriodSeconds: 1
       containers: [{{name: c, image: "shop/web:1"}}]
 """
+FLEET = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: fleets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Fleet, plural: fleets, singular: fleet}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources:
+      scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, properties: {replicas: {type: integer}}}
+          status: {type: object, properties: {replicas: {type: integer}}}
+"""
 KINDS = {"deployment": "replicas: 3", "statefulset": "replicas: 3", "daemonset": "minReadySeconds: 0"}
 IMAGE = "{.spec.template.spec.containers[0].image}"
 
@@ -186,3 +207,29 @@ def test_quota_and_tables(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=workload("daemonset").replace("web", "agent"))
     header = kubectl("get", "daemonset").splitlines()[0].split()
     assert header[:7] == ["NAME", "DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE", "NODE"]
+
+
+@newest
+def test_a_budget_for_the_pods_of_a_custom_resource(kubectl: Kubectl) -> None:
+    """How many there should be is asked of the custom resource's own scale."""
+    kubectl("apply", "-f", "-", stdin=FLEET)
+    kubectl("wait", "--for=condition=Established", "crd/fleets.example.com", "--timeout=20s")
+    try:
+        kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin="{apiVersion: example.com/v1, kind: Fleet, metadata: {name: f}, spec: {replicas: 5}}",
+        )
+        uid = kubectl.path("{.metadata.uid}", "fleet", "f")
+        owner = f"[{{apiVersion: example.com/v1, kind: Fleet, name: f, uid: {uid}, controller: true}}]"
+        metadata = f"{{name: ship, labels: {{app: ship}}, ownerReferences: {owner}}}"
+        spec = "{containers: [{name: c, image: i}]}"
+        kubectl("apply", "-f", "-", stdin=f"{{apiVersion: v1, kind: Pod, metadata: {metadata}, spec: {spec}}}")
+        kubectl("create", "poddisruptionbudget", "ships", "--selector=app=ship", "--max-unavailable=2")
+        kubectl("wait", "--for=jsonpath={.status.expectedPods}=5", "pdb/ships", "--timeout=20s")
+        assert kubectl.path("{.status.desiredHealthy}", "pdb", "ships") == "3"
+        said = kubectl.path("{.status.conditions[0].status} {.status.conditions[0].reason}", "pdb", "ships")
+        assert said == "False InsufficientPods"
+    finally:
+        kubectl("delete", "crd", "fleets.example.com")
