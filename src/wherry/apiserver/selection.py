@@ -83,7 +83,7 @@ def _check_names(selector: fields.Selector, strategy: Strategy) -> None:
     for name in selector.names:
         if name in _ALWAYS or name in supported:
             continue
-        if supported:
+        if supported or strategy.converts_labels:
             raise bad_request(f"field label not supported: {name}")
         known = ", ".join(quote(each) for each in _ALWAYS)
         raise bad_request(f"{quote(name)} is not a known field selector: only {known}")

@@ -73,6 +73,8 @@ class Strategy:
     """PUT without metadata.resourceVersion overwrites."""
     has_status: ClassVar[bool | None] = None
     """None: as the catalogue says (there is a status subresource)."""
+    converts_labels: ClassVar[bool] = False
+    """A selector of an unknown field is told off in the words of kinds that have fields of their own, even if it has none."""
     any_finalizer: ClassVar[bool] = False
     """Finalizers need no domain (CustomResourceDefinitions and their objects)."""
     returns_deleted: ClassVar[bool] = False

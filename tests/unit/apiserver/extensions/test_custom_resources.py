@@ -294,7 +294,12 @@ def test_tables_and_selectable_fields() -> None:
         refused = await server.ask("GET", f"{WIDGETS}?fieldSelector=spec.size%3D1")
         assert (refused.status, refused.message) == (400, "field label not supported: spec.size")
 
+    async def without(server: Server) -> None:
+        refused = await server.ask("GET", f"{WIDGETS}?fieldSelector=spec.note%3Dx")
+        assert (refused.status, refused.message) == (400, "field label not supported: spec.note")
+
     run(test, shown)
+    run(without, definition())
 
 
 def test_pages_of_many() -> None:
