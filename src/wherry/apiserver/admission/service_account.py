@@ -13,6 +13,7 @@ from wherry.apiserver.registry.object_meta import generate_name
 
 DEFAULT_ACCOUNT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+PREFIX = "kube-api-access-"
 TOKEN_SECONDS = 3607
 """An hour and seven seconds: recognizable as injected, as in Kubernetes."""
 MIRROR = "kubernetes.io/config.mirror"
@@ -35,7 +36,7 @@ class ServiceAccount:
         spec["serviceAccountName"] = spec["serviceAccount"] = name
         account = await self._find(request, name)
         if wants_token(spec, account):
-            mount_token(spec, generate_name("kube-api-access-", request.context.rng))
+            mount_token(spec, _token_volume_of(spec) or generate_name(PREFIX, request.context.rng))
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
 
@@ -68,6 +69,12 @@ def wants_token(spec: Obj, account: Obj) -> bool:
     return True
 
 
+def _token_volume_of(spec: Obj) -> str:
+    """The volume of the first time, when the pod comes by again with a container that a webhook added."""
+    names = (str(each.get("name", "")) for each in spec.get("volumes") or [])
+    return next((name for name in names if name.startswith(PREFIX)), "")
+
+
 def mount_token(spec: Obj, volume: str) -> None:
     """Mount at MOUNT_PATH in every container that has nothing there; a volume only if one needs it."""
     needed = False
@@ -78,7 +85,7 @@ def mount_token(spec: Obj, volume: str) -> None:
                 continue
             container["volumeMounts"] = [*mounts, {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}]
             needed = True
-    if needed:
+    if needed and not any(each.get("name") == volume for each in spec.get("volumes") or []):
         spec["volumes"] = [*(spec.get("volumes") or []), token_volume(volume)]
 
 

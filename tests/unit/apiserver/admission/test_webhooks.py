@@ -241,3 +241,16 @@ async def test_only_writes_somebody_is_asked_about_lose_their_turn() -> None:
         if core.admission.asks_others(core, pods, part, operation)
     ]
     assert asked == [("CREATE", "")]
+
+
+async def test_a_container_that_a_webhook_adds_gets_the_token_too() -> None:
+    server, callee = await world()
+    await server.ask("POST", "/api/v1/namespaces/shop/serviceaccounts", {"metadata": {"name": "default"}})
+    await configure(server, "Mutating", "m", hook("a", "pods"))
+    side = {"name": "side", "image": "proxy:1"}
+    callee.answers["a"] = patching({"op": "add", "path": "/spec/containers/-", "value": side})
+    body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+    spec = (await server.ask("POST", "/api/v1/namespaces/shop/pods", body)).body["spec"]
+    (volume,) = [each["name"] for each in spec["volumes"]]
+    assert [[mount["name"] for mount in each["volumeMounts"]] for each in spec["containers"]] == [[volume], [volume]]
+    assert [each["imagePullPolicy"] for each in spec["containers"]] == ["IfNotPresent", "IfNotPresent"]
