@@ -157,7 +157,7 @@ class Checker:
         args = [*([node.target] if node.target is not None else []), *node.args]
         function = functions.get((node.function, node.target is not None))
         (mixed, self._mixed) = (self._mixed, self._mixed or node.function == "format")
-        given = [self.check(arg) for arg in args]
+        given = list(map(self.check, args))  # a comprehension would take one frame more at each level
         self._mixed = mixed
         if function is None:
             return self._wrong(node.position, f"undeclared reference to '{node.function}' (in container '')")
@@ -204,7 +204,7 @@ class Checker:
         return result
 
     def _logic(self, node: Logic) -> Type:
-        given = [self.check(term) for term in node.terms]
+        given = list(map(self.check, node.terms))
         function = self.environment.functions[f"_{node.operator}_", False]
         if any(self._types.known(each).kind not in ("bool", "dyn", "error") for each in given):
             (left, right) = (given[0], next((e for e in given[1:] if self._types.known(e).kind != "bool"), given[1]))

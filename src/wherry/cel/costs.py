@@ -169,6 +169,12 @@ def _traversed(times: int) -> Callable[[_Estimator, Call, list[Node], list[int]]
     return cost
 
 
+def _text(estimator: _Estimator, node: Call, args: list[Node], sizes: list[int]) -> int:
+    """Only bytes are read to become a string."""
+    estimator.resized(node, sizes[0])
+    return factor(sizes[0], 10) if args[0].type.kind == "bytes" else 1
+
+
 def _second(estimator: _Estimator, node: Call, args: list[Node], sizes: list[int]) -> int:
     return factor(sizes[1], 10)
 
@@ -225,4 +231,5 @@ _COUNTED: Final[Mapping[str, Callable[[_Estimator, Call, list[Node], list[int]],
         )
     },
     "ip.isCanonical": _traversed(2),
+    "string": _text,
 }

@@ -10,7 +10,12 @@ CelError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+ISSUES_MAX: Final = 30
+"""Mistakes shown of one expression."""
+LINE_MAX: Final = 2_000
+"""Characters of a line that is still shown; each mistake shows its line."""
 
 
 class CelError(Exception):
@@ -29,7 +34,7 @@ class CompileErrors(CelError):
 
     def __init__(self, expression: str, issues: Sequence[Issue]) -> None:
         self.expression = expression
-        self.issues = tuple(issues)
+        self.issues = tuple(issues[:ISSUES_MAX])
         super().__init__("compilation failed: " + "\n".join(_show(expression, issue) for issue in self.issues))
 
 
@@ -60,4 +65,6 @@ def _show(expression: str, issue: Issue) -> str:
     end = expression.find("\n", start)
     text = expression[start : end if end >= 0 else len(expression)].replace("\t", " ")
     column = offset - start
+    if len(text) > LINE_MAX:
+        return f"ERROR: <input>:{line}:{column + 1}: {issue.message}"
     return f"ERROR: <input>:{line}:{column + 1}: {issue.message}\n | {text}\n | {'.' * column}^"

@@ -121,7 +121,7 @@ class Builder:
 
     def _call(self, node: Call) -> Run:
         name = node.function
-        args = [self.build(arg) for arg in ([node.target] if node.target is not None else []) + node.args]
+        args = list(map(self.build, ([node.target] if node.target is not None else []) + node.args))
         if name in BINARY and node.target is None:
             return binary(name, args[0], args[1])
         if name in UNARY and node.target is None:
@@ -148,7 +148,7 @@ class Builder:
         return run
 
     def _logic(self, node: Logic) -> Run:
-        terms = [self.build(term) for term in node.terms]
+        terms = list(map(self.build, node.terms))
         deciding = node.operator == "||"
 
         def run(frame: Frame) -> Value:
@@ -170,7 +170,7 @@ class Builder:
         return run
 
     def _list(self, node: ListOf) -> Run:
-        elements = [self.build(element) for element in node.elements]
+        elements = list(map(self.build, node.elements))
         if not any(node.optional):
             return lambda frame: [element(frame) for element in elements]
         marked = list(zip(elements, node.optional, strict=True))

@@ -52,11 +52,21 @@ def _steps(parts: Parts, frame: Frame) -> Iterable[Value]:
 
 def quantifier(parts: Parts, deciding: bool) -> Run:
     """`all` is decided by a false, `exists` by a true; an error matters only if nothing decides."""
-    body = parts.body
+    (body, weight, slots) = (parts.body, parts.weight, parts.slots)
+    slot = slots[0] if len(slots) == 1 else None
 
-    def run(frame: Frame) -> Value:
+    def run(
+        frame: Frame,
+    ) -> Value:  # not over _steps: rules of this kind are most of all, and a generator costs as much as a body
         error: Failure | None = None
-        for _ in _steps(parts, frame):
+        for element in _rounds(parts, frame):
+            frame[0] -= weight
+            if frame[0] < 0:
+                raise CostExceeded
+            if slot is None:
+                (frame[slots[0]], frame[slots[1]]) = element
+            else:
+                frame[slot] = element
             try:
                 value = body(frame)
             except Failure as failure:

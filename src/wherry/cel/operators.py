@@ -9,7 +9,7 @@ from wherry.cel import access
 from wherry.cel import arithmetic as num
 from wherry.cel.errors import no_overload
 from wherry.cel.frame import Frame, Run, spend
-from wherry.cel.values import INT_MAX, INT_MIN, LISTS, LONG, Value, equals
+from wherry.cel.values import INT_MAX, INT_MIN, LISTS, LONG, SetList, Value, equals
 
 _COMPARE: Final = {
     "_<_": num.comparison(lambda a, b: bool(a < b)),
@@ -71,6 +71,8 @@ def _addition(left: Run, right: Run) -> Run:
             return total if INT_MIN <= total <= INT_MAX else num.fit(total)
         if hasattr(a, "__len__") and hasattr(b, "__len__"):  # before it is made: doubling again and again ends here
             size = len(a) + len(b)
+            if type(a) is SetList:
+                size += len(a) * len(b)  # each is looked for
             spend(frame, size if type(a) in LISTS else size // 10)
         return num.add(a, b)
 

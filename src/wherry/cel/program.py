@@ -7,7 +7,7 @@ does is bounded: its length and depth when it is compiled, its work by a budget 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from wherry.cel.checker import Checker
 from wherry.cel.environment import CALL_COST_MAX, Environment
@@ -17,9 +17,6 @@ from wherry.cel.parser import parse
 from wherry.cel.syntax import Node
 from wherry.cel.types import Type
 from wherry.cel.values import Value
-
-ISSUES_MAX: Final = 30
-"""Mistakes shown of one expression."""
 
 
 class Budget:
@@ -78,7 +75,7 @@ def compile(expression: str, environment: Environment) -> Program:
         checker = Checker(environment)
         result = checker.run(tree)
         if checker.issues:
-            raise CompileErrors(expression, sorted(checker.issues)[:ISSUES_MAX])
+            raise CompileErrors(expression, sorted(checker.issues))
         return Program(expression, tree, result, frozenset(checker.used), Builder(environment))
     except RecursionError:
         raise CompileErrors(expression, [Issue(0, "expression recursion limit exceeded")]) from None

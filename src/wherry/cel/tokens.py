@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from wherry.cel.errors import Issue
+from wherry.cel.errors import ISSUES_MAX, LINE_MAX, Issue
 
 EXPRESSION_MAX: Final = 100_000
 """Code points of an expression, as cel-go has it."""
@@ -56,7 +56,9 @@ def tokens(text: str) -> tuple[list[Token], list[Issue]]:
         match = _TOKEN.match(text, position)
         if match is None:
             wrong = _unreadable(text, position)
-            issues.append(Issue(position, f"Syntax error: token recognition error at: '{_shown(wrong)}'"))
+            if len(issues) < ISSUES_MAX:
+                text_shown = _shown(wrong[:LINE_MAX])
+                issues.append(Issue(position, f"Syntax error: token recognition error at: '{text_shown}'"))
             position += len(wrong)
             continue
         kind = match.lastgroup or ""

@@ -11,11 +11,16 @@ _NULLABLE = frozenset(("null", "object", "timestamp", "duration", "opaque", "opt
 _ANY = frozenset(("dyn", "error"))
 
 
+def _age(parameter: Type) -> int:
+    return int(parameter.name[1:])
+
+
 class Unification:
     """Bindings of parameters; names of fresh ones never come from a declaration."""
 
     def __init__(self) -> None:
         self._bound: dict[str, Type] = {}
+        self._trail: list[tuple[str, Type | None]] = []  # what each binding was before, to take it back
         self._count = 0
 
     def fresh(self) -> Type:
@@ -39,21 +44,33 @@ class Unification:
 
     def assign(self, given: Type, wanted: Type) -> bool:
         """Whether a value of `given` may stand where `wanted` is asked for; binds parameters when so."""
-        before = dict(self._bound)
+        mark = len(self._trail)
         if self._assign(given, wanted):
             return True
-        self._bound = before
+        self._undo(mark)
         return False
 
     def match(self, given: list[Type], params: tuple[Type, ...], result: Type) -> Type | None:
         """The result of an overload for these arguments, or None when it does not take them."""
         names: dict[str, Type] = {}
-        before = dict(self._bound)
+        mark = len(self._trail)
         for argument, param in zip(given, params, strict=True):
             if not self._assign(argument, self._instance(param, names)):
-                self._bound = before
+                self._undo(mark)
                 return None
         return self._instance(result, names)
+
+    def _set(self, name: str, value: Type) -> None:
+        self._trail.append((name, self._bound.get(name)))
+        self._bound[name] = value
+
+    def _undo(self, mark: int) -> None:
+        while len(self._trail) > mark:
+            (name, before) = self._trail.pop()
+            if before is None:
+                del self._bound[name]
+            else:
+                self._bound[name] = before
 
     def _instance(self, declared: Type, names: dict[str, Type]) -> Type:
         """The declared type with parameters of its own for this call."""
@@ -86,19 +103,20 @@ class Unification:
         (left, right) = (self._last(given), self._last(wanted))
         (a, b) = (self.known(left), self.known(right))
         if a.kind == "parameter" and b.kind == "parameter":
-            if a.name != b.name:
-                self._bound[b.name] = a
+            (older, newer) = (a, b) if _age(a) <= _age(b) else (b, a)
+            if older.name != newer.name:
+                self._set(newer.name, older)  # so that chains stay short: what comes later hangs on what was there
             return True
         if a.kind == "parameter" or b.kind == "parameter":
             (free, value) = (a, b) if a.kind == "parameter" else (b, a)
             if self._occurs(free.name, value):
                 return False
-            self._bound[free.name] = value
+            self._set(free.name, value)
             return True
         if not self._assign(a, b):
             return False
         if right.kind == "parameter" and (a.kind == "dyn" or (b.kind == "null" and a.kind != "null")):
-            self._bound[right.name] = a
+            self._set(right.name, a)
         return True
 
     def _last(self, given: Type) -> Type:

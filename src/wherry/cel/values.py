@@ -56,8 +56,12 @@ class MapList(list[Value]):
         self.keys = keys
 
     def key(self, element: Value) -> tuple[Value, ...]:
+        """What identifies an element; Failure when that is no scalar, which a schema allows nowhere."""
         get = element.get if isinstance(element, dict) else lambda name: None
-        return tuple((type(get(name)).__name__, get(name)) for name in self.keys)
+        found = tuple((type(get(name)).__name__, get(name)) for name in self.keys)
+        if not all(value is None or isinstance(value, str | int | float) for _, value in found):
+            raise Failure("no such overload")
+        return found
 
 
 class Optional:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import string
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from wherry import cel
 from wherry.cel.parser import DEPTH_MAX
+from wherry.cel.times import Duration, Timestamp
 
 ENVIRONMENT = cel.Environment({"x": cel.DYN, "s": cel.STRING, "l": cel.list_of(cel.INT)})
 LONG = {"x": {"a": {"b": 1}}, "s": "a" * 100_000, "l": list(range(10_000))}
@@ -47,6 +50,9 @@ def outcome(text: str) -> str:
         ("9" * 50_000, "refused"),
         ("0." + "9" * 50_000, "refused"),
         ("[" + "1," * 40_000 + "1].size() > 0", "value"),
+        ("[" + "[]," * 20_000 + "[]].size() > 0", "value"),
+        ("@" * 99_000, "refused"),
+        ("1 + 'a' && " * 8_000 + "true", "refused"),
     ],
     ids=lambda value: value[:20],
 )
@@ -122,6 +128,42 @@ WORDS = ["x", "l", "s", "all", "map", "has", "in", "true", "null", "(", ")", "["
 @given(text=st.text(ALPHABET, max_size=60) | st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join))
 def test_any_text_compiles_or_is_refused(text: str) -> None:
     assert outcome(text) in ("value", "refused", "no value", "too much")
+
+
+def test_what_is_told_is_bounded() -> None:
+    for text in ("@" * 99_000, "q && " * 19_000 + "q", "'" * 99_999):
+        with pytest.raises(cel.CompileErrors) as caught:
+            cel.compile(text, ENVIRONMENT)
+        assert len(str(caught.value)) < 10_000
+
+
+POOL: dict[str, Any] = {
+    "nothing": None, "yes": True, "zero": 0, "most": 2**63 - 1, "least": -(2**63), "u": cel.Uint(7), "nan": float("nan"),
+    "inf": float("inf"), "text": "a.b/c-d", "empty": "", "odd": "\ud800", "number": "1.5", "raw": b"\xff", "list": [1, "a", None],
+    "map": {"a": 1}, "set": cel.SetList([1, 2]), "keyed": cel.MapList([{"k": 1}, {"k": [1]}, 5], ("k",)), "none": cel.NONE,
+    "some": cel.Optional(1), "moment": Timestamp(0), "span": Duration(-1), "kind": cel.TypeValue("int"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", sorted(cel.Environment({}).functions), ids=str)
+def test_no_argument_is_a_bug(key: tuple[str, bool]) -> None:
+    """Every function with values of every kind: a value, or an error of CEL."""
+    (name, method) = key
+    environment = cel.Environment(dict.fromkeys(POOL, cel.DYN))
+    chance = random.Random(f"{name} {method}")
+    counts = {len(overload.params) for overload in environment.functions[key].overloads}
+    for _ in range(150):
+        args = [chance.choice(sorted(POOL)) for _ in range(chance.choice(sorted(counts)))]
+        text = OPERATIONS.get(name, "{0}.{name}({rest})" if method else "{name}({all})")
+        text = text.format(*args, *args, name=name, rest=", ".join(args[1:]), all=", ".join(args))
+        with contextlib.suppress(cel.CelError):
+            cel.compile(text, environment).evaluate(POOL)
+
+
+OPERATIONS = {
+    **{f"_{mark}_": f"{{0}} {mark} {{1}}" for mark in ("+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "&&", "||")},
+    "@in": "{0} in {1}", "_[_]": "{0}[{1}]", "_[?_]": "{0}[?{1}]", "_?_:_": "{0} ? {1} : {2}", "!_": "!{0}", "-_": "-{0}",
+}  # fmt: skip
 
 
 def test_the_depth_is_what_it_says() -> None:

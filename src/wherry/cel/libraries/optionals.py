@@ -35,6 +35,8 @@ def _lazy(optional: Optional, other: Value) -> Value:
 
 
 def _unwrap(optionals: list[Value]) -> Value:
+    if not all(type(each) is Optional for each in optionals):
+        raise Failure("no such overload")
     return [each.value for each in optionals if each is not NONE]
 
 
