@@ -57,6 +57,17 @@ def test_a_leaf_is_renewed_before_it_ends_and_when_a_name_is_missing(tmp_path):
     assert pki.ca.read_bytes() == authority
 
 
+def test_a_leaf_is_renewed_when_its_subject_is_another(tmp_path):
+    pki, clock = Pki(tmp_path), ManualClock()
+    ensure(pki, Options(node="one"), clock)
+    first, server = certificate(pki, "node-agent"), certificate(pki, "admin")
+    groups = [each.value for each in first.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    assert groups == ["system:nodes", "wherry:node-agents"]
+    ensure(pki, Options(node="two"), clock)
+    assert certificate(pki, "node-agent").subject != first.subject
+    assert certificate(pki, "admin") == server
+
+
 def test_openssl_accepts_what_we_sign(tmp_path):
     pki = Pki(tmp_path)
     ensure(pki, Options(), ManualClock())

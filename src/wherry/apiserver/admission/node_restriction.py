@@ -13,6 +13,7 @@ from wherry.api.resources import PODS
 from wherry.api.types import Obj
 from wherry.apiserver.admission.request import AdmissionRequest
 from wherry.apiserver.auth import pod_references
+from wherry.apiserver.auth.attributes import Attributes
 from wherry.apiserver.auth.node import LEASE_NAMESPACE, node_name
 from wherry.apiserver.registry.validation.field import quote
 
@@ -177,6 +178,22 @@ def _token(request: AdmissionRequest, node: str) -> None:
         raise request.forbid(f"{why}The object might have been deleted and then recreated")
     if pod["spec"].get("nodeName") != node:
         raise request.forbid("node requested token bound to a pod scheduled on a different node")
+    _audience(request, pod)
+
+
+def _audience(request: AdmissionRequest, pod: Obj) -> None:
+    """Only what a volume of the pod asks for, unless a role says that nodes may have tokens of this account for it."""
+    wanted = ((request.object or {}).get("spec") or {}).get("audiences") or [""]
+    if len(wanted) > 1:
+        raise request.forbid("node may only request 0 or 1 audiences")
+    audience = wanted[0]
+    if audience in pod_references.audiences(pod):
+        return
+    assert request.world is not None
+    asked = Attributes("request-serviceaccounts-token-audience", "", audience, "", request.namespace, request.name)
+    if not request.world.authorizer.decide(request.user, asked).allowed:
+        who = f"{request.user.name} is not authorized to request tokens for this audience"
+        raise request.forbid(f"audience {quote(audience)} not found in pod spec volume, {who}")
 
 
 def _lease(request: AdmissionRequest, node: str) -> None:

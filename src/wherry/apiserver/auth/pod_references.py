@@ -50,6 +50,14 @@ def accounts(pod: Obj) -> Iterator[str]:
     yield as_dict(pod.get("spec")).get("serviceAccountName", "")
 
 
+def audiences(pod: Obj) -> Iterator[str]:
+    """Whom the tokens in its volumes are for; "" is the API server."""
+    for volume in as_list(as_dict(pod.get("spec")).get("volumes")):
+        for source in as_list(as_dict(volume.get("projected")).get("sources")):
+            if source.get("serviceAccountToken") is not None:
+                yield source["serviceAccountToken"].get("audience") or ""
+
+
 def resource_claims(pod: Obj) -> Iterator[str]:
     """Names of ResourceClaims, those made from templates as the status says them."""
     for each in as_list(as_dict(pod.get("spec")).get("resourceClaims")):

@@ -184,6 +184,32 @@ async def test_a_node_writes_what_is_its_own(method: str, path: str, body: dict[
     assert (answer.status, answer.message.endswith(said)) == (403, True), answer.message
 
 
+async def test_a_node_gets_tokens_for_its_pods_only() -> None:
+    server = await make_server()
+    core = "/api/v1/namespaces/shop"
+    await server.ask("POST", f"{core}/serviceaccounts", {"metadata": {"name": "default"}})
+    sources = [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]
+    spec = {"containers": [{"name": "c", "image": "i"}], "volumes": [{"name": "v", "projected": {"sources": sources}}]}
+    pods = {}
+    for name, node in (("a", "n1"), ("b", "n2")):
+        body = {"metadata": {"name": name}, "spec": {**spec, "nodeName": node}}
+        pods[name] = (await server.ask("POST", f"{core}/pods", body)).body["metadata"]
+
+    async def refusal(pod: str, **spec: Any) -> str:
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": pods[pod]["uid"]}
+        body = {"spec": {"boundObjectRef": reference, **spec}}
+        said = await server.ask("POST", f"{core}/serviceaccounts/default/token", body, **NODE)
+        return "" if said.status == 201 else said.message.partition(": ")[2]
+
+    assert await refusal("a", audiences=["vault"]) == ""
+    assert await refusal("a") == "", "its own volume with a token for the API was mounted at admission"
+    assert await refusal("a", boundObjectRef=None) == "node requested token not bound to a pod"
+    assert await refusal("b") == "node requested token bound to a pod scheduled on a different node"
+    assert await refusal("a", audiences=["x", "y"]) == "node may only request 0 or 1 audiences"
+    who = "system:node:n1 is not authorized to request tokens for this audience"
+    assert await refusal("a", audiences=["x"]) == f'audience "x" not found in pod spec volume, {who}'
+
+
 async def test_a_list_of_one_name_is_allowed_by_that_name() -> None:
     server = await make_server()
     rules = [{"verbs": ["list", "watch"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"]}]
