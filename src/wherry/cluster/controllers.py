@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wherry.aio.clock import Clock
-from wherry.api.resources import FLOW_SCHEMAS
+from wherry.api.resources import FLOW_SCHEMAS, IP_ADDRESSES
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
 from wherry.client.events import EventRecorder
@@ -29,6 +29,7 @@ from wherry.controllers import (
     flow_schema,
     garbage_collector,
     horizontal_pod_autoscaler,
+    ip_addresses,
     job,
     namespace,
     node_lifecycle,
@@ -124,4 +125,6 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
     ]
     if FLOW_SCHEMAS in whole.scheme.resources:  # since Kubernetes 1.29
         built.append(flow_schema.build(common))
+    if IP_ADDRESSES in whole.scheme.resources:  # since Kubernetes 1.33
+        built.append(ip_addresses.build(common))
     return [*built, *recorders]
