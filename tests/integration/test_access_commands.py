@@ -166,6 +166,11 @@ def test_nothing_secret_lies_about(tmp_path: Path) -> None:
             keys = json.loads(plane.state.encryption_keys.read_text())["keys"]
             said = wherry(plane, "secrets", "rotate").output
             assert "1 values encrypted" in said
+            account = plane.ask("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "nobody"}})
+            assert account.status == 201
+            token = wherry(plane, "token", "--service-account", "nobody", "-o", "text").output.strip()
+            refused = plane.ask("POST", "/wherry/secrets/rotate", token=token)
+            assert refused.problem[2].endswith('cannot post path "/wherry/secrets/rotate"')
             assert plane.ask("GET", "/api/v1/namespaces/default/secrets/s").body["data"] == {"w": HIDDEN}
     finally:
         os.umask(previous)

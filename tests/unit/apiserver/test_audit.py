@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from api_core import MAPS, Server, config_map, make_server
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wherry.aio.clock import LoopClock
 from wherry.apiserver.audit.audit import Audit
@@ -175,6 +177,32 @@ def test_which_rule_fits(rule: dict[str, Any], attributes: Attributes, fits: boo
 def test_a_wrong_policy_is_refused_by_its_place(wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(PolicyError, match=text):
         parse({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "None"}], **wrong})
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "get", "None", "Metadata", "pods/*", "/x*"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["rules", "level", "resources", "group", "users", "omitStages", "namespaces", "resourceNames"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING, ANYTHING)
+def test_any_policy_is_read_or_refused(rules: Any, rule: Any) -> None:
+    for given_rules in (rules, [rule], [{"level": "Metadata", **(rule if isinstance(rule, dict) else {})}]):
+        try:
+            found = parse({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": given_rules})
+        except PolicyError:
+            continue
+        assert found.rule(None, Attributes("get", "", "pods")).level in ("None", "Metadata")
 
 
 def test_the_files_are_bounded_and_their_owners_only(tmp_path: Path) -> None:
