@@ -78,6 +78,9 @@ def _objects(version: str) -> list[tuple[str, dict[str, Any]]]:
     default = "namespaces/default"
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
     backend = {"service": {"name": "x", "port": {"number": 80}}}
+    attachment = {"attacher": "d", "nodeName": "n", "source": {"persistentVolumeName": "v"}}
+    event = {"regarding": {"kind": "Pod", "namespace": "default"}, "reason": "R", "type": "Normal", "action": "A"}
+    event |= {"reportingController": "example.com/c", "reportingInstance": "i"}
     bodies: list[tuple[str, dict[str, Any]]] = [
         (f"/api/v1/{default}/configmaps", {"data": {"a": version}}),
         (f"/api/v1/{default}/services", {"spec": {"ports": [{"port": 80}]}}),
@@ -89,6 +92,12 @@ def _objects(version: str) -> list[tuple[str, dict[str, Any]]]:
         (f"/apis/batch/v1/{default}/cronjobs", {"spec": {"schedule": "0 0 1 1 *", "jobTemplate": job}}),
         (f"/apis/networking.k8s.io/v1/{default}/ingresses", {"spec": {"defaultBackend": backend}}),
         ("/apis/scheduling.k8s.io/v1/priorityclasses", {"value": 7}),
+        ("/apis/storage.k8s.io/v1/csidrivers", {"spec": {"attachRequired": False}}),
+        (f"/apis/storage.k8s.io/v1/{default}/csistoragecapacities", {"storageClassName": "s", "capacity": "1Gi"}),
+        ("/apis/storage.k8s.io/v1/volumeattachments", {"spec": attachment}),
+        ("/apis/node.k8s.io/v1/runtimeclasses", {"handler": "h"}),
+        (f"/api/v1/{default}/limitranges", {"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}}),
+        (f"/apis/events.k8s.io/v1/{default}/events", {**event, "eventTime": "2026-01-02T03:04:05.000006Z"}),
     ]
     return [(path, {"metadata": {"name": name}, **body}) for path, body in bodies]
 
