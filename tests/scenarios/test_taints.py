@@ -81,6 +81,37 @@ def test_a_taint_that_goes_in_time_cancels_the_deletion() -> None:
     run_virtual(main())
 
 
+def test_nobody_is_evicted_while_no_node_is_ready() -> None:
+    """Rather the control plane is cut off than every node dead; once one is back, the others' pods go in their time."""
+
+    async def main() -> None:
+        async with world(nodes=2) as w:
+            await start(w)
+            await w.client.create(PODS, a_pod("stays"))
+            await asyncio.sleep(2)
+            for name in (NODE, f"{NODE}-1"):
+                await condition(w, name, "Unknown")
+            await asyncio.sleep(1000)
+            assert await effects(w) == {"NoSchedule"}
+            assert await there(w) == {"stays"}
+            await condition(w, f"{NODE}-1", "True")
+            await asyncio.sleep(200)
+            assert await effects(w) == {"NoSchedule", "NoExecute"}
+            assert await there(w) == {"stays"}
+            await asyncio.sleep(110)
+            assert await there(w) == set()
+
+    async def condition(w: World, name: str, value: str) -> None:
+        node = await w.client.get(NODES, name)
+        status = {**node["status"], "conditions": [{"type": "Ready", "status": value}]}
+        await w.client.update(NODES, {**node, "status": status}, subresource="status")
+
+    async def effects(w: World) -> set[str]:
+        return {one["effect"] for one in (await w.client.get(NODES, NODE))["spec"]["taints"]}
+
+    run_virtual(main())
+
+
 def test_a_cordon_is_a_taint_and_nodes_are_welcomed() -> None:
     async def main() -> None:
         async with world() as w:

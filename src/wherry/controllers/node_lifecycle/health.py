@@ -55,9 +55,10 @@ def with_unknown(node: Obj, now: float) -> Obj:
     return {**status, "conditions": conditions}
 
 
-def taints_for(node: Obj, now: float) -> list[Obj]:
-    """The node's taints as its conditions and `spec.unschedulable` demand; those of others stay."""
-    wanted = _wanted(node)
+def taints_for(node: Obj, now: float, *, evict: bool = True) -> list[Obj]:
+    """The node's taints as its conditions and `spec.unschedulable` demand; those of others stay. Without `evict` none
+    that drives pods away."""
+    wanted = [pair for pair in _wanted(node) if evict or pair[1] != "NoExecute"]
     before: Sequence[Obj] = (node.get("spec") or {}).get("taints") or ()
     taints = [one for one in before if one["key"] not in OURS or (one["key"], one["effect"]) in wanted]
     there = {(one["key"], one["effect"]) for one in taints}

@@ -3,6 +3,7 @@
     Lease older than GRACE_SECONDS     conditions become Unknown
     Ready is False or Unknown          taints not-ready / unreachable, NoSchedule and NoExecute; its pods are not ready
     pressure, no network, cordoned     a taint NoSchedule
+    no node is ready at all            no NoExecute taint of ours: rather we are cut off than all of them dead
     NoExecute taint                    pods that do not tolerate it are deleted, or after their tolerationSeconds
 
 One key per node. Looks again by itself when a lease or a toleration runs out.
@@ -46,6 +47,9 @@ def build(parts: Parts, *, grace_seconds: float = GRACE_SECONDS, workers: int = 
                 reconciler.welcome(node)
             reconciler.observe(node["metadata"]["name"])
         queue.add(Request.of(node))
+        if reconciler.count_ready(type, node):
+            for each in nodes.list():
+                queue.add(Request.of(each))
 
     def on_lease(type: str, lease: Obj, old: Obj | None) -> None:
         if type != "deleted":
@@ -77,6 +81,17 @@ class NodeLifecycle:
         self._grace_seconds = grace_seconds
         self._evictions = Evictions(parts, lambda name: pods.by_index(NODE_INDEX, name))
         self._seen: dict[str, tuple[str, float]] = {}
+        self._ready: set[str] = set()
+
+    def count_ready(self, type: str, node: Obj) -> bool:
+        """Whether it changes that any node is ready at all. If none is, the fault is likely ours: nobody is evicted."""
+        before = bool(self._ready)
+        ready = condition(node, "Ready")
+        if type != "deleted" and ready is not None and ready["status"] == "True":
+            self._ready.add(node["metadata"]["name"])
+        else:
+            self._ready.discard(node["metadata"]["name"])
+        return bool(self._ready) != before
 
     def welcome(self, node: Obj) -> None:
         name = node["metadata"]["name"]
@@ -163,7 +178,7 @@ class NodeLifecycle:
 
     async def _taint(self, node: Obj, now: float) -> Obj:
         before = (node.get("spec") or {}).get("taints") or []
-        after = taints_for(node, now)
+        after = taints_for(node, now, evict=bool(self._ready))
         if after == before:
             return node
         spec = {key: value for key, value in (node.get("spec") or {}).items() if key != "taints"}
