@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from wherry.api import certificate_request
 from wherry.apiserver.admission.request import AdmissionRequest
 from wherry.apiserver.auth.attributes import Attributes
 from wherry.apiserver.auth.user import MASTERS
-from wherry.api import certificate_request
 
 GROUP = "certificates.k8s.io"
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
