@@ -24,7 +24,12 @@ def test_what_is_published_is_there_and_goes_again() -> None:
     serving.publish("one", Published((resource("b.example", "v1"),)))
     serving.publish("two", Published((resource("a.example", "v1"), resource("a.example", "v2beta1"))))
     serving.publish("late", Published((resource("z.example", "v1"),), group_priority=2000))
-    assert [group.name for group in serving.groups()][-4:] == ["z.example", "a.example", "b.example", "metrics.k8s.io"]
+    assert [group.name for group in serving.groups() if group.name.endswith("example")] == [
+        "z.example",
+        "a.example",
+        "b.example",
+    ]
+    assert serving.groups()[-1].name == "metrics.k8s.io"
     assert serving.by_kind("a.example/v1", "Thing") == resource("a.example", "v1")
     assert serving.stamp("a.example", "v1") == before + 2
     serving.withdraw("two")

@@ -144,10 +144,13 @@ class Extensions:
         known = self._families.get(name)
         if known is not None and known[0] == key:
             return
-        shared = family(definition, self._converter(definition), self._core.storage)
+        if known is not None and known[0][0] == key[0]:
+            shared = known[1]  # whoever watches is to see the objects go
+        else:
+            shared = family(definition, self._converter(definition), self._core.storage)
         self._families[name] = (key, shared)
         self._core.serving.publish(owner(name), publish(shared, self._core.scheme, terminating))
-        if known is not None:
+        if known is not None and known[1] is not shared:
             known[1].close()
 
     def _withdraw(self, name: str) -> None:

@@ -43,8 +43,8 @@ def test_a_definition_is_named_and_served_as_soon_as_it_says_so() -> None:
             "listKind": "WidgetList",
         }
         assert (await server.ask("GET", WIDGETS)).body["kind"] == "WidgetList"
-        groups = (await server.ask("GET", "/apis")).body["groups"]
-        assert groups[-2]["name"] == "example.com"  # before metrics.k8s.io, whose priority is lower
+        groups = [group["name"] for group in (await server.ask("GET", "/apis")).body["groups"]]
+        assert groups.index("apps") < groups.index("example.com") < groups.index("metrics.k8s.io")
         listed = (await server.ask("GET", "/apis/example.com/v1")).body
         assert [each["name"] for each in listed["resources"]] == ["widgets"]
 
@@ -367,3 +367,25 @@ def test_every_schema_is_read_like_one(inner: dict[str, Any], problem: str) -> N
         assert problem in said.message
 
     run(test)
+
+
+def test_a_watch_lives_as_long_as_what_it_watches() -> None:
+    async def test(server: Server) -> None:
+        await server.ask("POST", WIDGETS, widget("a"))
+        first = await server.watch(f"{WIDGETS}?watch=1")
+        assert (await anext(first))["type"] == "ADDED"
+        body = (await server.ask("GET", f"{DEFINITIONS}/widgets.example.com")).body
+        body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["more"] = {"type": "string"}
+        await server.ask("PUT", f"{DEFINITIONS}/widgets.example.com", body)
+        assert [event async for event in first] == []  # to be opened again, under the schema of now
+        second = await server.watch(f"{WIDGETS}?watch=1")
+        assert (await anext(second))["type"] == "ADDED"
+        gone = asyncio.create_task(_types(second))
+        await server.ask("DELETE", f"{DEFINITIONS}/widgets.example.com")
+        assert await gone == ["DELETED"]
+
+    run(test, definition())
+
+
+async def _types(events: Any) -> list[str]:
+    return [event["type"] async for event in events]
