@@ -148,7 +148,8 @@ class CustomResourceStrategy(Strategy):
 
     def warnings(self, obj: Obj, old: Obj | None) -> list[str]:
         before = (old or {}).get("metadata", {}).get("finalizers", ())
-        return [
+        forgiven = self._rules.warnings(obj) if self._rules is not None else []
+        return forgiven + [
             f"metadata.finalizers: {field.quote(each)}: prefer a domain-qualified finalizer name including a path (/) to "
             "avoid accidental conflicts with other finalizer writers"
             for each in sorted(obj["metadata"].get("finalizers", ()))

@@ -21,12 +21,24 @@ from wherry.apiserver.registry.validation import field
 
 BUDGET: Final = 10_000_000
 """Cost units all rules of one write may use, as Kubernetes' RuntimeCELCostBudget."""
+_REMEMBERED: Final = 64
+"""Writes between validation and storage whose warnings are kept."""
 MESSAGE_MAX: Final = 5 * 1024
 _SPENT: Final = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
 class _Stop(Exception):
     """The budget is used up, which the last cause says."""
+
+
+class _Run:
+    """One write: what its rules may still use, and what was forgiven because it is not new."""
+
+    __slots__ = ("budget", "forgiven")
+
+    def __init__(self) -> None:
+        self.budget = cel.Budget(BUDGET)
+        self.forgiven: list[str] = []
 
 
 class _Old(NamedTuple):
@@ -76,6 +88,7 @@ class Tree:
 
     def __init__(self, branch: Branch) -> None:
         self._branch = branch
+        self._forgiven: dict[int, tuple[Any, list[str]]] = {}
 
     def validate(self, obj: Obj, old: Obj | None, root: Node) -> list[Cause]:
         """Whatever part of the object a write touches, rules see all of it: the rest is as it was, and forgiven."""
@@ -85,21 +98,31 @@ class Tree:
         """A value that is no whole object, at `path`."""
         return self._run(value, _Old(None, False), path)
 
+    def warnings(self, obj: Obj) -> list[str]:
+        """What was forgiven when this very object was validated; told once."""
+        (known, forgiven) = self._forgiven.pop(id(obj), (None, []))
+        return forgiven if known is obj else []
+
     def _run(self, value: Any, old: _Old, path: str) -> list[Cause]:
         causes: list[Cause] = []
+        run = _Run()
         try:
-            for cause in _walk(self._branch, value, old, path, cel.Budget(BUDGET)):
+            for cause in _walk(self._branch, value, old, path, run):
                 causes.append(cause)  # noqa: PERF402  (what came before the stop counts)
         except _Stop as stop:
             causes.append(stop.args[0])
+        if run.forgiven and not causes:
+            while len(self._forgiven) >= _REMEMBERED:
+                del self._forgiven[next(iter(self._forgiven))]
+            self._forgiven[id(value)] = (value, run.forgiven)
         return causes
 
 
-def _walk(branch: Branch, value: Any, old: _Old, path: str, budget: cel.Budget) -> Iterator[Cause]:
+def _walk(branch: Branch, value: Any, old: _Old, path: str, run: _Run) -> Iterator[Cause]:
     if value is None:
         return
     if branch._written:
-        yield from _rules(branch, value, old, path or "<nil>", budget)
+        yield from _rules(branch, value, old, path or "<nil>", run)
     if isinstance(value, dict):
         correlated = branch.node.props.get(MAP_TYPE) != "atomic" and isinstance(old.value, dict)
         for name, child in value.items():
@@ -109,19 +132,17 @@ def _walk(branch: Branch, value: Any, old: _Old, path: str, budget: cel.Budget) 
                 below, where = branch.values, f"{path}[{name}]"
             if below is not None:
                 before = _below(old, child, old.value.get(name) if correlated else None, correlated)
-                yield from _walk(below, child, before, where, budget)
+                yield from _walk(below, child, before, where, run)
     elif isinstance(value, list) and branch.items is not None:
-        yield from _elements(branch, branch.items, value, old, path, budget)
+        yield from _elements(branch, branch.items, value, old, path, run)
 
 
-def _elements(
-    branch: Branch, items: Branch, value: list[Any], old: _Old, path: str, budget: cel.Budget
-) -> Iterator[Cause]:
+def _elements(branch: Branch, items: Branch, value: list[Any], old: _Old, path: str, run: _Run) -> Iterator[Cause]:
     correlated = branch.node.list_type == "map" and isinstance(old.value, list)
     known = {key_of(each, branch.node): each for each in old.value} if correlated else {}
     for index, child in enumerate(value):
         before = _below(old, child, known.get(key_of(child, branch.node)) if correlated else None, correlated)
-        yield from _walk(items, child, before, f"{path}[{index}]", budget)
+        yield from _walk(items, child, before, f"{path}[{index}]", run)
 
 
 def _below(old: _Old, child: Any, before: Any, correlated: bool) -> _Old:
@@ -137,9 +158,9 @@ def _same(one: Any, other: Any) -> bool:
         return False
 
 
-def _rules(branch: Branch, value: Any, old: _Old, path: str, budget: cel.Budget) -> Iterator[Cause]:
+def _rules(branch: Branch, value: Any, old: _Old, path: str, run: _Run) -> Iterator[Cause]:
     kind = branch.node.type
-    if budget.remaining <= 0:
+    if run.budget.remaining <= 0:
         raise _Stop(field.invalid(path, kind, _SPENT))
     try:
         now = branch.place.value(value)
@@ -157,20 +178,22 @@ def _rules(branch: Branch, value: Any, old: _Old, path: str, budget: cel.Budget)
                 continue
             shown = before if not rule.optional_old else cel.NONE if before is None else cel.Optional(before)
             variables["oldSelf"] = shown
-        cause = _evaluated(rule, rule.program, variables, path, kind, budget)
-        if cause is not None and (rule.uses_old or not old.same):
+        cause = _evaluated(rule, rule.program, variables, path, kind, run)
+        if cause is not None and old.same and not rule.uses_old:
+            run.forgiven.append(f"{cause.field}: {cause.message}")
+        elif cause is not None:
             yield cause
 
 
 def _evaluated(
-    rule: Rule, program: cel.Program, variables: Mapping[str, Any], path: str, kind: str, budget: cel.Budget
+    rule: Rule, program: cel.Program, variables: Mapping[str, Any], path: str, kind: str, run: _Run
 ) -> Cause | None:
     """None when the rule holds."""
     try:
-        if program.evaluate(variables, budget) is True:
+        if program.evaluate(variables, run.budget) is True:
             return None
     except cel.CostExceeded as error:
-        if budget.remaining < 0:
+        if run.budget.remaining < 0:
             raise _Stop(field.invalid(path, kind, _SPENT)) from None
         text = (
             f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule.shown}"
@@ -182,7 +205,7 @@ def _evaluated(
             return field.invalid(path, kind, f"'{error}': {text}: {rule.shown}")
         return field.invalid(path, kind, f"{error} evaluating rule: {rule.shown}")
     where = path + _normalised(rule.props.get("fieldPath") or "", path)
-    detail = _message(rule, variables, where, kind, budget)
+    detail = _message(rule, variables, where, kind, run)
     return _broken(where.removeprefix("<nil>."), kind, detail, rule.props.get("reason"))
 
 
@@ -191,12 +214,12 @@ def _normalised(where: str, path: str) -> str:
     return where if not where or where.startswith(("[", ".")) else f".{where}"
 
 
-def _message(rule: Rule, variables: Mapping[str, Any], path: str, kind: str, budget: cel.Budget) -> str:
+def _message(rule: Rule, variables: Mapping[str, Any], path: str, kind: str, run: _Run) -> str:
     if rule.message is not None:
         try:
-            text = str(rule.message.evaluate(variables, budget)).strip()
+            text = str(rule.message.evaluate(variables, run.budget)).strip()
         except cel.CostExceeded:
-            if budget.remaining < 0:
+            if run.budget.remaining < 0:
                 spent = _SPENT.replace("validation failed", "messageExpression evaluation failed")
                 raise _Stop(field.invalid(path, kind, spent)) from None
             quoted = field.quote(rule.props["messageExpression"])

@@ -24,6 +24,10 @@ class Validator(Protocol):
         of it (only `status`) that this write touches."""
         ...
 
+    def warnings(self, obj: Obj) -> list[str]:
+        """What they have against the object they just validated, and forgive because it was so before."""
+        ...
+
 
 def problems(schema: Any, path: str) -> list[Cause]:
     """What is wrong with the rules in an openAPIV3Schema at `path` of a definition."""

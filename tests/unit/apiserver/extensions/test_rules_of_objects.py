@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from custom_api import WIDGETS, definition, serving, version, widget
+from custom_api import DEFINITIONS, WIDGETS, definition, serving, version, widget
 
+from wherry.aio.virtual import run_virtual
 from wherry.apiserver.extensions.rules import rules
 from wherry.apiserver.extensions.structural import Node
 
@@ -182,20 +184,45 @@ def test_the_budget_ends_a_rule_and_then_all_rules() -> None:
     assert len(found) == 1
 
 
-async def test_through_the_api() -> None:
-    spec = ruled(
-        {"type": "object", "properties": {"size": ruled(INT, {"rule": "self == oldSelf", "message": "size is fixed"})}},
-        "self.size < 5",
-    )
-    async with serving(definition(version(schema={"type": "object", "properties": {"spec": spec}}))) as server:
-        said = await server.ask("POST", WIDGETS, widget("a", spec={"size": 7}))
-        assert said.status == 422
-        assert said.body["message"] == (
-            'Widget.example.com "a" is invalid: spec: Invalid value: "object": failed rule: self.size < 5'
+def test_through_the_api() -> None:
+    async def main() -> None:
+        spec = ruled(
+            {
+                "type": "object",
+                "properties": {"size": ruled(INT, {"rule": "self == oldSelf", "message": "size is fixed"})},
+            },
+            "self.size < 5",
         )
-        assert (await server.ask("POST", WIDGETS, widget("a", spec={"size": 3}))).status == 201
-        body = (await server.ask("GET", f"{WIDGETS}/a")).body
-        said = await server.ask("PUT", f"{WIDGETS}/a", body | {"spec": {"size": 4}})
-        assert [cause["message"] for cause in said.body["details"]["causes"]] == [
-            'Invalid value: "integer": size is fixed'
-        ]
+        async with serving(definition(version(schema={"type": "object", "properties": {"spec": spec}}))) as server:
+            said = await server.ask("POST", WIDGETS, widget("a", spec={"size": 7}))
+            assert said.status == 422
+            assert said.body["message"] == (
+                'Widget.example.com "a" is invalid: spec: Invalid value: "object": failed rule: self.size < 5'
+            )
+            assert (await server.ask("POST", WIDGETS, widget("a", spec={"size": 3}))).status == 201
+            body = (await server.ask("GET", f"{WIDGETS}/a")).body
+            said = await server.ask("PUT", f"{WIDGETS}/a", body | {"spec": {"size": 4}})
+            assert [cause["message"] for cause in said.body["details"]["causes"]] == [
+                'Invalid value: "integer": size is fixed'
+            ]
+
+    run_virtual(main())
+
+
+def test_what_is_forgiven_is_told_as_a_warning() -> None:
+    async def main() -> None:
+        spec = {"type": "object", "properties": {"size": INT, "note": TEXT}}
+        stricter = {"type": "object", "properties": {"size": ruled(INT, "self < 5"), "note": TEXT}}
+        async with serving(definition(version(schema={"type": "object", "properties": {"spec": spec}}))) as server:
+            assert (await server.ask("POST", WIDGETS, widget("a", spec={"size": 7}))).status == 201
+            changed = definition(version(schema={"type": "object", "properties": {"spec": stricter}}))
+            body = (await server.ask("GET", f"{DEFINITIONS}/widgets.example.com")).body
+            said = await server.ask("PUT", f"{DEFINITIONS}/widgets.example.com", body | {"spec": changed["spec"]})
+            assert said.status == 200, said.body
+            await asyncio.sleep(1)
+            body = (await server.ask("GET", f"{WIDGETS}/a")).body
+            said = await server.ask("PUT", f"{WIDGETS}/a", body | {"spec": {"size": 7, "note": "kept"}})
+            assert (said.status, said.warnings) == (200, ['spec.size: Invalid value: "integer": failed rule: self < 5'])
+            assert (await server.ask("PUT", f"{WIDGETS}/a", said.body | {"spec": {"size": 8}})).status == 422
+
+    run_virtual(main())
