@@ -257,3 +257,89 @@ async def test_a_kubelet_is_asked_over_its_socket(tmp_path_factory: pytest.TempP
         path.unlink(missing_ok=True)
         gone = await cluster.ask("GET", "/api/v1/nodes/n1/proxy/stats/summary")
         assert (gone.status, gone.json["reason"]) == (503, "ServiceUnavailable")
+
+
+# -- long bodies
+
+
+async def reads(asked: Asked) -> bytes:
+    """Answers with how long the body was; chunks are read here."""
+    size = len(asked.body)
+    if asked.headers.get("transfer-encoding") == "chunked":
+        while more := int(await asked.reader.readuntil(b"\r\n"), 16):
+            size += len(await asked.reader.readexactly(more + 2)) - 2
+        await asked.reader.readexactly(2)
+    return plain(str(size))
+
+
+async def test_a_body_of_any_length_is_passed_on(cluster: World) -> None:
+    await add_service(cluster, "10.1.0.7")
+    await cluster.serve("10.1.0.7", 8080, reads)
+    for size in (0, 1000, 300_000, 5 << 20):
+        assert (await cluster.ask("PUT", f"{SERVICE}/hello/proxy/up", b"x" * size)).body == str(size).encode()
+    too_long = await cluster.ask("POST", "/api/v1/namespaces/shop/configmaps", b"x" * (5 << 20))
+    assert too_long.status == 413, "only proxies take that much"
+
+
+async def opened(
+    cluster: World, *lines: str, token: str = "admin"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", cluster.port)
+    head = [f"POST {SERVICE}/hello/proxy/up HTTP/1.1", "Host: a", f"Authorization: Bearer {token}", *lines]
+    writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
+    return reader, writer
+
+
+async def test_both_sides_may_talk_at_once(cluster: World) -> None:
+    async def shouts(asked: Asked) -> bytes:
+        asked.writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while size := int(await asked.reader.readuntil(b"\r\n"), 16):
+            piece = (await asked.reader.readexactly(size + 2))[:-2].upper()
+            asked.writer.write(b"%x\r\n%b\r\n" % (size, piece))
+        await asked.reader.readexactly(2)
+        return b"0\r\n\r\n"
+
+    await add_service(cluster, "10.1.0.7")
+    await cluster.serve("10.1.0.7", 8080, shouts)
+    reader, writer = await opened(cluster, "Transfer-Encoding: chunked")
+    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    for word in (b"one", b"two"):
+        writer.write(b"3\r\n%b\r\n" % word)
+        assert await asyncio.wait_for(reader.readuntil(word.upper() + b"\r\n"), 5)
+    writer.write(b"0\r\n\r\n")
+    assert await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5) == b"0\r\n\r\n"
+    writer.write(b"GET /version HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer admin\r\n\r\n")
+    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5), "the connection goes on"
+    writer.close()
+
+
+async def test_a_long_body_nobody_wants_ends_the_connection(cluster: World) -> None:
+    await add_service(cluster, "10.1.0.7")
+    reader, writer = await opened(cluster, "Transfer-Encoding: chunked", token="jane")
+    assert b" 403 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+    assert await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n", b"3\r\nabcdef\r\n", b"5\r\nab"])
+async def test_a_body_that_breaks_never_looks_whole(cluster: World, rest: bytes) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def waits(asked: Asked) -> bytes:
+        begun.set()
+        try:
+            await reads(asked)
+            raise AssertionError("that was no whole body")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            ended.set()
+            raise
+
+    await add_service(cluster, "10.1.0.7")
+    await cluster.serve("10.1.0.7", 8080, waits)
+    _, writer = await opened(cluster, "Transfer-Encoding: chunked")
+    writer.write(b"3\r\nabc\r\n")
+    await asyncio.wait_for(begun.wait(), 5)
+    writer.write(rest)
+    await writer.drain()
+    writer.close()
+    await asyncio.wait_for(ended.wait(), 5)

@@ -9,26 +9,26 @@ item in chunks; an upgraded connection belongs to its handler until that returns
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, too_large
 from wherry.apiserver import http1
 from wherry.apiserver.app import BODY_BYTES_MAX, App, failure
-from wherry.apiserver.auth.user import AUTHENTICATED, CREDENTIAL_ID, User
+from wherry.apiserver.auth.client_certificate import certificate_user
+from wherry.apiserver.auth.user import User
 from wherry.apiserver.compression import GZIP_BYTES_MIN, gzipped, takes_gzip
 from wherry.apiserver.compression import HEADERS as GZIP_HEADERS
 from wherry.apiserver.fast import FastPath
 from wherry.apiserver.filters.request_info import parse_query
 from wherry.apiserver.hijack import Hijacked
 from wherry.apiserver.http import Answer, Hijack, Passed, Request, Response, Stream
+from wherry.apiserver.proxying import is_for_a_proxy
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 180
@@ -101,7 +101,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self._app = edge.app
-        self._reader = http1.RequestReader(BODY_BYTES_MAX)
+        self._reader = http1.RequestReader(BODY_BYTES_MAX, is_for_a_proxy)
+        self._body: Hijacked | None = None
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else is called
         self._user: User | None = None
         self._client = ""
@@ -144,7 +145,9 @@ class Connection(asyncio.Protocol):
                     self._transport.write(answer)
                     return
         self._reader.feed(data)
-        if self._task is None:
+        if self._body is not None:
+            self._pump(self._body)
+        elif self._task is None:
             self._next()
         elif self._reader.buffered > PIPELINED_BYTES_MAX and not self._paused:
             self._paused = True
@@ -157,6 +160,8 @@ class Connection(asyncio.Protocol):
         if self._hijacked is not None:
             self._hijacked.feed(b"")
             return half_open
+        if self._body is not None and self._task is not None:
+            self._task.cancel()  # half a body must not look like a whole one
         if self._task is None and not self._reader.is_idle and not self._lingering:
             self._refuse(400, "unexpected EOF")
         return half_open and self._task is not None and not self._streaming
@@ -189,6 +194,10 @@ class Connection(asyncio.Protocol):
             return
         if incoming is not None:
             self._continued = False
+            if incoming.streamed:
+                self._body = Hijacked(self._transport, self._drain)
+                if incoming.head.headers.get("expect", "").lower() == "100-continue":
+                    self._transport.write(http1.CONTINUE)
             self._task = asyncio.get_running_loop().create_task(self._serve(incoming))
             return
         head = self._reader.waits_for_body
@@ -196,11 +205,25 @@ class Connection(asyncio.Protocol):
             self._continued = True
             self._transport.write(http1.CONTINUE)
 
+    def _pump(self, body: Hijacked) -> None:
+        """What came of a streamed body goes to whoever reads it."""
+        try:
+            while (piece := self._reader.next_piece()) is not None:
+                body.feed(piece)
+                if not piece:
+                    self._body = None
+                    return
+        except http1.ProtocolError:
+            self._transport.abort()
+
     async def _serve(self, incoming: http1.Incoming) -> None:
         head = incoming.head
         keep_alive = head.keep_alive
         try:
             request = self._request(incoming)
+            if self._body is not None:
+                request.stream = self._body
+                self._pump(self._body)
             if incoming.too_large:
                 answer: Answer = failure(request, too_large(BODY_BYTES_MAX))
             else:
@@ -229,8 +252,8 @@ class Connection(asyncio.Protocol):
             keep_alive = False
         finally:
             self._task = None
-        if incoming.too_large and not keep_alive:
-            self._linger()
+        if self._body is not None or (incoming.too_large and not keep_alive):
+            self._linger()  # not all of the body was wanted
         elif not keep_alive or self._ended:
             self._transport.close()
         elif not self._transport.is_closing():
@@ -370,34 +393,7 @@ class Connection(asyncio.Protocol):
         return task
 
 
-def certificate_user(certificate: dict[str, Any], der: bytes) -> User | None:
-    """CN is the name, every O a group, the fingerprint its credential; None without a CN."""
-    name, groups = "", []
-    for relative in certificate.get("subject", ()):
-        for key, value in relative:
-            if key == "commonName":
-                name = value
-            elif key == "organizationName":
-                groups.append(value)
-    if not name:
-        return None
-    extra = {CREDENTIAL_ID: (f"X509SHA256={hashlib.sha256(der).hexdigest()}",)}
-    return User(name, tuple(groups), "", extra).with_group(AUTHENTICATED)
-
-
 def _quoted(text: str) -> str:
     """A warning text as RFC 9110 quotes it: one line of printable characters."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return printable.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def bound_sockets(addresses: Iterable[tuple[str, int]]) -> list[socket.socket]:
-    """Listening TCP sockets on these addresses. Raises OSError."""
-    sockets: list[socket.socket] = []
-    for host, port in addresses:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sockets.append(sock)
-    return sockets

@@ -1,4 +1,4 @@
-"""A connection that is no longer HTTP: what the client sends, bounded, and a way to write back."""
+"""A connection that is no longer HTTP, or a body on its way: what the client sends, bounded, and a way to write back."""
 
 from __future__ import annotations
 

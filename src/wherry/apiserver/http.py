@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from wherry.api.types import Obj
 from wherry.apiserver.auth.user import User
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from wherry.apiserver.audit.audit import Record
 
 JSON = "application/json"
+
+
+class Body(Protocol):
+    """The rest of a request, piece by piece."""
+
+    async def read(self) -> bytes:
+        """b"" at the end."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,6 +57,8 @@ class Request:
     """The flow of priority and fairness it belongs to."""
     series: Series | None = None
     """What it was counted as."""
+    stream: Body | None = None
+    """A long body that is passed on as it comes, instead of `body` (proxies)."""
     client: str = ""
     """The address the request came from; "" in process."""
     audit: Record | None = None

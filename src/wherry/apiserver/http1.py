@@ -11,6 +11,7 @@ heads with text of its own, and cannot hand over a connection that upgrades to S
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ REPEATED = "\n"
 """Joins the values of a header that came several times; no value can contain it."""
 _REMEMBERED_HEADS = 64
 """Per connection: a client that polls sends the same few heads again and again."""
+STREAMED_BYTES_MIN = 256 << 10
+"""A shorter body is read whole, whoever it is for: it can be sent again."""
 _ALL_THE_REST = 1 << 62
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00\r\n]*")
@@ -59,6 +62,8 @@ class Incoming:
     head: Head
     body: bytes = b""
     too_large: bool = False
+    streamed: bool = False
+    """The body follows, piece by piece."""
 
 
 @dataclass(slots=True)
@@ -74,8 +79,12 @@ class _Chunks:
 class RequestReader:
     """The requests of one connection, in order."""
 
-    def __init__(self, body_bytes_max: int) -> None:
+    def __init__(self, body_bytes_max: int, streams: Callable[[Head], bool] = lambda head: False) -> None:
+        """`streams`: whose long bodies come piece by piece instead of whole."""
         self._limit = body_bytes_max
+        self._streams = streams
+        self._left = 0
+        """Bytes to come of a streamed body with a length."""
         self._buffer = b""
         self._head: Head | None = None
         self._chunks: _Chunks | None = None
@@ -120,6 +129,9 @@ class RequestReader:
             return None
         head = self._head
         assert head is not None
+        if (head.chunked or head.length > STREAMED_BYTES_MIN) and self._streams(head):
+            self._left = head.length
+            return Incoming(head, streamed=True)
         if head.chunked:
             return self._read_chunks(head)
         if not head.length:
@@ -135,6 +147,51 @@ class RequestReader:
         self._head = None
         body, self._buffer = self._buffer[: head.length], self._buffer[head.length :]
         return Incoming(head, body)
+
+    def next_piece(self) -> bytes | None:
+        """More of a streamed body, b"" at its end, None when more bytes are needed. Raises ProtocolError."""
+        head = self._head
+        assert head is not None
+        if not head.chunked:
+            piece, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
+            self._left -= len(piece)
+            if piece or self._left:
+                return piece or None
+            self._head = None
+            return b""
+        chunks = self._chunks = self._chunks or _Chunks()
+        while True:
+            if chunks.left > 2:
+                size = chunks.left - 2
+                piece, self._buffer = self._buffer[:size], self._buffer[size:]
+                chunks.left -= len(piece)
+                return piece or None
+            if chunks.left == 2:
+                if len(self._buffer) < 2:
+                    return None
+                if not self._buffer.startswith(b"\r\n"):
+                    raise ProtocolError(400, "malformed chunked encoding")
+                self._buffer = self._buffer[2:]
+                chunks.left = -1
+            line = self._chunk_line()
+            if line is None:
+                return None
+            if chunks.left != -2:
+                size = _chunk_size(line)
+                chunks.left = size + 2 if size else -2
+            elif not line:
+                self._head = self._chunks = None
+                return b""
+
+    def _chunk_line(self) -> bytes | None:
+        """A size line or a trailer, None when it is not whole yet."""
+        line, found, after = self._buffer.partition(b"\r\n")
+        if not found:
+            if len(line) > 1024:
+                raise ProtocolError(400, "malformed chunked encoding")
+            return None
+        self._buffer = after
+        return line
 
     def _read_head(self) -> bool:
         buffer = self._buffer
@@ -175,12 +232,9 @@ class RequestReader:
                 chunks.parts.append(data)
                 self._buffer = self._buffer[chunks.left :]
                 chunks.left = -1
-            line, found, after = self._buffer.partition(b"\r\n")
-            if not found:
-                if len(line) > 1024:
-                    raise ProtocolError(400, "malformed chunked encoding")
+            line = self._chunk_line()
+            if line is None:
                 return None
-            self._buffer = after
             if chunks.left == -2:
                 if line:
                     continue  # a trailer: nothing here uses one

@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 
+from wherry.apiserver.http import Body
 from wherry.apiserver.outward import OutwardError
 
 HEAD_BYTES_MAX = 256 << 10
@@ -50,6 +51,7 @@ class Wire:
         self.writer = writer
         self.used = 0
         self.reusable = False
+        self._sending: asyncio.Task[None] | None = None
 
     async def send(self, method: str, target: str, fields: Iterable[tuple[str, str]], body: bytes = b"") -> None:
         """The whole request. `fields` name the host; framing is ours. Raises OSError."""
@@ -63,6 +65,22 @@ class Wire:
         self.writer.write(head.encode("latin-1", "replace") + body)
         await self.writer.drain()
         self.used += 1
+
+    async def begin(self, method: str, target: str, fields: Iterable[tuple[str, str]], body: Body, length: str) -> None:
+        """A request whose body follows while the answer is read. `length`: its Content-Length, "" for chunks."""
+        self.reusable = False
+        framing = ("Content-Length", length) if length else ("Transfer-Encoding", "chunked")
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in [*fields, framing])]
+        self.writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
+        self.used += 1
+        self._sending = asyncio.create_task(self._follow(body, chunked=not length))
+
+    async def _follow(self, body: Body, chunked: bool) -> None:
+        while piece := await body.read():
+            self.writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            await self.writer.drain()
+        if chunked:
+            self.writer.write(b"0\r\n\r\n")
 
     async def head(self) -> AnswerHead:
         """The final answer's head: interim answers but 101 are passed over. Raises OutwardError, OSError."""
@@ -133,8 +151,19 @@ class Wire:
         except asyncio.LimitOverrunError:
             raise OutwardError("malformed chunked encoding") from None
 
+    def finish(self) -> None:
+        """The exchange is over; a request that was not sent to its end leaves the connection useless."""
+        if self._sending is not None:
+            if self._sending.done() and not self._sending.cancelled() and self._sending.exception() is None:
+                self._sending = None
+                return
+            self.reusable = False
+            self._sending.cancel()
+            self._sending = None
+
     def close(self) -> None:
         """At once: what was not sent is not wanted."""
+        self.finish()
         self.reusable = False
         self.writer.transport.abort()
 

@@ -18,6 +18,7 @@ from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
 from wherry.apiserver import backends, http1_client
 from wherry.apiserver.dialing import Dialer
+from wherry.apiserver.http import Body
 from wherry.apiserver.http1_client import AnswerHead, Wire
 from wherry.apiserver.outward import REPLY_BYTES_MAX, OutwardError, OutwardTimeout, Reply, Target
 from wherry.apiserver.registry.strategy import Reader
@@ -141,6 +142,21 @@ class OutwardClient:
                 wire.close()
                 raise
 
+    async def send_long(
+        self, place: Place, method: str, where: str, fields: list[tuple[str, str]], body: Body, length: str
+    ) -> tuple[Wire, AnswerHead]:
+        """As `send`, with a body that is still on its way. Raises OutwardError."""
+        wire = await self.open(place)
+        try:
+            await wire.begin(method, where, fields, body, length)
+            return wire, await wire.head()
+        except OSError as error:
+            wire.close()
+            raise OutwardError(f"read tcp: {_words(error)}") from error
+        except BaseException:
+            wire.close()
+            raise
+
     async def open(self, place: Place) -> Wire:
         """A new connection. Raises OutwardError."""
         try:
@@ -192,6 +208,7 @@ class OutwardClient:
 
     def give_back(self, place: Place, wire: Wire) -> None:
         """Keep a connection whose exchange is over, or end it."""
+        wire.finish()
         if not wire.reusable:
             wire.close()
             return

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from wherry.api.errors import StatusError, internal_error
 from wherry.apiserver.http import Answer, Hijack, Passed, Request, Response
+from wherry.apiserver.http1 import Head
 from wherry.apiserver.http1_client import AnswerHead, Wire
 from wherry.apiserver.outward import OutwardError
 from wherry.apiserver.outward_client import OutwardClient, Place
@@ -57,7 +58,12 @@ async def forward(connections: OutwardClient, request: Request, backing: Backing
         fields.append(("X-Forwarded-Uri", _SAFE_TEXT.sub("", backing.prefix + backing.path)))
     again = request.method in _IDEMPOTENT
     try:
-        wire, head = await connections.send(backing.place, request.method, target, fields, request.body, again)
+        if request.stream is not None:
+            length = request.headers.get("content-length", "")
+            sent = connections.send_long(backing.place, request.method, target, fields, request.stream, length)
+        else:
+            sent = connections.send(backing.place, request.method, target, fields, request.body, again)
+        wire, head = await sent
     except OutwardError as error:
         raise StatusError(503, "ServiceUnavailable", f"error trying to reach service: {error.cause}") from error
     return Passed(
@@ -165,6 +171,12 @@ async def _upgrade(connections: OutwardClient, request: Request, backing: Backin
             connection.close()
 
     return Hijack(run)
+
+
+def is_for_a_proxy(head: Head) -> bool:
+    """Its body is passed on, however long: `services/NAME/proxy` and its like."""
+    parts = head.path.split("/", 8)
+    return "proxy" in (parts[7:8] if parts[3:4] == ["namespaces"] else parts[5:6])
 
 
 def redirect_to_slash(request: Request) -> Response:

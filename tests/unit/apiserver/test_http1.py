@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry.apiserver.http1 import Incoming, ProtocolError, RequestReader, answer_head, chunk
+from wherry.apiserver.http1 import STREAMED_BYTES_MIN, Incoming, ProtocolError, RequestReader, answer_head, chunk
 
 GET = b"GET /api/v1/pods?limit=5 HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -134,3 +134,38 @@ def test_what_go_refuses_too(data: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         read(data)
     assert caught.value.status == 400
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=50), max_size=6), st.lists(st.integers(1, 40), min_size=1), st.booleans()
+)
+def test_a_streamed_body_is_the_same_however_it_comes(chunks: list[bytes], cuts: list[int], sized: bool) -> None:
+    whole = b"".join(chunks)
+    if sized:
+        whole += b"x" * STREAMED_BYTES_MIN
+        framing, body = f"Content-Length: {len(whole) + 1}", whole + b"!"
+    else:
+        framing = "Transfer-Encoding: chunked"
+        body = (
+            b"".join(b"%x;a=b\r\n%b\r\n" % (len(each), each) for each in [*chunks, b"!"]) + b"0\r\nTrailer: 1\r\n\r\n"
+        )
+    data = (
+        f"POST /p HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode() + body + b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    reader = RequestReader(10, lambda head: True)
+    got, position, turn, done = b"", 0, 0, False
+    incoming = None
+    while position < len(data) or not done:
+        step = cuts[turn % len(cuts)] * (500 if sized else 1)
+        reader.feed(data[position : position + step])
+        position, turn = position + step, turn + 1
+        if incoming is None:
+            incoming = reader.next()
+        while incoming is not None and not done and (piece := reader.next_piece()) is not None:
+            got, done = got + piece, not piece
+    assert incoming is not None
+    assert incoming.streamed
+    assert got == whole + b"!"
+    following = reader.next()
+    assert following is not None
+    assert following.head.path == "/next"
