@@ -108,16 +108,18 @@ def _bounds(item: Obj, requests: Obj, limits: Obj, kind: str) -> Iterable[str]:
 def _bound(
     name: str, resource: str, bound: str, requests: Obj, limits: Obj, kind: str, fits: Callable[[str, str], bool]
 ) -> Iterable[str]:
-    asked, limit = requests.get(resource), limits.get(resource)
+    """One complaint at most: a minimum is held against the request first, a maximum against the limit."""
+    given = {"request": requests.get(resource), "limit": limits.get(resource)}
+    order = ("request", "limit") if name == "minimum" else ("limit", "request")
     text = f"{name} {resource} usage per {kind} is {bound}"
-    if name == "minimum" and asked is None:
-        yield f"{text}. No request is specified"
-    elif asked is not None and not fits(asked, bound):
-        yield f"{text}, but request is {asked}"
-    if name == "maximum" and limit is None:
-        yield f"{text}. No limit is specified"
-    elif limit is not None and not fits(limit, bound):
-        yield f"{text}, but limit is {limit}"
+    if given[order[0]] is None:
+        yield f"{text}. No {order[0]} is specified"
+        return
+    for side in order:
+        value = given[side]
+        if value is not None and not fits(value, bound):
+            yield f"{text}, but {side} is {value}"
+            return
 
 
 def _ratio(resource: str, ratio: str, requests: Obj, limits: Obj, kind: str) -> Iterable[str]:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a text of Kubernetes reads better on one line)
 """What plugins make of pods and claims, beyond the recorded exchanges."""
 
 from __future__ import annotations
@@ -199,6 +200,28 @@ async def test_limit_range_refuses_with_every_reason(objects: Objects) -> None:
         'pods "p" is forbidden: [minimum memory usage per Container is 64Mi, but request is 32Mi, '
         "maximum cpu usage per Container is 1, but limit is 2]"
     )
+
+
+@pytest.mark.parametrize(
+    ("bound", "resources", "why"),
+    [
+        ({"max": {"cpu": "1"}}, {}, "maximum cpu usage per Container is 1. No limit is specified"),
+        ({"max": {"cpu": "1"}}, {"requests": {"cpu": "3"}, "limits": {"cpu": "3"}}, "maximum cpu usage per Container is 1, but limit is 3"),
+        ({"max": {"cpu": "1"}}, {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}, "maximum cpu usage per Container is 1, but request is 2"),
+        ({"min": {"cpu": "1"}}, {}, "minimum cpu usage per Container is 1. No request is specified"),
+        ({"min": {"cpu": "1"}}, {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}, "minimum cpu usage per Container is 1, but request is 100m"),
+        ({"min": {"cpu": "1"}}, {"requests": {"cpu": "1"}, "limits": {"cpu": "200m"}}, "minimum cpu usage per Container is 1, but limit is 200m"),
+        ({"maxLimitRequestRatio": {"cpu": "2"}}, {"requests": {"cpu": "1"}, "limits": {"cpu": "5"}},
+         "cpu max limit to request ratio per Container is 2, but provided ratio is 5.000000"),
+        ({"maxLimitRequestRatio": {"cpu": "2"}}, {"limits": {"cpu": "5"}},
+         "cpu max limit to request ratio per Container is 2, but no request is specified or request is 0"),
+    ],
+)  # fmt: skip
+async def test_one_complaint_for_each_bound(objects: Objects, bound: Obj, resources: Obj, why: str) -> None:
+    objects.add(LIMIT_RANGES, "r", "shop", spec={"limits": [{"type": "Container", **bound}]})
+    with pytest.raises(StatusError) as caught:
+        await admit(LimitRanger(), objects, PODS, pod(containers=[{"name": "c", "resources": resources}]))
+    assert caught.value.message == f'pods "p" is forbidden: {why}'
 
 
 async def test_quota_counts_what_is_there_and_forgets_what_ended(objects: Objects) -> None:
