@@ -49,8 +49,10 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
     default_orphan = True
 
     def default(self, obj: Obj) -> None:
+        spec = section(obj, "spec")
+        if spec.get("template") is None:
+            return  # refused; only its absence is to be told
         super().default(obj)
-        spec = obj["spec"]
         labels = section(spec["template"], "metadata").get("labels")
         if labels and not spec.get("selector"):
             spec["selector"] = dict(labels)
@@ -64,6 +66,8 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
         causes += f.non_negative(spec.get("minReadySeconds"), "spec.minReadySeconds")
         if not selector:
             causes.append(f.required("spec.selector"))
+        if spec.get("template") is None:
+            return [*causes, f.required("spec.template")]
         as_labels = {"matchLabels": selector} if selector else {}
         return causes + template_rules({**spec, "selector": as_labels}, "ReplicationController")
 

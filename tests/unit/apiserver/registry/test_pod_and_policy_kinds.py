@@ -21,6 +21,10 @@ PROBES = {
         GVR("", "v1", "limitranges"),
         {"spec": {"limits": [{"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "4"}}]}},
     ),
+    "controller": Probe(
+        GVR("", "v1", "replicationcontrollers"),
+        {"spec": {"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {}}}},
+    ),
     "runtime": Probe(GVR("node.k8s.io", "v1", "runtimeclasses"), {"handler": "h"}),
     "node": Probe(GVR("", "v1", "nodes"), {"spec": {}}),
     "deployment": Probe(
@@ -84,6 +88,13 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("limits", "spec.limits[0]", {"type": "PersistentVolumeClaim", "max": {"cpu": "1"}},
      ("spec.limits[0].limits: Required value: "
      "either minimum or maximum storage value is required, but neither was provided")),
+    ("controller", "spec.template", DROP, "spec.template: Required value"),
+    ("pod", "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms",
+     [{"matchExpressions": [{"key": "a", "operator": "In", "values": ["-"]}]}],
+     ("spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0]."
+      'values[0]: Invalid value: "-": a valid label must be an empty string or consist of alphanumeric characters, \'-\', '
+      "'_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex "
+      "used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")),
     ("runtime", "handler", DROP, "handler: Required value"),
     ("runtime", "overhead", {"podFixed": {"cpu": "-1"}},
      'overhead.podFixed[cpu]: Invalid value: "-1": must be greater than or equal to 0'),

@@ -37,11 +37,15 @@ def _requirement(expression: Obj, path: str) -> list[Cause]:
     return causes
 
 
-def node_selector_term(term: Obj, path: str) -> list[Cause]:
-    """One term of a node affinity: expressions on labels and on fields."""
+def node_selector_term(term: Obj, path: str, strict: bool = False) -> list[Cause]:
+    """One term of a node affinity: expressions on labels and on fields. `strict`: values must be such that a label can have
+    them, which Kubernetes asks of what is required and not of what is preferred."""
     causes: list[Cause] = []
     for i, expression in enumerate(f.as_list(term.get("matchExpressions"))):
-        causes += _node_requirement(expression, f"{path}.matchExpressions[{i}]")
+        at = f"{path}.matchExpressions[{i}]"
+        causes += _node_requirement(expression, at)
+        for k, value in enumerate(f.as_list(expression.get("values")) if strict else ()):
+            causes += f.each_invalid(f"{at}.values[{k}]", value, names.label_value(value))
     for i, expression in enumerate(f.as_list(term.get("matchFields"))):
         causes += _field_requirement(expression, f"{path}.matchFields[{i}]")
     return causes
@@ -52,7 +56,9 @@ def node_selector(selector: Obj, path: str) -> list[Cause]:
     if not terms:
         return [f.required(f"{path}.nodeSelectorTerms", "must have at least one node selector term")]
     return [
-        cause for i, term in enumerate(terms) for cause in node_selector_term(term, f"{path}.nodeSelectorTerms[{i}]")
+        cause
+        for i, term in enumerate(terms)
+        for cause in node_selector_term(term, f"{path}.nodeSelectorTerms[{i}]", strict=True)
     ]
 
 
