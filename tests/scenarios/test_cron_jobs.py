@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from world import World, pod_template, world
 
 from wherry.aio.clock import parse_rfc3339
@@ -210,5 +212,41 @@ def test_deleted_with_its_jobs_and_their_pods() -> None:
                 return not await w.items(JOBS) and not await w.items(PODS)
 
             await w.until(gone)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_firing_makes_one_job_even_if_the_controller_starts_anew(seed: int) -> None:
+    """It is stopped wherever it is, between making a Job and saying so, too."""
+
+    async def main() -> None:
+        async with world(seed) as w:
+            chance = random.Random(seed)
+            await to_second(w, 1)
+            begin = int(w.clock.time()) // 60
+            limits = {"successfulJobsHistoryLimit": 100, "startingDeadlineSeconds": 50}
+            await w.client.create(CRON_JOBS, a_cron_job(run=5, **limits))
+            made: list[str] = []
+
+            def look(type: str, one: Obj, old: Obj | None) -> None:
+                if type == "added":
+                    made.append(one["metadata"]["name"])
+
+            w.factory.informer(JOBS).add_handler(look)
+            for _ in range(60):
+                running = asyncio.create_task(w.add(cronjob).run())
+                # At the firing itself, a few steps of the loop later, or anywhere.
+                await asyncio.sleep(chance.choice([60 - w.clock.time() % 60, chance.uniform(0, 20)]))
+                for _ in range(chance.randrange(40)):
+                    await asyncio.sleep(0)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            await start(w)
+            await asyncio.sleep(61)
+            await to_second(w, 30)
+            end = int(w.clock.time()) // 60
+            assert sorted(made) == [f"report-{minute}" for minute in range(begin + 1, end + 1)]
+            assert "active" not in await status(w)
 
     run_virtual(main())
