@@ -103,7 +103,9 @@ def test_an_eviction_takes_one_out_of_the_budget_and_the_next_is_refused() -> No
             assert await evict(w, first, deleteOptions={"dryRun": ["All"]}) is None
             assert (await budget(w))["disruptionsAllowed"] == 1
             assert await evict(w, first) is None
-            assert (await budget(w))["disruptionsAllowed"] == 0
+            said = await budget(w)
+            assert (said["disruptionsAllowed"], list(said["disruptedPods"])) == (0, [first])
+            assert [(one["status"], one["reason"]) for one in said["conditions"]] == [("False", "InsufficientPods")]
             gone = await w.client.get(PODS, first, "default")
             target = next(one for one in gone["status"]["conditions"] if one["type"] == "DisruptionTarget")
             assert (target["reason"], target["message"]) == ("EvictionByEvictionAPI", "Eviction API: evicting")

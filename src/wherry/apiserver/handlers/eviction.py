@@ -139,11 +139,20 @@ async def _take(core: Core, call: Call, name: str, dry_run: bool) -> None:
             raise _refused(_why_none(name, status), 0)
         obj: Obj = draft(current)
         obj["status"] |= {"disruptionsAllowed": allowed - 1, "disruptedPods": {**announced, call.info.name: now}}
+        if allowed == 1:
+            _say_insufficient(obj["status"], now)
         return obj
 
     registry = core.served[BUDGETS].registry
     write = Write(core.context(call.user, dry_run), no_objection)
     await registry.update(call.info.namespace, name, disrupt, write, SCOPES["status"])
+
+
+def _say_insufficient(status: Obj, now: str) -> None:
+    """What the controller will say as soon as it looks: the condition and the number change together."""
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "DisruptionAllowed" and condition["status"] == "True":
+            condition |= {"status": "False", "reason": "InsufficientPods", "lastTransitionTime": now}
 
 
 def _why_none(name: str, status: Obj) -> str:
