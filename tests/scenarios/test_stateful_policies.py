@@ -211,3 +211,21 @@ def test_a_pod_that_failed_is_made_again() -> None:
             assert text in await w.reasons("nats")
 
     run_virtual(main())
+
+
+def test_a_member_has_its_labels_whoever_takes_them_away() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(1))
+            await available(w, 0)
+            key = "statefulset.kubernetes.io/pod-name"
+            await w.client.patch(PODS, "nats-0", {"metadata": {"labels": {key: None}}}, "default", type="merge")
+
+            async def restored() -> bool:
+                pod = await w.client.get(PODS, "nats-0", "default")
+                return bool(pod["metadata"]["labels"].get(key) == "nats-0")
+
+            await w.until(restored)
+
+    run_virtual(main())

@@ -52,6 +52,14 @@ def new_pod(statefulset: Obj, ordinal: int, template: Obj, revision: str) -> Obj
     return pod
 
 
+def missing_labels(statefulset: Obj, pod: Obj) -> dict[str, str]:
+    """The labels that say which member this is and that somebody took away, or an adopted pod never had."""
+    ordinal = ordinal_of(statefulset, pod)
+    wanted = {POD_NAME: pod["metadata"]["name"], POD_INDEX: str(ordinal)} if ordinal is not None else {}
+    labels = pod["metadata"].get("labels") or {}
+    return {key: value for key, value in wanted.items() if labels.get(key) != value}
+
+
 def claims_of(statefulset: Obj, ordinal: int) -> list[Obj]:
     """The claims pod number `ordinal` needs, as they are created once and kept."""
     metadata, spec = statefulset["metadata"], statefulset["spec"]

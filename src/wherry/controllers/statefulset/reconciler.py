@@ -4,7 +4,7 @@ the name is taken, or the uid to delete is another.
 
 from __future__ import annotations
 
-from wherry.api.errors import StatusError, is_already_exists
+from wherry.api.errors import StatusError, is_already_exists, is_not_found
 from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from wherry.api.types import GVR, Obj
 from wherry.client.informer import Informer
@@ -21,7 +21,7 @@ from wherry.reconcile.ownership import (
     index_by_owner,
 )
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pods import is_finished
+from wherry.reconcile.pods import is_finished, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly, with_metadata, write_status_if_there
@@ -105,6 +105,8 @@ class StatefulSetReconciler:
         condemned = {pod["metadata"]["uid"] for pod in todo.condemned}
         for pod in pods:
             await self._settle_claims(statefulset, pod, condemned=pod["metadata"]["uid"] in condemned)
+        for pod in pods:
+            await self._settle_identity(statefulset, pod)
         failures = await all_of(todo.delete, lambda pod: self._delete(statefulset, pod))
 
         async def create(one: Create) -> None:
@@ -150,6 +152,17 @@ class StatefulSetReconciler:
         if there:
             text = f"delete Pod {name} in StatefulSet {set_name} successful"
             self._recorder.event(statefulset, "Normal", "SuccessfulDelete", text)
+
+    async def _settle_identity(self, statefulset: Obj, pod: Obj) -> None:
+        labels, metadata = members.missing_labels(statefulset, pod), pod["metadata"]
+        if not labels or is_terminating(pod):
+            return
+        patch = {"metadata": {"uid": metadata["uid"], "labels": labels}}
+        try:
+            await self._client.patch(PODS, metadata["name"], patch, metadata["namespace"], type="merge")
+        except StatusError as error:
+            if not is_not_found(error):
+                raise
 
     async def _settle_claims(self, statefulset: Obj, pod: Obj, *, condemned: bool) -> None:
         """Let the claims' owners say what the retention policy says now; before a pod is scaled away they are its own."""
