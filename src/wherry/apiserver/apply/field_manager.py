@@ -142,6 +142,8 @@ class ByApply:
             made = self._merge(live, configuration, entries)
         except Conflicts as conflicts:
             raise refusal(conflicts) from None
+        if made.obj is not None and not made.obj.get("metadata"):
+            made = Applied({**made.obj, "metadata": {}}, made.entries)  # without a name, and refused for it
         if self.writer.manager == last_applied.MANAGER and made.obj is not None:
             made = Applied(last_applied.kept_up(made.obj, configuration), made.entries)
         return made

@@ -58,7 +58,8 @@ def kept_up(obj: Obj, configuration: Obj) -> Obj:
 
 
 def _text(configuration: Obj) -> str:
-    metadata = {key: value for key, value in configuration["metadata"].items() if key != "managedFields"}
+    said = configuration.get("metadata") or {}
+    metadata = {key: value for key, value in said.items() if key != "managedFields"}
     if isinstance(metadata.get("annotations"), dict):
         metadata["annotations"] = {key: value for key, value in metadata["annotations"].items() if key != ANNOTATION}
     return json.encode(_sorted({**configuration, "metadata": metadata})).decode() + "\n"

@@ -136,7 +136,10 @@ class DeploymentReconciler:
         if plan.revision:
             patch = {"metadata": {"annotations": {revisions.REVISION: plan.revision}}}
             metadata = outcome.deployment["metadata"]
-            outcome.deployment = await self._client.patch(DEPLOYMENTS, metadata["name"], patch, metadata["namespace"])
+            # Through its status, as Kubernetes does: managedFields show by which way a field was written.
+            outcome.deployment = await self._client.patch(
+                DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], subresource="status"
+            )
         for one in plan.delete:
             await delete_exactly(self._client, REPLICA_SETS, one)
             outcome.sets.pop(one["metadata"]["name"], None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from wherry.aio.virtual import run_virtual
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+LAST = "kubectl.kubernetes.io/last-applied-configuration"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/shop/deployments"
 
 
@@ -86,6 +88,67 @@ async def test_what_cannot_be_applied(body: bytes, problem: str) -> None:
     said = await apply(server, f"{MAPS}/c", body)
     assert (said.status, said.body["reason"]) == (400, "BadRequest"), said.body
     assert problem in said.message
+
+
+async def test_a_configuration_without_metadata() -> None:
+    """What had labels has no metadata any more: it is refused for its name, whoever applies."""
+    server = await make_server()
+    labelled = {**config_map(a="1"), "metadata": {"name": "c", "labels": {"a": "b"}, "annotations": {LAST: "{}"}}}
+    for manager in ("m", "kubectl"):
+        assert (await apply(server, f"{MAPS}/c", labelled, manager)).status in (200, 201)
+        for metadata in ({}, {"metadata": None}, {"metadata": {}}):
+            configuration = {"apiVersion": "v1", "kind": "ConfigMap", **metadata}
+            said = await apply(server, f"{MAPS}/c", configuration, manager)
+            assert said.status in (200, 400), said.body
+
+
+JUNK: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1e300,
+    10**30,
+    "",
+    "x",
+    [],
+    {},
+    [None],
+    [[]],
+    {"": {}},
+    {"a": None},
+    {"f:x": 1},
+)
+
+
+def mutated(rng: random.Random, value: Any) -> Any:
+    """Something like `value`, with what does not belong there."""
+    if rng.random() < 0.1:
+        return rng.choice(JUNK)
+    if isinstance(value, dict):
+        result = {key: mutated(rng, item) if rng.random() < 0.4 else item for key, item in value.items()}
+        return {**result, rng.choice(["x", "metadata", "f:a", "."]): rng.choice(JUNK)} if rng.random() < 0.2 else result
+    if isinstance(value, list):
+        changed = [mutated(rng, item) for item in value]
+        return changed + changed[:1] if rng.random() < 0.3 else changed
+    return rng.choice(JUNK) if rng.random() < 0.3 else value
+
+
+async def test_no_configuration_and_no_owners_make_it_fail() -> None:
+    server, rng = await make_server(), random.Random(5)
+    target = f"{DEPLOYMENTS}/d"
+    live = await apply(server, target, deployment(replicas=1))
+    seen = set()
+    for _ in range(300):
+        path = rng.choice([target, f"{target}/status"])
+        query = rng.choice(["", "&force=true"])
+        said = await apply(server, path, mutated(rng, deployment(replicas=2)), rng.choice(["m", "kubectl"]), query)
+        seen.add(said.status)
+        owners_sent = mutated(rng, live.body["metadata"]["managedFields"])
+        patch = {"metadata": {"managedFields": owners_sent}}
+        seen.add((await server.ask("PATCH", target, patch, content_type=MERGE)).status)
+    assert seen <= {200, 400, 404, 409, 422}
+    assert (await apply(server, target, deployment(replicas=1), "m", "&force=true")).status in (200, 201)
 
 
 async def test_options_of_an_apply() -> None:
@@ -228,9 +291,6 @@ async def test_replicas_belong_to_who_scales() -> None:
     assert ".spec.x: field not declared in schema" in wrong.message
     gone = await apply(server, f"{DEPLOYMENTS}/none/scale", {**SCALE, "spec": {}})
     assert gone.status == 404
-
-
-LAST = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 async def test_kubectl_takes_over_from_itself() -> None:
