@@ -8,10 +8,14 @@ NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
 class TaintNodesByCondition:
+    concerns = frozenset({("", "nodes")})
+
     async def admit(self, request: AdmissionRequest) -> None:
         if request.object is None or not request.is_for("", "nodes", "CREATE"):
             return
         spec = request.object.setdefault("spec", {})
         taints = spec.get("taints") or []
-        if not any(taint.get("key") == NOT_READY["key"] and taint.get("effect") == NOT_READY["effect"] for taint in taints):
+        if not any(
+            taint.get("key") == NOT_READY["key"] and taint.get("effect") == NOT_READY["effect"] for taint in taints
+        ):
             spec["taints"] = [*taints, dict(NOT_READY)]

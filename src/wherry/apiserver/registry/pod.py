@@ -11,7 +11,7 @@ import msgspec
 from wherry.aio.clock import rfc3339
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
-from wherry.apiserver.registry import pod_defaults, pod_status, pod_warnings
+from wherry.apiserver.registry import pod_affinity_keys, pod_defaults, pod_status, pod_warnings
 from wherry.apiserver.registry.built_in import BuiltIn, text
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
@@ -46,6 +46,8 @@ class PodStrategy(BuiltIn):
         super().prepare_create(obj, ctx)
         spec = obj["spec"]
         spec.pop("ephemeralContainers", None)
+        if spec.get("affinity"):
+            pod_affinity_keys.merge(spec, f.as_dict(obj["metadata"].get("labels")))
         status: Obj = {"phase": "Pending"}
         if spec.get("schedulingGates"):
             status["conditions"] = [{**_GATED, "lastTransitionTime": rfc3339(ctx.clock.time())}]

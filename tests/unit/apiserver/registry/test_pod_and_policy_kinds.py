@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kind_probes import DROP, Probe
+from kind_probes import DROP, Probe, changed
 from recorded_exchanges import NAMESPACE, World
 
 from wherry.api.errors import StatusError
@@ -148,6 +148,23 @@ async def test_resize(world: World, resources: Obj, expected: str) -> None:
     assert caught.value.details is not None
     causes = [f"{cause['field']}: {cause['message']}" for cause in caught.value.details["causes"]]
     assert causes == expected.split("\n")
+
+
+async def test_keys_of_affinity_terms_become_part_of_their_selectors(world: World) -> None:
+    term = {"topologyKey": "z", "labelSelector": SELECTOR, "matchLabelKeys": ["v", "w"], "mismatchLabelKeys": ["t"]}
+    body = changed(
+        PROBES["pod"].body, "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution", [term]
+    )
+    metadata = {"name": "x", "labels": {"v": "1", "t": "blue"}}
+    pod = (await world.create(PODS, {"metadata": metadata, **body}, NAMESPACE))[0]
+    (stored,) = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert stored["labelSelector"] == {
+        **SELECTOR,
+        "matchExpressions": [
+            {"key": "v", "operator": "In", "values": ["1"]},
+            {"key": "t", "operator": "NotIn", "values": ["blue"]},
+        ],
+    }
 
 
 async def test_a_new_node_is_tainted_until_it_was_seen_ready(world: World) -> None:
