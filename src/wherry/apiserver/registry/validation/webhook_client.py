@@ -27,9 +27,11 @@ def default_port(config: Obj) -> None:
 def client_config(config: Obj, path: str) -> list[Cause]:
     """Exactly one of url and service, and that one well formed."""
     link, target = config.get("url"), config.get("service")
-    if (link is None) == (target is None):
-        return [f.required(path, "exactly one of url or service is required")]
-    return url(link, f"{path}.url") if link is not None else service(target, f"{path}.service")
+    if link is not None and target is None:
+        return url(link, f"{path}.url")
+    if target is not None and link is None:
+        return service(target, f"{path}.service")
+    return [f.required(path, "exactly one of url or service is required")]
 
 
 def url(text: str, path: str) -> list[Cause]:
