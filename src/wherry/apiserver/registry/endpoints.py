@@ -12,6 +12,7 @@ from wherry.apiserver.registry.validation.addresses import parse_ip
 from wherry.apiserver.registry.validation.service import PROTOCOLS, non_special_ip
 
 MAX_ENDPOINTS, MAX_ADDRESSES, MAX_PORTS = 1000, 100, 20000
+MAX_TOPOLOGY, MAX_ZONES = 16, 8
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 
 
@@ -110,7 +111,26 @@ def _endpoint(endpoint: Obj, kind: str, known: set[str], path: str) -> list[Caus
     node = endpoint.get("nodeName")
     if node is not None:
         causes += f.each_invalid(f"{path}.nodeName", node, names.dns1123_subdomain(node))
-    return causes + f.labels(endpoint.get("deprecatedTopology"), f"{path}.deprecatedTopology")
+    topology, at = f.as_dict(endpoint.get("deprecatedTopology")), f"{path}.deprecatedTopology"
+    if len(topology) > MAX_TOPOLOGY:
+        causes.append(f.too_many(at, len(topology), MAX_TOPOLOGY))
+    causes += f.labels(topology, at)
+    return causes + _zones(f.as_list(f.as_dict(endpoint.get("hints")).get("forZones")), f"{path}.hints.forZones")
+
+
+def _zones(zones: list[Obj], path: str) -> list[Cause]:
+    """Zones an endpoint is best for, each once."""
+    if len(zones) > MAX_ZONES:
+        return [f.too_many(path, len(zones), MAX_ZONES)]
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for i, zone in enumerate(zones):
+        name, at = zone.get("name") or "", f"{path}[{i}].name"
+        if name in seen:
+            causes.append(f.duplicate(at, name))
+        seen.add(name)
+        causes += f.each_invalid(at, name, names.dns1123_subdomain(name))
+    return causes
 
 
 def _slice_address(address: str, kind: str, path: str, index: int) -> list[Cause]:

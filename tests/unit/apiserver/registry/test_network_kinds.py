@@ -28,6 +28,10 @@ PROBES = {
     "address": Probe(
         GVR(NETWORKING, "v1", "ipaddresses"), {"spec": {"parentRef": {"resource": "services", "name": "s"}}}, "10.9.0.1"
     ),
+    "endpoints": Probe(
+        GVR("discovery.k8s.io", "v1", "endpointslices"),
+        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": []},
+    ),
     "policy": Probe(GVR(NETWORKING, "v1", "networkpolicies"), {"spec": {"podSelector": {}}}),
     "claim": Probe(GVR(RESOURCE, "v1", "resourceclaims"), {"spec": {"devices": DEVICES}}),
     "template": Probe(GVR(RESOURCE, "v1", "resourceclaimtemplates"), {"spec": {"spec": {"devices": DEVICES}}}),
@@ -80,6 +84,11 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("address", "spec.parentRef", DROP, "spec.parentRef: Required value"),
     ("policy", "spec.ingress", [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.1/16"]}}]}],
      'spec.ingress[0].from[0].ipBlock.except[0]: Invalid value: "10.1.0.1/16": must not have bits set beyond the prefix length'),
+    ("endpoints", "endpoints[0].hints", {"forZones": [{"name": "a"}, {"name": "a"}]},
+     'endpoints[0].hints.forZones[1].name: Duplicate value: "a"'),
+    ("endpoints", "endpoints[0].addresses", [], "endpoints[0].addresses: Required value: must contain at least 1 address"),
+    ("endpoints", "endpoints[0].addresses[0]", "127.0.0.1", ('endpoints[0].addresses[0]: Invalid value: "127.0.0.1": may not '
+     "be in the loopback range (127.0.0.0/8, ::1/128)")),
     ("claim", "spec.devices.requests[0].name", "R", f'spec.devices.requests[0].name: Invalid value: "R": {LABEL}'),
     ("claim", "spec.devices.requests[0].exactly", DROP,
      "spec.devices.requests[0]: Required value: exactly one of `exactly` or `firstAvailable` is required"),
@@ -103,6 +112,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
      '"1": must be a string compatible with semver.org spec 2.0.0')),
 ]  # fmt: skip
 KEPT: list[tuple[str, str, Any, str]] = [
+    ("endpoints", "addressType", "IPv6", 'addressType: Invalid value: "IPv6": field is immutable'),
     ("class", "spec.controller", "a.b/c", 'spec.controller: Invalid value: "a.b/c": field is immutable'),
     ("cidr", "spec.cidrs", ["10.8.0.0/16"], 'spec.cidrs: Invalid value: ["10.8.0.0/16"]: field is immutable'),
     ("address", "spec.parentRef.name", "t", ('spec.parentRef: Invalid value: {"resource":"services","name":"t"}: field is '
