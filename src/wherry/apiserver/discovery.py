@@ -11,6 +11,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from wherry.api.scheme import Group, Resource, Subresource
@@ -46,9 +47,15 @@ class Discovery:
     """The documents of one server at one moment. They are built once and must not be changed by who gets them."""
 
     def __init__(
-        self, kinds: Kinds, extra: Iterable[Resource] = (), stale: frozenset[tuple[str, str]] = frozenset()
+        self,
+        kinds: Kinds,
+        extra: Iterable[Resource] = (),
+        stale: frozenset[tuple[str, str]] = frozenset(),
+        stored: Mapping[GVR, str] = MappingProxyType({}),
     ) -> None:
+        """`stored`: the version objects of a custom resource are stored in."""
         self._stale = stale
+        self._stored = stored
         self._resources: dict[tuple[str, str], list[Resource]] = {}
         versions = {group.name: list(group.versions) for group in kinds.groups()}
         for resource in [*kinds.resources.values(), *extra]:
@@ -96,7 +103,7 @@ class Discovery:
             return None
         resources = self._resources.get((group, version), [])
         head: Obj = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if group else {})
-        entries = [entry for resource in resources for entry in _entries(resource)]
+        entries = [entry for resource in resources for entry in _entries(resource, self._stored)]
         return {**head, "groupVersion": f"{group}/{version}" if group else version, "resources": entries}
 
     def aggregated(self, core: bool, version: str = "v2") -> Obj:
@@ -138,11 +145,12 @@ def aggregated_media_type(version: str) -> str:
     return f"application/json;g={DISCOVERY_GROUP};v={version};as=APIGroupDiscoveryList"
 
 
-def storage_version_hash(resource: Resource) -> str:
+def storage_version_hash(resource: Resource, stored: Mapping[GVR, str] = MappingProxyType({})) -> str:
     """Tells clients when objects are stored in another version; "" for what is not stored."""
     if "watch" not in resource.verbs:
         return ""
-    (group, version) = _STORED_AS.get((resource.group, resource.kind), (resource.group, resource.version))
+    plain = (resource.group, stored.get(resource.gvr, resource.version))
+    (group, version) = _STORED_AS.get((resource.group, resource.kind), plain)
     digest = hashlib.sha256(f"{group}/{version}/{resource.kind}".encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 
@@ -152,7 +160,7 @@ def _group(group: Group) -> Obj:
     return {"name": group.name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _entries(resource: Resource) -> Iterable[Obj]:
+def _entries(resource: Resource, stored: Mapping[GVR, str]) -> Iterable[Obj]:
     """A resource and its subresources as APIResources."""
     entry: Obj = {
         "name": resource.resource,
@@ -165,7 +173,7 @@ def _entries(resource: Resource) -> Iterable[Obj]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if stored := storage_version_hash(resource):
+    if stored := storage_version_hash(resource, stored):
         entry["storageVersionHash"] = stored
     yield entry
     for sub in resource.subresources:

@@ -39,7 +39,7 @@ class Documents:
     def _renew(self) -> None:
         """What is served has changed: discovery is written anew."""
         self._version = self._serving.version
-        self._discovery = Discovery(self._serving, stale=self._serving.stale())
+        self._discovery = Discovery(self._serving, stale=self._serving.stale(), stored=self._serving.stored())
         self._encoded: dict[tuple[str, ...], Response] = {}
 
     def answer(self, request: Request, info: RequestInfo) -> Response:

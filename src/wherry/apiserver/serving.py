@@ -97,6 +97,8 @@ class Served:
     """Paths of a custom resource's scale: spec replicas, status replicas, selector ("" for none)."""
     terminating: bool = False
     """Nothing new may be created: the definition is being deleted."""
+    stored_version: str = ""
+    """Of custom resources."""
     lists: str = ""
     """The kind of its lists, where that is not the usual one."""
 
@@ -179,6 +181,10 @@ class Serving:
     def stale(self) -> frozenset[tuple[str, str]]:
         """Groups and versions whose server cannot be asked."""
         return frozenset(each for what in self.published.values() if what.stale for each in what.versions())
+
+    def stored(self) -> dict[GVR, str]:
+        """The version objects of each custom resource are stored in."""
+        return {gvr: served.stored_version for gvr, served in self.served.items() if served.stored_version}
 
     def group(self, name: str) -> Group | None:
         return self._groups.get(name)

@@ -115,6 +115,7 @@ def _served(shared: Family, scheme: Scheme, version: Obj, resource: Resource, te
         warning=deprecation(shared.definition, version),
         scale=_scale(scale) if scale is not None else None,
         terminating=terminating,
+        stored_version=shared.storage_version,
         lists=shared.definition["status"]["acceptedNames"].get("listKind") or f"{resource.kind}List",
     )
 

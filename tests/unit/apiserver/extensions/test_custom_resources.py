@@ -129,6 +129,8 @@ def test_versions_convert_by_name_and_keep_their_own_schema() -> None:
         changed = await server.ask("PATCH", f"{other}/w", patch, content_type="application/merge-patch+json")
         assert (changed.status, changed.body["spec"]) == (200, {})  # v1 stores it and knows no b
         assert [each["apiVersion"] for each in (await server.ask("GET", other)).body["items"]] == ["example.com/v2"]
+        hashes = [(await server.ask("GET", f"/apis/example.com/{each}")).body["resources"][0] for each in ("v1", "v2")]
+        assert hashes[0]["storageVersionHash"] == hashes[1]["storageVersionHash"]  # one version is stored
         group = (await server.ask("GET", "/apis/example.com")).body
         assert [each["version"] for each in group["versions"]] == ["v2", "v1"]
 
