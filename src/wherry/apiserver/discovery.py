@@ -173,8 +173,8 @@ def _entries(resource: Resource, stored: Mapping[GVR, str]) -> Iterable[Obj]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if stored := storage_version_hash(resource, stored):
-        entry["storageVersionHash"] = stored
+    if digest := storage_version_hash(resource, stored):
+        entry["storageVersionHash"] = digest
     yield entry
     for sub in resource.subresources:
         foreign = (sub.group, sub.version) != (resource.group, resource.version)
