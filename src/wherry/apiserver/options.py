@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ def list_options(query: Mapping[str, str], watch: bool = False) -> ListOptions:
 
 
 _NO_OPTIONS = ListOptions()
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DIGITS_MAX = 64
+"""Beyond it leading zeros are no excuse."""
 
 
 def _list_causes(version: str, match: str, initial: bool | None) -> list[Cause]:
@@ -104,21 +108,25 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name, "")
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise bad_request(f"strconv.ParseInt: parsing {field.quote(text)}: invalid syntax") from None
+    if not _INTEGER.fullmatch(text):
+        raise bad_request(f"strconv.ParseInt: parsing {field.quote(text)}: invalid syntax")
+    if len(text) > _DIGITS_MAX or not -(1 << 63) <= int(text) < 1 << 63:
+        raise bad_request(f"strconv.ParseInt: parsing {field.quote(text)}: value out of range")
+    return int(text)
 
 
 def parse_version(text: str, prefix: str = "") -> int | None:
     """A resourceVersion as a number; "" is None."""
     if not text:
         return None
+    problem = "invalid syntax"
     if text.isascii() and text.isdigit():
-        return int(text)
+        if len(text) <= _DIGITS_MAX and int(text) < 1 << 64:
+            return int(text)
+        problem = "value out of range"
     message = (
         f"{prefix}resourceVersion: Invalid value: {field.quote(text)}: "
-        f"strconv.ParseUint: parsing {field.quote(text)}: invalid syntax"
+        f"strconv.ParseUint: parsing {field.quote(text)}: {problem}"
     )
     raise bad_request(message)
 

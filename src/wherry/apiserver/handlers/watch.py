@@ -17,6 +17,7 @@ from wherry.api.errors import StatusError, expired, not_acceptable
 from wherry.api.types import Obj
 from wherry.apiserver import negotiation, websocket
 from wherry.apiserver.core import Call, Core
+from wherry.apiserver.handlers.get import version_too_large
 from wherry.apiserver.http import Answer, Stream
 from wherry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, TABLE
 from wherry.apiserver.options import ListOptions, list_options
@@ -35,6 +36,9 @@ async def handle(core: Core, call: Call) -> Answer:
     options = list_options(call.request.query, watch=True)
     if call.representation.media == negotiation.YAML:
         raise not_acceptable(negotiation.ACCEPTED)
+    wanted, current = options.resource_version or 0, core.storage.revision
+    if options.send_initial_events and wanted > current:
+        raise version_too_large(wanted, current)
     selection = select(options, call.registry.strategy, call.resource, call.info.name)
     items = _stream(core, call, options, selection)
     if not call.in_process and websocket.is_asked_for(call.request.headers):
