@@ -35,8 +35,8 @@ async def handle(core: Core, call: Call) -> Answer:
     name = call.info.name
     if eviction["metadata"].get("name") not in (None, "", name):
         raise bad_request("name in URL does not match name in Eviction object")
+    await core.admit(call, "CREATE", eviction, options.dry_run)
     delete = {"dryRun": ["All"] if options.dry_run else [], **(eviction.get("deleteOptions") or {})}
-    await core.admit(call, "CREATE", eviction, bool(delete["dryRun"]))
     for tries_left in range(TRIES - 1, -1, -1):
         pod = call.registry.get(call.info.namespace, name).value
         unchanged = await _permit(core, call, pod, bool(delete["dryRun"]))

@@ -38,6 +38,7 @@ async def handle(core: Core, call: Call) -> Answer:
     if call.info.name and name and name != call.info.name:
         raise bad_request("name in URL does not match name in Binding object")
     name = call.info.name or name or ""
+    write = await core.admit(call, "CREATE", binding, options.dry_run)
     target = binding.get("target") or {}
     if target.get("kind", "") not in ("", "Node"):
         quoted = target["kind"]
@@ -51,7 +52,6 @@ async def handle(core: Core, call: Call) -> Answer:
         return _bound(core, pod, node, binding["metadata"])
 
     try:
-        write = await core.admit(call, "CREATE", binding, options.dry_run)
         await call.registry.update(call.info.namespace, name, bind, write, _Bind())
     except StatusError as error:
         if error.code == 404:

@@ -34,6 +34,10 @@ async def handle(core: Core, call: Call) -> Answer:
     manager = manager_of(options.field_manager, call.request.headers.get("user-agent", ""))
     core.field_managers.own_new(request, manager, "token")
     await core.admit(call, "CREATE", request, options.dry_run)
+    spec = request.get("spec") or {}  # which admission may have changed
+    seconds = spec.get("expirationSeconds", DEFAULT_SECONDS)
+    if causes := _check_seconds(seconds):
+        raise invalid("TokenRequest", "authentication.k8s.io", "", causes)
     audiences = spec.get("audiences") or list(core.tokens.audiences)
     reference = spec.get("boundObjectRef")
     bound = _bound_object(core, call.info.namespace, account, reference) if reference else None

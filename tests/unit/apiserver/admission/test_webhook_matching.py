@@ -195,3 +195,19 @@ async def test_nobody_is_asked_when_there_is_nobody() -> None:
     assert isinstance(callee, Callee)
     assert (await server.ask("POST", MAPS, config_map())).status == 201
     assert callee.asked == []
+
+
+async def test_what_a_webhook_makes_of_them_counts() -> None:
+    server, callee = await world()
+    await pod(server)
+    await configure(server, "Mutating", "m", hook("a", "pods/binding", "serviceaccounts/token"))
+    callee.answers["a"] = patching({"op": "replace", "path": "/target/name", "value": "elsewhere"})
+    said = await server.ask("POST", f"{PODS}/p/binding", {"target": {"name": "here"}})
+    assert said.status == 201, said.body
+    assert (await server.ask("GET", f"{PODS}/p")).body["spec"]["nodeName"] == "elsewhere"
+    callee.answers["a"] = patching({"op": "add", "path": "/spec/audiences", "value": ["mine"]})
+    path = "/api/v1/namespaces/shop/serviceaccounts/default/token"
+    said = await server.ask("POST", path, {"spec": {"audiences": ["yours"]}})
+    assert said.body["spec"]["audiences"] == ["mine"]
+    callee.answers["a"] = patching({"op": "add", "path": "/spec/expirationSeconds", "value": 5})
+    assert (await server.ask("POST", path, {"spec": {}})).status == 422
