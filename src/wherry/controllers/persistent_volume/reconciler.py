@@ -206,7 +206,9 @@ class VolumeReconciler:
         if not ours or matching.requested(claim) <= matching.capacity(volume):
             return volume
         spec = {**volume["spec"], "capacity": {"storage": str(matching.requested(claim))}}
-        return await self._client.update(PERSISTENT_VOLUMES, {**volume, "spec": spec})
+        volume = await self._client.update(PERSISTENT_VOLUMES, {**volume, "spec": spec})
+        self._recorder.event(claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded")
+        return volume
 
     async def _provision(self, claim: Obj, storage_class: Obj) -> None:
         name = binding.volume_name(claim)
