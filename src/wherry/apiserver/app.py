@@ -28,6 +28,8 @@ from wherry.apiserver.auth.rbac import Authorizer
 from wherry.apiserver.auth.tokens import ServiceAccountTokens
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.core import Call, Core
+from wherry.apiserver.custom_metrics import GROUP as CUSTOM_METRICS
+from wherry.apiserver.custom_metrics import CustomMetricsAPI
 from wherry.apiserver.deprecations import deprecation
 from wherry.apiserver.dialing import Dialer, MachineNetwork
 from wherry.apiserver.documents import Documents
@@ -110,6 +112,8 @@ class App:
         self.health = Health(lambda: "")
         self._documents = Documents(self.core.serving, self.health, self.metrics, tokens, options.server_address)
         self.metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
+        custom = CustomMetricsAPI(self.core.reader, options.kubelet_socket, clock)
+        self.core.serving.publish(CUSTOM_METRICS, custom.published())
 
     async def run(self) -> None:
         """What the server does unasked, until cancelled: it lets old Events go, serves custom resources and

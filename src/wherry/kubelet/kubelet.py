@@ -34,6 +34,7 @@ from wherry.kubelet.pod_workers import PodWorkers
 from wherry.kubelet.prober import Prober
 from wherry.kubelet.remove import TreeRemover
 from wherry.kubelet.routes import Routes
+from wherry.kubelet.scraping import Scraper
 from wherry.kubelet.server import KubeletServer
 from wherry.kubelet.stats import Stats
 from wherry.kubelet.status_manager import StatusManager
@@ -92,7 +93,8 @@ class Kubelet:
         )
         self.workers = PodWorkers(self.parts)
         self.stats = Stats(config, facts, runtime, self.pleg, self.workers.pods, clock)
-        self.server = KubeletServer(self.parts, self.workers, self.stats)
+        scraper = Scraper(runtime, self.pleg, self.workers.pods, clock)
+        self.server = KubeletServer(self.parts, self.workers, self.stats, scraper)
         self._node = NodeStatus(config, facts, client, runtime, images, self.pleg, clock)
         objects.listen(self._object_changed)
 

@@ -20,6 +20,7 @@ from wherry.api.types import Obj
 from wherry.kubelet import metrics
 from wherry.kubelet.parts import Parts
 from wherry.kubelet.pod_workers import PodWorkers
+from wherry.kubelet.scraping import Scraper
 from wherry.kubelet.stats import Stats
 from wherry.kubelet.streaming.handlers import StreamingHandlers
 from wherry.launcher.protocol import unix_address
@@ -34,10 +35,11 @@ _METRICS: Mapping[str, Callable[[Obj], bytes]] = {
 
 
 class KubeletServer:
-    def __init__(self, parts: Parts, workers: PodWorkers, stats: Stats) -> None:
+    def __init__(self, parts: Parts, workers: PodWorkers, stats: Stats, scraper: Scraper) -> None:
         self._parts = parts
         self._workers = workers
         self._stats = stats
+        self._scraper = scraper
         self._streaming = StreamingHandlers(parts, workers)
 
     async def run(self) -> None:
@@ -63,6 +65,7 @@ class KubeletServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/pods", self._pods)
         app.router.add_get("/stats/summary", self._summary)
+        app.router.add_get("/stats/metrics", self._scraped)
         for path, form in _METRICS.items():
             app.router.add_get(path, partial(self._measured, form))
         self._streaming.add_routes(app)
@@ -80,6 +83,10 @@ class KubeletServer:
         except ConnectionError as error:
             return web.Response(status=503, text=f"container runtime is away: {error}")
         return web.Response(body=body, headers={"Content-Type": MEDIA_TYPE})
+
+    async def _scraped(self, request: web.Request) -> web.Response:
+        """What applications say of themselves; a path of our own, for custom.metrics.k8s.io."""
+        return _json(await self._scraper.summary())
 
     async def _summary(self, request: web.Request) -> web.Response:
         try:

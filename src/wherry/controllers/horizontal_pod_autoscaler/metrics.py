@@ -1,6 +1,6 @@
 """Reads what pods use and works out, metric by metric, how many there should be; the largest number counts.
 
-Resource metrics come from metrics.k8s.io. Custom and external metrics have no API here: they fail, by name.
+Resource metrics come from metrics.k8s.io, the others from where `custom.py` says.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
+from wherry.api.labels import Selector
 from wherry.api.quantity import Quantity
 from wherry.api.resources import POD_METRICS
 from wherry.api.types import Obj
 from wherry.client.rest import Client
+from wherry.controllers.horizontal_pod_autoscaler import custom
 from wherry.controllers.horizontal_pod_autoscaler.usage import (
     Count,
     NoReplicaCount,
@@ -66,7 +68,10 @@ class Metrics:
                 problem = f"unable to fetch metrics from resource metrics API: {error}"
         for spec in specs:
             try:
-                count, name, status = self._one(spec, asked, items, problem)
+                if spec["type"] in ("Resource", "ContainerResource"):
+                    count, name, status = self._one(spec, asked, items, problem)
+                else:
+                    count, name, status = await self._custom(spec, asked)
             except NoReplicaCount as error:
                 failures.append((_REASONS.get(spec["type"], "InvalidMetricSourceType"), str(error)))
                 continue
@@ -81,10 +86,6 @@ class Metrics:
 
     def _one(self, spec: Obj, asked: Asked, items: list[Obj] | None, problem: str) -> tuple[Count, str, Obj]:
         kind = spec["type"]
-        if kind not in ("Resource", "ContainerResource"):
-            source = spec.get(kind[0].lower() + kind[1:]) or {}
-            metric = (source.get("metric") or {}).get("name", "")
-            raise NoReplicaCount(f"unable to get metric {metric}: no metrics API serves {kind} metrics")
         source = spec["resource" if kind == "Resource" else "containerResource"]
         resource, container = source["name"], source.get("container", "")
         target = source["target"]
@@ -98,6 +99,51 @@ class Metrics:
         if target.get("averageUtilization") is not None:
             name += " utilization (percentage of request)"
         return count, name, _status(kind, resource, container, count)
+
+    async def _custom(self, spec: Obj, asked: Asked) -> tuple[Count, str, Obj]:
+        """Pods, Object and External."""
+        kind = spec["type"]
+        key = kind[0].lower() + kind[1:]
+        source = spec[key]
+        metric, target = source["metric"], source["target"]
+        try:
+            if kind == "Pods":
+                count, name = await self._of_pods(metric, target, asked), f"pods metric {metric['name']}"
+            else:
+                count, name = await self._of_one(kind, source, asked)
+        except NoReplicaCount as error:
+            what = {"Pods": "pods", "Object": "object", "External": f"external metric {metric['name']}"}[kind]
+            raise NoReplicaCount(f"failed to get {what} metric value: {error}") from None
+        whole = {} if count.utilization is None else {"value": str(Quantity.from_milli(count.utilization))}
+        current = whole or {"averageValue": str(Quantity.from_milli(count.average))}
+        told: Obj = {"metric": metric, "current": current}
+        if kind == "Object":
+            told["describedObject"] = source["describedObject"]
+        return count, name, {"type": kind, key: told}
+
+    async def _of_pods(self, metric: Obj, target: Obj, asked: Asked) -> Count:
+        found = await custom.of_pods(self._client, asked.namespace, asked.selector, metric)
+        known = {pod["metadata"]["name"] for pod in asked.pods}
+        found = {name: sample for name, sample in found.items() if name in known}
+        wanted, now = custom.milli(target["averageValue"]), self._clock.time()
+        return average_replicas(asked.pods, found, "", wanted, asked.current, asked.tolerance, now)
+
+    async def _of_one(self, kind: str, source: Obj, asked: Asked) -> tuple[Count, str]:
+        """A value that is not measured by pod: of an object, or from outside. `Count.utilization` is the value itself."""
+        metric, target = source["metric"], source["target"]
+        if kind == "Object":
+            described = source["describedObject"]
+            value = await custom.of_object(self._client, asked.namespace, described, metric)
+            name = f"{described['kind']} metric {metric['name']}"
+        else:
+            value = await custom.external(self._client, asked.namespace, metric)
+            name = f"external metric {metric['name']}({Selector.from_object(metric.get('selector'))})"
+        if target.get("averageValue") is not None:
+            average = custom.milli(target["averageValue"])
+            return custom.for_average(value, average, asked.current, asked.tolerance), name
+        wanted = custom.milli(target["value"])
+        replicas = custom.for_value(value, wanted, asked.pods, asked.current, asked.tolerance)
+        return Count(replicas, 0, value), name
 
     def _count(
         self, asked: Asked, items: list[Obj] | None, problem: str, resource: str, container: str, target: Obj

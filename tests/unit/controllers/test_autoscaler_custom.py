@@ -1,0 +1,140 @@
+"""Targets of metrics that are not cpu or memory: of pods, of one object, from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from wherry.aio.clock import ManualClock, rfc3339
+from wherry.api.errors import not_found
+from wherry.api.types import Obj
+from wherry.client.rest import Client
+from wherry.controllers.horizontal_pod_autoscaler.custom import for_average, for_value
+from wherry.controllers.horizontal_pod_autoscaler.metrics import Asked, Measured, Metrics
+from wherry.controllers.horizontal_pod_autoscaler.usage import Tolerance
+
+NOW = 1_700_000_000.0
+
+
+def a_pod(name: str, ready: bool = True) -> Obj:
+    condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": rfc3339(NOW - 99)}
+    status = {"phase": "Running", "startTime": rfc3339(NOW - 1000), "conditions": [condition]}
+    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c"}]}, "status": status}
+
+
+class Adapter:
+    """A metrics API that knows `answers`: path -> values, or nothing (404)."""
+
+    def __init__(self, answers: dict[str, list[Obj]]) -> None:
+        self.answers = answers
+        self.queries: list[dict[str, str]] = []
+
+    async def request(self, method: str, path: str, *, query: Any = None, **_: Any) -> Obj:
+        self.queries.append(dict(query or {}))
+        if path not in self.answers:
+            raise not_found("x", "y")
+        return {"items": self.answers[path]}
+
+
+def measure(answers: dict[str, list[Obj]], *specs: Obj, pods: int = 2) -> tuple[Measured, Adapter]:
+    adapter = Adapter(answers)
+    asked = Asked("shop", "app=web", [a_pod(f"p{number}") for number in range(pods)], pods, Tolerance())
+    metrics = Metrics(Client(adapter), ManualClock(NOW))  # type: ignore[arg-type]
+    return asyncio.run(metrics.measure(specs, asked)), adapter
+
+
+def value(name: str, amount: str) -> Obj:
+    return {"describedObject": {"name": name}, "timestamp": rfc3339(NOW), "windowSeconds": 1, "value": amount}
+
+
+CUSTOM = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop"
+EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop"
+PODS = {"type": "Pods", "pods": {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "50"}}}
+
+
+def test_of_pods() -> None:
+    found, adapter = measure(
+        {f"{CUSTOM}/pods/*/rps": [value("p0", "90"), value("p1", "110500m"), value("x", "9k")]}, PODS
+    )
+    assert (found.replicas, found.name, found.failure) == (5, "pods metric rps", None)
+    assert adapter.queries == [{"labelSelector": "app=web"}]
+    (status,) = found.statuses
+    assert status == {"type": "Pods", "pods": {"metric": {"name": "rps"}, "current": {"averageValue": "100250m"}}}
+
+
+def test_of_pods_with_a_selector() -> None:
+    spec = {
+        "type": "Pods",
+        "pods": {**PODS["pods"], "metric": {"name": "rps", "selector": {"matchLabels": {"a": "b"}}}},
+    }
+    _, adapter = measure({f"{CUSTOM}/pods/*/rps": [value("p0", "50")]}, spec)
+    assert adapter.queries == [{"labelSelector": "app=web", "metricLabelSelector": "a=b"}]
+
+
+def of_service(**target: str) -> Obj:
+    described = {"apiVersion": "v1", "kind": "Service", "name": "web"}
+    return {"type": "Object", "object": {"describedObject": described, "metric": {"name": "rps"}, "target": target}}
+
+
+def test_of_an_object() -> None:
+    answers = {f"{CUSTOM}/services/web/rps": [value("web", "300")]}
+    found, _ = measure(answers, of_service(type="Value", value="100"))
+    assert (found.replicas, found.name) == (6, "Service metric rps")
+    assert found.statuses[0]["object"]["current"] == {"value": "300"}
+    found, _ = measure(answers, of_service(type="AverageValue", averageValue="100"))
+    assert found.replicas == 3
+    assert found.statuses[0]["object"]["current"] == {"averageValue": "150"}
+
+
+def test_of_an_object_of_a_group() -> None:
+    described = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "web"}
+    spec = of_service(type="Value", value="100")
+    spec["object"]["describedObject"] = described
+    found, _ = measure({f"{CUSTOM}/ingresses.networking.k8s.io/web/rps": [value("web", "200")]}, spec)
+    assert found.replicas == 4
+
+
+def test_from_outside() -> None:
+    metric = {"name": "queue", "selector": {"matchLabels": {"topic": "orders"}}}
+    spec = {
+        "type": "External",
+        "external": {"metric": metric, "target": {"type": "AverageValue", "averageValue": "30"}},
+    }
+    found, adapter = measure({f"{EXTERNAL}/queue": [{"value": "100"}, {"value": "35"}]}, spec)
+    assert found.replicas == 5
+    assert adapter.queries == [{"labelSelector": "topic=orders"}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "text"),
+    [
+        (
+            PODS,
+            "FailedGetPodsMetric",
+            "failed to get pods metric value: unable to fetch metrics from custom metrics API",
+        ),
+        (of_service(type="Value", value="1"), "FailedGetObjectMetric", "failed to get object metric value: unable to"),
+    ],
+)
+def test_what_cannot_be_read(spec: Obj, reason: str, text: str) -> None:
+    found, _ = measure({}, spec)
+    assert found.failure is not None
+    assert found.failure[0] == reason
+    assert text in found.failure[1]
+
+
+def test_the_metric_that_asks_for_most_counts() -> None:
+    answers = {f"{CUSTOM}/pods/*/rps": [value("p0", "50")], f"{CUSTOM}/services/web/rps": [value("web", "800")]}
+    found, _ = measure(answers, PODS, of_service(type="AverageValue", averageValue="100"))
+    assert (found.replicas, found.name) == (8, "Service metric rps")
+
+
+def test_values_of_the_whole() -> None:
+    pods = [a_pod("a"), a_pod("b", ready=False)]
+    assert for_value(1050, 1000, pods, 2, Tolerance()) == 2  # within a tenth
+    assert for_value(3000, 1000, pods, 2, Tolerance()) == 3  # only the ready one counts
+    assert for_value(2500, 1000, [], 0, Tolerance()) == 3  # from nothing
+    assert for_average(2500, 1000, 0, Tolerance()).replicas == 3
+    assert for_average(2100, 1000, 2, Tolerance()).replicas == 2
