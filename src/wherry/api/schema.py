@@ -28,12 +28,14 @@ class Schema:
     patch_strategy  some of "merge", "retainKeys", "replace"; patch_merge_key "" when there is none
     list_type       "" | "atomic" | "set" | "map", with list_map_keys
     map_type        "" | "atomic" | "granular"
+    preserves       fields the schema has not may be here as well (custom resources)
+    default         what the value is when it is left out, None where only a strategy knows (built-in kinds)
     ref             name of the definition this is, "" for an inline one
     """
 
     __slots__ = (
-        "_definitions", "_fields", "_items", "_node", "_values", "format", "list_map_keys", "list_type", "map_type",
-        "patch_merge_key", "patch_strategy", "ref", "required", "type",
+        "_definitions", "_fields", "_items", "_node", "_values", "default", "format", "list_map_keys", "list_type",
+        "map_type", "patch_merge_key", "patch_strategy", "preserves", "ref", "required", "type",
     )  # fmt: skip
 
     def __init__(self, node: Node, definitions: Definitions) -> None:
@@ -52,6 +54,8 @@ class Schema:
         self.list_type: str = merged.get("x-kubernetes-list-type", "")
         self.list_map_keys: tuple[str, ...] = tuple(merged.get("x-kubernetes-list-map-keys", ()))
         self.map_type: str = merged.get("x-kubernetes-map-type", "")
+        self.preserves: bool = bool(target.get("x-kubernetes-preserve-unknown-fields"))
+        self.default: Any = target.get("default")
         self._node = target
         self._definitions = definitions
         self._fields: Mapping[str, Schema] | None = None

@@ -18,6 +18,11 @@ REPLICAS: Final = ("f:spec", "f:replicas")
 Path = tuple[str, ...]
 
 
+def field_path(text: str) -> Path:
+    """`.spec.replicas`, as a definition says it, as a path."""
+    return tuple(f"f:{name}" for name in text.strip(".").split("."))
+
+
 def _identity(entry: Obj) -> tuple[str, str, str]:
     return entry["manager"], entry["operation"], entry.get("subresource", "")
 

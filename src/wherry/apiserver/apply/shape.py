@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-from wherry.api.schema import Schema
+from wherry.api.schema import Definitions, Schema
 from wherry.apiserver.apply.always_written import BUILT_IN, zeros
 from wherry.apiserver.apply.path_elements import NoElement, keyed
 
@@ -67,6 +67,8 @@ class Shape:
             self.keys = tuple((name, _key_default(schema.items, name)) for name in _merge_keys(schema))
         if self.kind == FIELDS and schema.values is not None:
             self._values = _shape(schema.values, known)
+        elif self.declared and schema.preserves and not schema.ref:
+            self._values = _ANYTHING
         self.plain = not self.declared and self._values is not None and self._values.kind == LEAF
 
     def child(self, name: str) -> tuple[str, Shape] | None:
@@ -155,8 +157,14 @@ def _merge_keys(schema: Schema) -> tuple[str, ...]:
 
 def _key_default(items: Schema, name: str) -> Any:
     """Required keys of built-in kinds are Go zeros when left out, and then refused by validation."""
-    if not items.ref.startswith(BUILT_IN) or items.fields is None or name not in items.fields:
+    if items.fields is None or name not in items.fields:
         return None
+    if not items.ref.startswith(BUILT_IN):
+        return items.fields[name].default
     if name == _PROTOCOL[0]:
         return _PROTOCOL[1]
     return _KEY_ZEROS.get(items.fields[name].type)
+
+
+_ANYTHING: Final = Shape(Schema({}, Definitions({})), {})
+"""Of fields that a schema lets through without knowing them."""

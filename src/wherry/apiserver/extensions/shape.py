@@ -56,7 +56,11 @@ class CustomSchema(Schema):
 
 def _own(place: Node) -> Obj:
     """What the place says of itself, not of what is inside."""
-    said: Obj = {key: value for key, value in place.props.items() if key.startswith("x-kubernetes-") or key == "format"}
+    said: Obj = {
+        key: value
+        for key, value in place.props.items()
+        if key.startswith("x-kubernetes-") or key in ("default", "format")
+    }
     if place.int_or_string:
         return {**said, "type": "int-or-string"}
     if place.type:

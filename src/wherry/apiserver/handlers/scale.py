@@ -8,7 +8,7 @@ from wherry.api.types import Obj
 from wherry.apiserver import decode
 from wherry.apiserver.apply.entries import entries_of, put
 from wherry.apiserver.apply.field_manager import SETTLED, manager_of
-from wherry.apiserver.apply.scaling import SCALE_VERSION, to_object, to_scale
+from wherry.apiserver.apply.scaling import REPLICAS, SCALE_VERSION, field_path, to_object, to_scale
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.drafts import draft
 from wherry.apiserver.extensions import paths
@@ -122,10 +122,11 @@ async def _write(core: Core, call: Call, change: patching.Apply, options: WriteO
     agent = call.request.headers.get("user-agent", "")
     owners = core.field_managers.scale_by_update(manager_of(options.field_manager, agent))
     is_apply = content_media(call.request.headers) == patching.APPLY_PATCH
+    path = REPLICAS if call.served.scale is None else field_path(call.served.scale[0])
 
     def resize(current: Obj) -> Obj:
         before = _view(call, current, explicit=True)
-        put(before["metadata"], to_scale(entries_of(current)))
+        put(before["metadata"], to_scale(entries_of(current), path))
         scale = change(before)
         if not is_apply:
             owners.own(scale, before)
@@ -139,7 +140,7 @@ async def _write(core: Core, call: Call, change: patching.Apply, options: WriteO
         paths.put(obj, ".spec.replicas" if where is None else where[0], replicas)
         version = scale["metadata"].get("resourceVersion")
         obj["metadata"]["resourceVersion"] = version or current["metadata"]["resourceVersion"]
-        put(obj["metadata"], to_object(entries_of(current), entries_of(scale), call.resource.api_version))
+        put(obj["metadata"], to_object(entries_of(current), entries_of(scale), call.resource.api_version, path))
         return obj
 
     write = core.write(call, options.dry_run)
