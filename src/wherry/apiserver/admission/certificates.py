@@ -16,9 +16,12 @@ from wherry.apiserver.auth.user import MASTERS
 
 GROUP = "certificates.k8s.io"
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+_REQUESTS = frozenset({(GROUP, "certificatesigningrequests")})
 
 
 class CertificateApproval:
+    concerns = _REQUESTS
+
     async def validate(self, request: AdmissionRequest) -> None:
         if _is_request(request, "approval") and request.operation == "UPDATE":
             signer = _signer(request)
@@ -27,6 +30,8 @@ class CertificateApproval:
 
 
 class CertificateSigning:
+    concerns = _REQUESTS
+
     async def validate(self, request: AdmissionRequest) -> None:
         if not _is_request(request, "status") or request.operation != "UPDATE":
             return
@@ -38,6 +43,8 @@ class CertificateSigning:
 
 
 class CertificateSubjectRestriction:
+    concerns = _REQUESTS
+
     async def validate(self, request: AdmissionRequest) -> None:
         if not _is_request(request, "") or request.operation != "CREATE" or request.object is None:
             return
@@ -50,9 +57,9 @@ class CertificateSubjectRestriction:
 
 
 class ClusterTrustBundleAttest:
+    concerns = frozenset({(GROUP, "clustertrustbundles")})
+
     async def validate(self, request: AdmissionRequest) -> None:
-        if (request.resource.group, request.resource.resource) != (GROUP, "clustertrustbundles"):
-            return
         for bundle in (request.object, request.old_object):
             signer = bundle["spec"].get("signerName", "") if bundle is not None else ""
             if signer and not _may(request, "attest", signer):
