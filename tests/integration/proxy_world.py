@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from wherry.aio.clock import RealClock
+from wherry.aio.clock import Clock, RealClock
 from wherry.api.scheme import Scheme
 from wherry.apiserver.app import App, Options
 from wherry.apiserver.auth.user import User
@@ -121,7 +121,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(**options: Any) -> AsyncGenerator[World, None]:
+async def world(edge_clock: Clock | None = None, **options: Any) -> AsyncGenerator[World, None]:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     storage, addresses = MemoryStorage(), Addresses()
@@ -129,7 +129,7 @@ async def world(**options: Any) -> AsyncGenerator[World, None]:
     allocators = service_allocators([], random.Random(3))
     chosen = Options(pem, tokens=TOKENS, dialer=addresses, allocators=allocators, **options)
     app = App(Scheme.load(), storage, RealClock(), random.Random(3), chosen)
-    edge = Edge(app, RealClock())
+    edge = Edge(app, edge_clock or RealClock())
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     await edge.listen(listener, None)

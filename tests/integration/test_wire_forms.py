@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from proxy_world import World, world
 
+from wherry.aio.clock import ManualClock
 from wherry.apiserver.compression import GZIP_BYTES_MIN, takes_gzip
+from wherry.apiserver.edge import IDLE_SECONDS
 
 MAPS = "/api/v1/namespaces/shop/configmaps"
 
@@ -210,3 +212,17 @@ async def test_a_slow_sender_keeps_nobody_waiting(cluster: World, sent: bytes) -
     writer.write(sent)
     assert (await cluster.ask("GET", "/version")).status == 200
     writer.close()
+
+
+async def test_who_sends_a_request_byte_by_byte_is_let_go() -> None:
+    clock = ManualClock()
+    async with world(clock) as cluster:
+        reader, writer = await asyncio.open_connection("127.0.0.1", cluster.port)
+        for byte in b"GET /vers":
+            writer.write(bytes([byte]))
+            await cluster.ask("GET", "/version")
+            clock.advance(IDLE_SECONDS / 8)
+        for connection in list(cluster.edge.connections):
+            connection.close_if_idle_since(clock.monotonic() - IDLE_SECONDS)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()

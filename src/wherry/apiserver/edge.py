@@ -133,7 +133,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
-        self._active = self._edge.clock.monotonic()
+        if self._task is not None or self._reader.is_idle:  # who sends a request byte by byte is not active
+            self._active = self._edge.clock.monotonic()
         if self._hijacked is not None:
             self._hijacked.feed(data)
             return
