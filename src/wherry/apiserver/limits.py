@@ -103,7 +103,9 @@ class Limits:
 
     def _find(self, user: User, info: RequestInfo) -> Flow | None:
         for schema in self._schemas:
-            level = self.levels.get(schema["spec"]["priorityLevelConfiguration"]["name"])
+            # One stored before schemas were validated may name none.
+            wanted = (schema.get("spec") or {}).get("priorityLevelConfiguration") or {}
+            level = self.levels.get(wanted.get("name", ""))
             if level is not None and flow_matching.matches(schema, user, info):
                 name, uid = schema["metadata"]["name"], schema["metadata"].get("uid", "")
                 text = f"{name}\n{flow_matching.flow(schema, user, info)}"

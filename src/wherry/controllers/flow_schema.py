@@ -53,7 +53,8 @@ class Dangling:
 
 
 def level_of(schema: Obj) -> str:
-    return str(schema["spec"]["priorityLevelConfiguration"]["name"])
+    """ "" for a schema stored before they were validated."""
+    return str((schema["spec"].get("priorityLevelConfiguration") or {}).get("name") or "")
 
 
 def plan(schema: Obj, exists: bool, now: str) -> Obj:
