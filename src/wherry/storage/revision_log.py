@@ -137,9 +137,10 @@ class RevisionLog:
         bucket = self._buckets.get(prefix)
         if bucket is not None:
             return bucket.changed_at
-        bucket = self._buckets.get(bucket_of(prefix))
-        if bucket is not None:
-            return bucket.namespace_changed_at.get(prefix, 0)
+        home = bucket_of(prefix)
+        if home:  # a namespace of one resource, or a resource nothing was ever stored of
+            bucket = self._buckets.get(home)
+            return bucket.namespace_changed_at.get(prefix, 0) if bucket is not None else 0
         return max((bucket.changed_at for bucket in self._buckets_under(prefix)), default=0)
 
     def check_readable(self, revision: int) -> None:
