@@ -26,8 +26,8 @@ FLOW = "flowcontrol.apiserver.k8s.io"
         (
             GVR("storage.k8s.io", "v1beta1", "csistoragecapacities"),
             "1.25",
-            ["storage.k8s.io/v1beta1 CSIStorageCapacity is deprecated in v1.24+, unavailable in v1.27+; use storage.k8s.io/v1 "
-             "CSIStorageCapacity"],
+            [("storage.k8s.io/v1beta1 CSIStorageCapacity is deprecated in v1.24+, unavailable in v1.27+; use storage.k8s.io/v1 "
+             "CSIStorageCapacity")],
         ),
         (GVR("apps", "v1", "deployments"), "1.36", []),
     ],
