@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
+from control_plane_process import ControlPlane
 from kubectl_tool import Kubectl, newest, oldest_and_newest
 
 pytestmark = pytest.mark.kubectl
@@ -69,6 +71,12 @@ spec: {cronSpec: "0 3 * * *", image: tidy, env: [{name: A, value: "1"}]}
 """
 
 
+@pytest.fixture
+def forgetful(kubectl: Kubectl, plane: ControlPlane, tmp_path: Path) -> Kubectl:
+    """With a discovery cache of its own: others must not remember kinds that are gone by then."""
+    return Kubectl(kubectl.program, plane.kubeconfig, tmp_path, kubectl.namespace)
+
+
 class World:
     """A definition in a group of its own, so that releases do not meet; kubectl remembers kinds, so tests have their own."""
 
@@ -94,10 +102,10 @@ class World:
 
 
 @oldest_and_newest
-def test_the_life_of_a_custom_resource(kubectl: Kubectl) -> None:
-    world = World(kubectl, "cron")
+def test_the_life_of_a_custom_resource(forgetful: Kubectl) -> None:
+    world = World(forgetful, "cron")
     with world.defined():
-        _live(kubectl, world)
+        _live(forgetful, world)
 
 
 def _live(kubectl: Kubectl, world: World) -> None:
@@ -130,10 +138,10 @@ def _live(kubectl: Kubectl, world: World) -> None:
 
 
 @newest
-def test_explain_and_server_side_apply(kubectl: Kubectl) -> None:
-    world = World(kubectl, "wake")
+def test_explain_and_server_side_apply(forgetful: Kubectl) -> None:
+    world = World(forgetful, "wake")
     with world.defined():
-        _explain(kubectl, world)
+        _explain(forgetful, world)
 
 
 def _explain(kubectl: Kubectl, world: World) -> None:
