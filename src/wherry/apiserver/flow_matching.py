@@ -14,11 +14,11 @@ from wherry.apiserver.filters.request_info import RequestInfo
 
 def ordered(schemas: Iterable[Obj]) -> list[Obj]:
     """In the order in which they are tried."""
-    return sorted(schemas, key=lambda each: (each["spec"].get("matchingPrecedence", 1000), each["metadata"]["name"]))
+    return sorted(schemas, key=lambda each: ((each.get("spec") or {}).get("matchingPrecedence", 1000), each["metadata"]["name"]))
 
 
 def matches(schema: Obj, user: User, info: RequestInfo) -> bool:
-    return any(_rule(rule, user, info) for rule in schema["spec"].get("rules") or [])
+    return any(_rule(rule, user, info) for rule in (schema.get("spec") or {}).get("rules") or [])
 
 
 def flow(schema: Obj, user: User, info: RequestInfo) -> str:

@@ -225,15 +225,16 @@ class Limits:
 
 
 def _shares(obj: Obj) -> int:
-    spec = obj["spec"]
+    spec = obj.get("spec") or {}
     part = spec.get("limited") or spec.get("exempt") or {}
     return int(part.get("nominalConcurrencyShares") or 0)
 
 
 def level_of(obj: Obj, total: int) -> Level:
     """A PriorityLevelConfiguration as it is at the start; `total` are all levels' shares."""
-    metadata, limited = obj["metadata"], obj["spec"].get("limited")
-    if obj["spec"].get("type") == "Exempt" or limited is None:
+    metadata, spec = obj["metadata"], obj.get("spec") or {}
+    limited = spec.get("limited")
+    if spec.get("type") == "Exempt" or limited is None:
         return Level(metadata["name"], metadata.get("uid", ""), None)
     seats = math.ceil(SEATS * _shares(obj) / total)
     queuing = (limited.get("limitResponse") or {}).get("queuing") or {}

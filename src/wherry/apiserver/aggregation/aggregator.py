@@ -44,6 +44,7 @@ RETRY_SECONDS = 5.0
 """How often one that does not: a pod that has just become ready is told by its EndpointSlice at once."""
 _BY_SERVICE = "service"
 _OWNER = "apiservices/"
+_NEEDED = ("group", "version", "groupPriorityMinimum", "versionPriority")
 
 
 class Aggregator:
@@ -59,20 +60,22 @@ class Aggregator:
         self.api_services: Informer = factory.informer(API_SERVICES)
         self.services: Informer = factory.informer(SERVICES)
         self.slices: Informer = factory.informer(ENDPOINT_SLICES)
-        self.api_services.add_index(_BY_SERVICE, lambda obj: _service_key(obj["spec"].get("service")))
+        self.api_services.add_index(_BY_SERVICE, lambda obj: _service_key(_spec(obj).get("service")))
         self.slices.add_index(_BY_SERVICE, _slice_key)
         self._remotes: dict[str, Remote] = {}
 
     async def reconcile(self, request: Request) -> Result | None:
         name = request.name
         found = self.api_services.get(name)
-        if found is None or not found["spec"].get("service"):
+        if found is None or not _spec(found).get("service"):
             self._remotes.pop(name, None)
             self._core.serving.withdraw(_OWNER + name)
             if found is not None:
                 await self._tell(found, LOCAL)
             return None
-        spec = found["spec"]
+        spec = _spec(found)
+        if not all(spec.get(key) for key in _NEEDED) or not all(spec["service"].get(key) for key in ("name", "namespace")):
+            return None  # stored before they were validated: nobody can be asked for it
         remote = self._remote(name, spec)
         verdict = self._look(spec["service"])
         resources: tuple[Resource, ...] = ()
@@ -135,7 +138,7 @@ def build(
                 queue.add(Request.of(each))
 
     def changed(change: str, obj: Obj, old: Obj | None) -> None:
-        if old is None or change == "deleted" or obj["spec"] != old["spec"]:
+        if old is None or change == "deleted" or _spec(obj) != _spec(old):
             queue.add(Request.of(obj))
 
     aggregator.api_services.add_handler(changed)
@@ -143,6 +146,11 @@ def build(
     aggregator.slices.add_handler(lambda _change, obj, _old: concerned(_slice_key(obj)))
     sources = (aggregator.api_services, aggregator.services, aggregator.slices)
     return Controller("apiservice", aggregator, queue, sources=sources)
+
+
+def _spec(obj: Obj) -> Obj:
+    spec: Obj = obj.get("spec") or {}
+    return spec
 
 
 def target_of(spec: Obj) -> Target:
