@@ -80,3 +80,36 @@ def test_lists_maps_and_what_nobody_declared() -> None:
             await test(server)
 
     run_virtual(main())
+
+
+def test_replicas_wherever_the_definition_keeps_them() -> None:
+    async def main() -> None:
+        schema = {
+            "type": "object",
+            "properties": {"spec": SPEC, "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+        }
+        scale = {"specReplicasPath": ".spec.copies", "statusReplicasPath": ".status.copies"}
+        async with serving(definition(version(schema=schema, subresources={"scale": scale}))) as server:
+            await server.ask("POST", f"{WIDGETS}?fieldManager=maker", widget("w", spec={"copies": 1, "steps": ["x"]}))
+            configuration = {
+                "apiVersion": "autoscaling/v1",
+                "kind": "Scale",
+                "metadata": {"name": "w"},
+                "spec": {"replicas": 2},
+            }
+            target = f"{WIDGETS}/w/scale?fieldManager=scaler"
+            refused = await server.ask("PATCH", target, configuration, content_type=APPLY)
+            assert (
+                refused.message
+                == 'Apply failed with 1 conflict: conflict with "maker" using autoscaling/v1: .spec.replicas'
+            )
+            said = await server.ask("PATCH", f"{target}&force=true", configuration, content_type=APPLY)
+            assert said.body["spec"] == {"replicas": 2}
+            live = (await server.ask("GET", f"{WIDGETS}/w")).body
+            assert live["spec"]["copies"] == 2
+            assert owners(live) == {
+                "scaler": {"f:spec": {"f:copies": {}}},
+                "maker": {"f:spec": {".": {}, "f:steps": {}}},
+            }
+
+    run_virtual(main())
