@@ -11,7 +11,6 @@ from wherry.apiserver.extensions import paths
 from wherry.apiserver.printers.form import Column, Printer, name, since
 
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
-_CREATED = ".metadata.creationTimestamp"
 
 
 def printer(version: Obj) -> tuple[Printer, Mapping[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from wherry.api.schema import Schema
 from wherry.api.scheme import Resource, Scheme, Subresource
-from wherry.api.types import GVR, Obj
+from wherry.api.types import Obj
 from wherry.apiserver.extensions.codec import Codec, Family
 from wherry.apiserver.extensions.conversion import Converter
 from wherry.apiserver.extensions.custom_resource import CustomRegistry, CustomResourceStrategy, Reader
@@ -139,10 +139,6 @@ def deprecation(definition: Obj, version: Obj) -> str:
     ]
     text = f"{group}/{version['name']} {kind} is deprecated"
     return f"{text}; use {group}/{min(newer, key=NEWEST_FIRST)} {kind}" if newer else text
-
-
-def gvrs(what: Published) -> list[GVR]:
-    return [resource.gvr for resource in what.resources]
 
 
 def stored(definition: Obj) -> Any:
