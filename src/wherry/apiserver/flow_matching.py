@@ -14,7 +14,9 @@ from wherry.apiserver.filters.request_info import RequestInfo
 
 def ordered(schemas: Iterable[Obj]) -> list[Obj]:
     """In the order in which they are tried."""
-    return sorted(schemas, key=lambda each: ((each.get("spec") or {}).get("matchingPrecedence", 1000), each["metadata"]["name"]))
+    return sorted(
+        schemas, key=lambda each: ((each.get("spec") or {}).get("matchingPrecedence", 1000), each["metadata"]["name"])
+    )
 
 
 def matches(schema: Obj, user: User, info: RequestInfo) -> bool:

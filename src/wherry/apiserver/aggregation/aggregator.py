@@ -74,7 +74,9 @@ class Aggregator:
                 await self._tell(found, LOCAL)
             return None
         spec = _spec(found)
-        if not all(spec.get(key) for key in _NEEDED) or not all(spec["service"].get(key) for key in ("name", "namespace")):
+        if not all(spec.get(key) for key in _NEEDED) or not all(
+            spec["service"].get(key) for key in ("name", "namespace")
+        ):
             return None  # stored before they were validated: nobody can be asked for it
         remote = self._remote(name, spec)
         verdict = self._look(spec["service"])
