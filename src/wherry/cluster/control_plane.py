@@ -14,46 +14,45 @@ from asyncio import sslproto
 from typing import Any
 
 from wherry.aio.backoff import Backoff
-from wherry.aio.clock import Clock, RealClock, rfc3339
+from wherry.aio.clock import Clock, RealClock
 from wherry.api.resources import NODES, PODS, SERVICES
 from wherry.api.scheme import Scheme
-from wherry.apiserver.aggregation import aggregator, local
 from wherry.apiserver.app import App
 from wherry.apiserver.app import Options as ServerOptions
 from wherry.apiserver.audit.audit import Audit
 from wherry.apiserver.audit.file import AuditFile
 from wherry.apiserver.audit.policy import parse
-from wherry.apiserver.auth.user import AUTHENTICATED, MASTERS, User
 from wherry.apiserver.bootstrap.ensure import ensure
-from wherry.apiserver.bootstrap.objects import BootstrapOptions, bootstrap_objects
+from wherry.apiserver.bootstrap.objects import bootstrap_objects
 from wherry.apiserver.dialing import NodeNetwork
 from wherry.apiserver.edge import Edge
-from wherry.apiserver.in_process import InProcessTransport
-from wherry.apiserver.metrics import work_queues
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.stored_versions import settle
 from wherry.apiserver.trust import Identity
-from wherry.client.events import EventRecorder
-from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
-from wherry.cluster import controllers, node_listener, pki, process
+from wherry.cluster import node_listener, pki, process
+from wherry.cluster.composition import (
+    ENDPOINT_PORT,
+    Composition,
+    Site,
+    bootstrap_options,
+    client_as,
+    compose,
+)
 from wherry.cluster.encryption import ROTATE, Sealed
 from wherry.cluster.members import ADDED_LABEL, members
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
 from wherry.cluster.signing import Signer
-from wherry.reconcile.controller import Controller
+from wherry.controllers.persistent_volume import HostDirectories
 
-ENDPOINT_PORT = 6443
-"""Where the API listens on the node's own address in the pod network: what the Service `kubernetes` leads to."""
 SWITCH_SECONDS = 0.0005
 """How long the loop may keep the interpreter from the writer thread: measured, a quarter more writes at 16 clients."""
 TLS_READ_BYTES = 16 << 10
 """One TLS record. asyncio reserves a quarter of a megabyte per connection: with ten thousand idle watches that is gigabytes."""
 COLLECT_AFTER = (50_000, 20, 100)
 """Stored objects are many and hold no cycles: looking at all of them was what the slowest writes waited for."""
-OURSELVES = User("system:kube-controller-manager", (MASTERS, AUTHENTICATED))
 
 
 def main(state: State) -> None:
@@ -93,14 +92,23 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
         await settle(app.core)
         app.extensions.load()
         allocators.update(service_allocators(app.core.reader.list(SERVICES), rng, options.service_cidr))
-        client = _client(app, "kube-controller-manager")
-        await ensure(
-            _client(app, "kube-apiserver"), scheme, bootstrap_objects(_bootstrap(options, files, scheme, clock))
-        )
-        await _remove_nodes(client, options)
-        await _serve(state, options, app, client, clock, rng)
+        site = _site(state, files, clock)
+        objects = bootstrap_objects(bootstrap_options(options, site, scheme, clock))
+        await ensure(client_as(app, "kube-apiserver"), scheme, objects)
+        await _remove_nodes(client_as(app, "kube-controller-manager"), options)
+        await _serve(state, options, app, compose(app, site, options, clock, rng), clock, rng)
     finally:
         await storage.close()
+
+
+def _site(state: State, files: Pki, clock: Clock) -> Site:
+    return Site(
+        files.ca.read_text(),
+        files.front_proxy_ca.read_text(),
+        Identity(files.certificate("front-proxy-client"), files.key("front-proxy-client")),
+        Signer(files, clock),
+        HostDirectories(state.volumes),
+    )
 
 
 def _audit(state: State, options: Options, clock: Clock, rng: random.Random) -> Audit | None:
@@ -110,44 +118,18 @@ def _audit(state: State, options: Options, clock: Clock, rng: random.Random) -> 
     return Audit(parse(json.loads(options.audit_policy)), AuditFile(state.log("audit")), clock, rng)
 
 
-def _client(app: App, manager: str) -> Client:
-    """We are one process; what is written says as whom, as if we were several."""
-    return Client(InProcessTransport(app, OURSELVES, manager))
-
-
-async def _serve(state: State, options: Options, app: App, client: Client, clock: Clock, rng: random.Random) -> None:
-    files = Pki(state.pki)
-    edge, context = Edge(app, clock), _tls(files)
-    factory = InformerFactory(client, clock, rng)
-    whole = controllers.Whole(
-        client,
-        factory,
-        clock,
-        rng,
-        app.core.scheme,
-        app.core.serving,
-        files.ca.read_text(),
-        app.tokens.issue_for_secret,
-        Signer(files, clock),
-        _client(app, "kube-scheduler"),
-    )
-    workers = controllers.build(whole, state, options)
-    identity = Identity(files.certificate("front-proxy-client"), files.key("front-proxy-client"))
-    workers += [
-        aggregator.build(app.core, client, factory, clock, identity),
-        local.build(app.core.serving, client, factory, clock),
-    ]
-    if options.simulated_nodes:
-        workers.append(_simulation(app, options, client, factory, clock, rng, workers))
-    app.metrics.collectors.append(work_queues(lambda: _queues(workers)))
+async def _serve(
+    state: State, options: Options, app: App, composition: Composition, clock: Clock, rng: random.Random
+) -> None:
+    edge, context = Edge(app, clock), tls(Pki(state.pki))
     inside = [(options.api_service_ip, 443), (options.pod_gateway, ENDPOINT_PORT)]
     await edge.listen(_listener(options), context)
     state.ready.write_text(str(os.getpid()))
     gc.freeze()  # what is here stays: no collection need look at it
     async with asyncio.TaskGroup() as group:
         group.create_task(edge.run(), name="edge")
-        group.create_task(factory.run(), name="informers")
-        for worker in workers:
+        group.create_task(composition.factory.run(), name="informers")
+        for worker in composition.workers:
             group.create_task(worker.run())
         group.create_task(
             node_listener.serve(edge, context, state.launcher_socket, inside, clock, Backoff(rng)),
@@ -168,48 +150,6 @@ async def _remove_nodes(client: Client, options: Options) -> None:
         await client.delete(NODES, name)
 
 
-def _simulation(
-    app: App,
-    options: Options,
-    client: Client,
-    factory: InformerFactory,
-    clock: Clock,
-    rng: random.Random,
-    workers: list[controllers.Runs],
-) -> controllers.Runs:
-    """Nodes that only pretend live here: nothing between them and the API is serialised."""
-    from wherry.kubelet.simulated.simulation import POD_RANGE, Simulation  # few want them
-    from wherry.network.ipam import PodAddresses
-
-    recorder = EventRecorder(client, "kubelet", "simulated", clock, rng)
-    workers.append(recorder)
-    addresses = PodAddresses(POD_RANGE)
-    simulation = Simulation(
-        options.simulated_nodes, options.kubernetes_version, client, factory, recorder, addresses, clock, rng
-    )
-    app.metrics_api.simulated = simulation.summary
-    return simulation
-
-
-def _bootstrap(options: Options, files: Pki, scheme: Scheme, clock: Clock) -> BootstrapOptions:
-    return BootstrapOptions(
-        now=rfc3339(clock.time()),
-        scheme=scheme,
-        service_cidr=options.service_cidr,
-        api_address=options.api_service_ip,
-        api_port=ENDPOINT_PORT,
-        endpoint_address=options.pod_gateway,
-        client_ca=files.ca.read_text(),
-        front_proxy_ca=files.front_proxy_ca.read_text(),
-        storage_provisioner=controllers.PROVISIONER,
-    )
-
-
-def _queues(workers: list[controllers.Runs]) -> dict[str, dict[str, float]]:
-    """Figures of the controllers' queues, for /metrics."""
-    return {worker.name: worker.queue.statistics() for worker in workers if isinstance(worker, Controller)}
-
-
 def _listener(options: Options) -> socket.socket:
     """The supervisor's socket, which outlives us; our own where there is none (a supervisor that took over)."""
     inherited = os.environ.get("LISTEN_FD", "")
@@ -221,7 +161,7 @@ def _listener(options: Options) -> socket.socket:
     return listener
 
 
-def _tls(files: Pki) -> ssl.SSLContext:
+def tls(files: Pki) -> ssl.SSLContext:
     """TLS 1.2 and newer; a client may show a certificate of our authority or a token."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -15,7 +15,6 @@ from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster.options import Options
-from wherry.cluster.paths import State
 from wherry.controllers import (
     certificates,
     cluster_role_aggregation,
@@ -73,9 +72,13 @@ class Whole:
     sign_certificate: certificates.Sign
     scheduling: Client
     """The same rights, another field manager."""
+    directories: persistent_volume.Directories
+    """Where the data of provisioned volumes lies."""
+    grace_seconds: float = node_lifecycle.GRACE_SECONDS
+    """After how long without a sign of life a node is given up."""
 
 
-def build(whole: Whole, state: State, options: Options) -> list[Runs]:
+def build(whole: Whole, options: Options) -> list[Runs]:
     """Each runs until cancelled; recorders are among them. Informers start with `factory.run()`."""
     recorders: list[EventRecorder] = []
 
@@ -98,7 +101,6 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         "ephemeral-volume-controller": ephemeral_volume,
         "serviceaccount-controller": service_account,
         "pod-garbage-collector": pod_gc,
-        "node-controller": node_lifecycle,
         "clusterrole-aggregation-controller": cluster_role_aggregation,
     }
     built: list[Runs] = [module.build(parts(name)) for name, module in workloads.items()]
@@ -109,10 +111,9 @@ def build(whole: Whole, state: State, options: Options) -> list[Runs]:
         certificates.build(parts("certificate-controller"), sign=whole.sign_certificate),
         root_ca.build(common, certificate=whole.certificate),
         service_account_token.build(common, certificate=whole.certificate, sign=whole.sign),
+        node_lifecycle.build(parts("node-controller"), grace_seconds=whole.grace_seconds),
         persistent_volume.build(
-            parts("persistentvolume-controller"),
-            provisioner=PROVISIONER,
-            directories=persistent_volume.HostDirectories(state.volumes),
+            parts("persistentvolume-controller"), provisioner=PROVISIONER, directories=whole.directories
         ),
         horizontal_pod_autoscaler.build(
             parts("horizontal-pod-autoscaler"), scheme=whole.served, sync_seconds=options.hpa_sync_seconds

@@ -100,13 +100,21 @@ class SimulatedNodes:
     """As many as `wanted`, kept alive; those of an earlier, larger number are removed. `await run()` until cancelled."""
 
     def __init__(
-        self, client: Client, nodes: Informer, wanted: int, version: str, clock: Clock, rng: random.Random
+        self,
+        client: Client,
+        nodes: Informer,
+        wanted: int,
+        version: str,
+        clock: Clock,
+        rng: random.Random,
+        renew_seconds: float = RENEW_SECONDS,
     ) -> None:
         self._client = client
         self._informer = nodes
         self._version = version
         self._clock = clock
         self._rng = rng
+        self._renew_seconds = renew_seconds
         self._nodes = {each.name: each for each in map(node, range(wanted))}
         self._silent: set[str] = set()
         self._slots = asyncio.Semaphore(WRITES_MAX)
@@ -151,10 +159,10 @@ class SimulatedNodes:
         async with self._slots:
             if not await self._register(about, number):
                 return
-        pause = RENEW_SECONDS * self._rng.random()
+        pause = self._renew_seconds * self._rng.random()
         while True:
             await self._clock.sleep(pause)
-            pause = RENEW_SECONDS
+            pause = self._renew_seconds
             await self._beat(about.name)
 
     async def _beat(self, name: str) -> None:

@@ -12,7 +12,7 @@ from wherry.api.types import Obj
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
-from wherry.kubelet.simulated.nodes import WRITES_MAX, SimulatedNodes
+from wherry.kubelet.simulated.nodes import RENEW_SECONDS, WRITES_MAX, SimulatedNodes
 from wherry.kubelet.simulated.pods import SimulatedPods
 from wherry.kubelet.simulated.usage import summary
 from wherry.kubelet.status_manager import StatusManager
@@ -38,10 +38,11 @@ class Simulation:
         addresses: Addresses,
         clock: Clock,
         rng: random.Random,
+        renew_seconds: float = RENEW_SECONDS,
     ) -> None:
         self._clock = clock
         self._status = StatusManager(client, clock, rng, WRITES_MAX)
-        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng)
+        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng, renew_seconds)
         self._pods = SimulatedPods(self._nodes, factory.informer(PODS), self._status, recorder, addresses, clock)
 
     async def run(self) -> None:
