@@ -9,12 +9,13 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from wherry.api.node_selectors import named_nodes
-from wherry.scheduler.framework import SKIP, Filter, Happening, Refused, Score, scaled
+from wherry.scheduler.framework import SKIP, Filter, Happening, Prepared, Refused, Score, scaled
+from wherry.scheduler.node_info import NodeInfo
 from wherry.scheduler.plugins.node_affinity import REASON as NOT_CHOSEN
-from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.snapshot import Snapshot
 
 NODES_FOUND_MIN = 100
 """kube-scheduler's minFeasibleNodesToFind: with more nodes than that it stops looking once it has found enough."""
@@ -51,6 +52,11 @@ def counted(reasons: Counter[str]) -> str:
     return ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items() if number))
 
 
+def prepared_for(pod: PodInfo, snapshot: Snapshot, filters: Sequence[Filter]) -> Prepared:
+    """What the filters found out about the pod. Raises Refused."""
+    return [(one, state) for one in filters if (state := one.prepare(pod, snapshot)) is not SKIP]
+
+
 def decide(
     pod: PodInfo,
     snapshot: Snapshot,
@@ -60,13 +66,17 @@ def decide(
     *,
     start: int = 0,
 ) -> Fit | Unfit:
-    """Look at the nodes from number `start` on, round the ring, so that large clusters fill evenly."""
+    """Look at the nodes from number `start` on, round the ring, so that large clusters fill evenly. A node where the pod
+    was promised room comes first, and if it will do no other is looked at."""
     nodes = snapshot.nodes
     try:
-        prepared = [(one, state) for one in filters if (state := one.prepare(pod, snapshot)) is not SKIP]
+        prepared = prepared_for(pod, snapshot, filters)
     except Refused as refusal:
         by = next(one for one in filters if _refuses(one, pod, snapshot))
         return Unfit(len(nodes), refused=str(refusal), helped_by=by.helped_by)
+    promised = snapshot.node(snapshot.nominated(pod.uid))
+    if promised is not None and refusal_of(pod, promised, prepared) is None:
+        return Fit(promised.name, 0)
     unfit = Unfit(len(nodes), helped_by=frozenset({Happening.NODE_CHANGED}))
     named = named_nodes(pod.pod)
     if named is not None:
@@ -88,10 +98,43 @@ def decide(
     return Fit(_best(pod, feasible, snapshot, scores, rng).name, examined if named is None else 0)
 
 
-def fits(pod: PodInfo, node: NodeInfo, snapshot: Snapshot, filters: Sequence[Filter]) -> bool:
-    """Whether this node would take the pod as things stand in `snapshot`."""
-    prepared = [(one, state) for one in filters if (state := one.prepare(pod, snapshot)) is not SKIP]
-    return all(not one.check(pod, node, state) for one, state in prepared)
+def refusal_of(pod: PodInfo, node: NodeInfo, prepared: Prepared) -> tuple[Filter, Sequence[str]] | None:
+    """Who refuses the node and why; None if it will do. It must do with the pods that were promised room there, if they
+    are as important as this one, and without them: nobody knows whether they come."""
+    if node.nominated:
+        others = [one for one in node.nominated.values() if one.priority >= pod.priority and one.uid != pod.uid]
+        for other in others:
+            come(pod, other, node, prepared)
+        try:
+            found = _first_refusal(pod, node, prepared)
+        finally:
+            for other in others:
+                leave(pod, other, node, prepared)
+        if found is not None:
+            return found
+    return _first_refusal(pod, node, prepared)
+
+
+def come(pod: PodInfo, other: PodInfo, node: NodeInfo, prepared: Prepared) -> None:
+    """In thought, `other` is on the node; undo it with `leave` before anybody else looks."""
+    node.add(other)
+    for one, state in prepared:
+        one.moved(pod, state, other, node, 1)
+
+
+def leave(pod: PodInfo, other: PodInfo, node: NodeInfo, prepared: Prepared) -> None:
+    """In thought, `other` is not on the node; undo it with `come`."""
+    node.remove(other.uid)
+    for one, state in prepared:
+        one.moved(pod, state, other, node, -1)
+
+
+def _first_refusal(pod: PodInfo, node: NodeInfo, prepared: Prepared) -> tuple[Filter, Sequence[str]] | None:
+    for one, state in prepared:
+        reasons = one.check(pod, node, state)
+        if reasons:
+            return one, reasons
+    return None
 
 
 def _refuses(one: Filter, pod: PodInfo, snapshot: Snapshot) -> bool:
@@ -102,16 +145,16 @@ def _refuses(one: Filter, pod: PodInfo, snapshot: Snapshot) -> bool:
     return False
 
 
-def _passes(pod: PodInfo, node: NodeInfo, prepared: Sequence[tuple[Filter, Any]], unfit: Unfit) -> bool:
-    for one, state in prepared:
-        reasons = one.check(pod, node, state)
-        if reasons:
-            unfit.reasons.update(reasons)
-            unfit.helped_by |= one.helped_by
-            if one.evictable:
-                unfit.evictable.append(node)
-            return False
-    return True
+def _passes(pod: PodInfo, node: NodeInfo, prepared: Prepared, unfit: Unfit) -> bool:
+    found = refusal_of(pod, node, prepared)
+    if found is None:
+        return True
+    by, reasons = found
+    unfit.reasons.update(reasons)
+    unfit.helped_by |= by.helped_by
+    if by.evictable(pod, node, reasons):
+        unfit.evictable.append(node)
+    return False
 
 
 def _enough(total: int) -> int:

@@ -19,7 +19,7 @@ from itertools import count
 from wherry.aio.clock import Clock
 from wherry.api.types import Obj
 from wherry.scheduler.framework import Happening
-from wherry.scheduler.snapshot import PodInfo
+from wherry.scheduler.pod_info import PodInfo
 
 BACKOFF_SECONDS_MIN = 1.0
 BACKOFF_SECONDS_MAX = 10.0
@@ -104,6 +104,12 @@ class SchedulingQueue:
         pending.errors += 1
         pending.ready_at = self._clock.monotonic() + self._delay(pending.errors)
         self._back_off(pending)
+
+    def activate(self, uid: str) -> None:
+        """It lost what it was waiting for: try it now."""
+        pending = self._pods.get(uid)
+        if pending is not None and pending.where in ("unschedulable", "backoff"):
+            self._activate(pending)
 
     def happened(self, happening: Happening) -> None:
         """Move everyone whom this may help. Costs nothing for those it cannot: pods come and go by the thousand."""

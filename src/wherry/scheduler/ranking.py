@@ -17,8 +17,11 @@ from typing import Any
 
 from wherry.api import json
 from wherry.api.node_selectors import named_nodes
+from wherry.scheduler.decision import prepared_for, refusal_of
 from wherry.scheduler.framework import SKIP, Filter, Refused, Score
-from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.snapshot import Snapshot
 
 KEPT_MAX = 32
 """Workloads that are being placed at the same time; more than that take turns with judging all nodes."""
@@ -66,6 +69,8 @@ class Rankings:
     def _is_plain(self, pod: PodInfo) -> bool:
         if named_nodes(pod.pod) is not None:
             return False  # no two are alike, and there is next to nothing to compare
+        if self._snapshot.nominated(pod.uid):
+            return False  # it goes where room was made for it
         try:
             plain = all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._filters)
             return plain and all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._scores)
@@ -96,7 +101,15 @@ def signature_of(pod: PodInfo) -> bytes:
     if known is None:
         spec = pod.pod["spec"]
         parts: list[Any] = [spec.get(key) for key in ("nodeSelector", "affinity", "tolerations", "nodeName")]
-        parts += [pod.owner, sorted(pod.requests.items()), sorted(pod.scored.items()), sorted(pod.ports)]
+        # Room that was promised to others is kept from those less important than they.
+        parts += [
+            pod.priority,
+            pod.owner,
+            pod.images,
+            sorted(pod.requests.items()),
+            sorted(pod.scored.items()),
+            sorted(pod.ports),
+        ]
         known = pod.compiled[_KEY] = json.encode(parts)
     return bytes(known)
 
@@ -127,12 +140,12 @@ class _Ranking:
     def _judge_changed(self, pod: PodInfo) -> None:
         if not self.changed:
             return
-        filters = [(one, state) for one in self._filters if (state := one.prepare(pod, self._snapshot)) is not SKIP]
+        filters = prepared_for(pod, self._snapshot, self._filters)
         scores = [(one, state) for one in self._scores if (state := one.prepare(pod, self._snapshot)) is not SKIP]
         for name in sorted(self.changed):
             turn = self._turns[name] = self._turns.get(name, 0) + 1
             node = self._snapshot.node(name)
-            if node is not None and not any(one.check(pod, node, state) for one, state in filters):
+            if node is not None and refusal_of(pod, node, filters) is None:
                 heappush(self._entries, (-_merit(pod, node, scores), self._rng.random(), turn, name))
         self.changed.clear()
         if len(self._entries) > STALE_FACTOR * len(self._turns):

@@ -10,18 +10,25 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from wherry.aio.clock import rfc3339
-from wherry.api.errors import StatusError, is_not_found
-from wherry.api.resources import NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from wherry.api.resources import (
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+)
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pods import condition, is_finished
-from wherry.reconcile.writes import delete_exactly
+from wherry.reconcile.pods import is_finished, is_terminating
 from wherry.scheduler import preemption
+from wherry.scheduler.binder import Binder, Bound
+from wherry.scheduler.budgets import Budgets
 from wherry.scheduler.decision import Fit, Unfit, decide
 from wherry.scheduler.framework import Filter, Happening, Score
 from wherry.scheduler.plugins import (
+    image_locality,
     node_affinity,
     node_basics,
     node_resources,
@@ -31,14 +38,13 @@ from wherry.scheduler.plugins import (
 )
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
 from wherry.scheduler.plugins.volume_binding import volume_binding
+from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.queue import Pending, SchedulingQueue
 from wherry.scheduler.ranking import Rankings
-from wherry.scheduler.snapshot import PodInfo, Snapshot
+from wherry.scheduler.refusal import Refusals
+from wherry.scheduler.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
-
-BINDINGS_AT_ONCE = 128
-"""Bindings on their way at the same time: they share the storage's group commits, and a lost server is noticed soon."""
 
 
 class Scheduler:
@@ -46,20 +52,19 @@ class Scheduler:
 
     def __init__(self, parts: Parts, *, name: str = "default-scheduler") -> None:
         self.name = name
-        self._client = parts.client
-        self._recorder = parts.recorder
-        self._clock = parts.clock
         self._rng = parts.rng
         self._snapshot = Snapshot()
         self._queue = SchedulingQueue(parts.clock)
-        self._bindings = asyncio.Semaphore(BINDINGS_AT_ONCE)
+        self._refusals = Refusals(parts, name)
         self._start = 0
-        self._scheduled = 0
         self._decisions = 0
         nodes, pods = parts.factory.informer(NODES), parts.factory.informer(PODS)
         claims, volumes = parts.factory.informer(PERSISTENT_VOLUME_CLAIMS), parts.factory.informer(PERSISTENT_VOLUMES)
         namespaces = parts.factory.informer(NAMESPACES)
-        self._sources: tuple[Informer, ...] = (nodes, pods, claims, volumes, namespaces)
+        budgets = parts.factory.informer(POD_DISRUPTION_BUDGETS)
+        self._budgets = Budgets(budgets, parts.clock)
+        self._binder = Binder(parts)
+        self._sources: tuple[Informer, ...] = (nodes, pods, claims, volumes, namespaces, budgets)
         affinity_filter, affinity_score = inter_pod_affinity(namespaces)
         self._filters: Sequence[Filter] = (
             node_basics.NODE_UNSCHEDULABLE,
@@ -79,12 +84,15 @@ class Scheduler:
             node_resources.BALANCED,
             replica_spread.SCORE,
             pod_topology_spread.SCORE,
+            image_locality.SCORE,
             affinity_score,
         )
         self._rankings = Rankings(self._snapshot, self._filters, self._scores, parts.rng)
         nodes.add_handler(self._on_node)
         pods.add_handler(self._on_pod)
-        claims.add_handler(lambda type, obj, old: self._queue.happened(Happening.CLAIM_CHANGED))
+        for source in (claims, volumes):
+            source.add_handler(lambda type, obj, old: self._queue.happened(Happening.CLAIM_CHANGED))
+        budgets.add_handler(lambda type, obj, old: self._budgets.spoken(obj))
 
     async def run(self) -> None:
         """Schedule until cancelled."""
@@ -100,13 +108,12 @@ class Scheduler:
                     log.exception("deciding about %s failed", pending.info.key)
                     self._queue.failed(pending)
                 # Let bindings start and events in even when many pods wait.
-                await self._bindings.acquire()
-                self._bindings.release()
+                await self._binder.ready()
                 await asyncio.sleep(0)
 
     def statistics(self) -> dict[str, int]:
         """Pods in each part of the queue, decisions and bound pods since the start."""
-        return {**self._queue.statistics(), "decisions": self._decisions, "scheduled": self._scheduled}
+        return {**self._queue.statistics(), "decisions": self._decisions, "scheduled": self._binder.scheduled}
 
     # -- what happens
 
@@ -128,7 +135,9 @@ class Scheduler:
             return
         if pod["spec"].get("nodeName"):
             known = old is not None and old["spec"].get("nodeName")
-            terminating = "deletionTimestamp" in pod["metadata"]
+            terminating = is_terminating(pod)
+            if terminating:
+                self._budgets.going(uid)
             if not known or terminating or _asks(pod) != _asks(old):
                 self._snapshot.put_pod(pod)
                 self._queue.remove(uid)
@@ -139,23 +148,37 @@ class Scheduler:
     def _gone(self, pod: Obj) -> None:
         uid = pod["metadata"]["uid"]
         self._queue.remove(uid)
+        self._budgets.going(uid)
         self._snapshot.remove_pod(uid)
-        if pod["spec"].get("nodeName"):
+        if self._snapshot.denominate(uid) or pod["spec"].get("nodeName"):
             self._queue.happened(Happening.POD_GONE)
 
     def _waiting(self, pod: Obj, old: Obj | None) -> None:
         """A pod without a node: ours, not held back by gates, not on its way out, and new or changed."""
         uid, spec = pod["metadata"]["uid"], pod["spec"]
         ours = spec.get("schedulerName", "default-scheduler") == self.name
-        if not ours or spec.get("schedulingGates") or "deletionTimestamp" in pod["metadata"]:
+        if not ours or spec.get("schedulingGates") or is_terminating(pod):
             self._queue.remove(uid)
+            if self._snapshot.denominate(uid):
+                self._queue.happened(Happening.POD_GONE)
             return
         if self._snapshot.is_assumed(uid):
             return
+        self._follow_nomination(pod, old)
         if old is None or uid not in self._queue or _asks(pod) != _asks(old):
             self._queue.add(PodInfo.of(pod))
         else:
             self._queue.refresh(uid, pod)
+
+    def _follow_nomination(self, pod: Obj, old: Obj | None) -> None:
+        """Somebody else may promise room too, and after a start our own promises are read here."""
+        wanted = _nominated(pod)
+        if wanted == _nominated(old) or wanted == self._snapshot.nominated(pod["metadata"]["uid"]):
+            return
+        if wanted:
+            self._snapshot.nominate(PodInfo.of(pod), wanted)
+        elif self._snapshot.denominate(pod["metadata"]["uid"]):
+            self._queue.happened(Happening.POD_GONE)
 
     # -- what is done about it
 
@@ -174,77 +197,48 @@ class Scheduler:
             tasks.create_task(self._bind(pending, outcome.node), name=f"bind {pod.key}")
             return
         self._queue.unschedulable(pending, outcome.helped_by)
-        tasks.create_task(self._refuse(pod, outcome), name=f"refuse {pod.key}")
+        gain = self._make_room(pod, outcome)
+        work = self._refuse(pending, outcome.message(gain.explanation), gain)
+        tasks.create_task(work, name=f"refuse {pod.key}")
+
+    def _make_room(self, pod: PodInfo, unfit: Unfit) -> preemption.Preemption:
+        """Decide whom to evict and promise the room, before anybody else is decided about."""
+        doomed = self._budgets.doomed()
+        gain = preemption.plan(pod, unfit, self._snapshot, self._filters, self._budgets.now(), doomed)
+        if gain.node:
+            self._snapshot.nominate(pod, gain.node)
+            self._budgets.take(gain.victims)
+        elif gain.hopeless and self._snapshot.denominate(pod.uid):
+            self._queue.happened(Happening.POD_GONE)
+        return gain
 
     async def _bind(self, pending: Pending, node: str) -> None:
-        pod = pending.info
-        binding: Obj = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-        }
-        try:
-            async with self._bindings:
-                await self._client.create(PODS, binding, pod.namespace, "binding", pod.name)
-        except (StatusError, ConnectionError) as error:
-            self._snapshot.forget(pod.uid)
-            if is_not_found(error):
-                self._queue.remove(pod.uid)
-                return
-            log.warning("binding %s to %s failed: %s", pod.key, node, error)
-            self._recorder.event(pod.pod, "Warning", "FailedScheduling", f"binding rejected: {error}")
-            self._queue.failed(pending)
+        bound = await self._binder.bind(pending.info, node)
+        if bound is Bound.YES or bound is Bound.GONE:
+            if bound is Bound.GONE:
+                self._snapshot.forget(pending.info.uid)
+            self._queue.remove(pending.info.uid)
             return
-        self._scheduled += 1
-        self._queue.remove(pod.uid)
-        text = f"Successfully assigned {pod.key} to {node}"
-        self._recorder.event(pod.pod, "Normal", "Scheduled", text)
+        self._snapshot.forget(pending.info.uid)
+        self._queue.failed(pending)
 
-    async def _refuse(self, pod: PodInfo, unfit: Unfit) -> None:
-        """Make room if that is possible, and write into the pod and an event why it waits."""
-        gain = preemption.plan(pod, unfit, self._snapshot, self._filters)
-        message = unfit.message(gain.explanation)
-        self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
-        try:
-            await self._write_condition(pod.pod, message, gain.node)
-            for victim in gain.victims:
-                await self._evict(victim, pod)
-        except (StatusError, ConnectionError) as error:
-            # The next try writes it; a pod that is gone needs nothing.
-            log.info("status of %s not written: %s", pod.key, error)
+    async def _refuse(self, pending: Pending, message: str, gain: preemption.Preemption) -> None:
+        """Say why the pod waits; evict; whoever is less important and was promised the same room looks elsewhere."""
+        pod = pending.info
+        node = self._snapshot.node(gain.node)
+        displaced = [one for one in node.nominated.values() if one.priority < pod.priority] if node is not None else []
+        for one in displaced:
+            self._snapshot.denominate(one.uid)
+            self._queue.activate(one.uid)
+        left = await self._refusals.write(pod, message, self._snapshot.nominated(pod.uid), gain, displaced)
+        for one in left:
+            self._budgets.spare(one.uid)
+        if left:
+            self._queue.failed(pending)
 
-    async def _write_condition(self, pod: Obj, message: str, nominated: str) -> None:
-        before = condition(pod, "PodScheduled")
-        status: Obj = {}
-        if before is None or before.get("message") != message or before["status"] != "False":
-            stamp = rfc3339(self._clock.time())
-            same = before is not None and before["status"] == "False"
-            status["conditions"] = [
-                {
-                    "type": "PodScheduled",
-                    "status": "False",
-                    "observedGeneration": pod["metadata"].get("generation", 1),
-                    "lastProbeTime": None,
-                    "lastTransitionTime": before["lastTransitionTime"] if before is not None and same else stamp,
-                    "reason": "Unschedulable",
-                    "message": message,
-                }
-            ]
-        if nominated:
-            status["nominatedNodeName"] = nominated
-        if status:
-            metadata = pod["metadata"]
-            patch = {"metadata": {"uid": metadata["uid"]}, "status": status}
-            await self._client.patch(
-                PODS, metadata["name"], patch, metadata["namespace"], type="strategic", subresource="status"
-            )
 
-    async def _evict(self, victim: PodInfo, pod: PodInfo) -> None:
-        if await delete_exactly(self._client, PODS, victim.pod):
-            node = victim.pod["spec"]["nodeName"]
-            text = f"Preempted by pod {pod.uid} on node {node}"
-            self._recorder.event(victim.pod, "Normal", "Preempted", text)
+def _nominated(pod: Obj | None) -> str:
+    return ((pod or {}).get("status") or {}).get("nominatedNodeName") or ""
 
 
 def _offers(node: Obj) -> tuple[object, ...]:

@@ -1,121 +1,18 @@
 """Nodes with what runs on them, kept up to date by watch events: what a scheduling decision looks at.
 
-Includes assumed pods: placed by us, their binding on its way to storage and back. Without them two pods would be given
-the same room. Plain memory, changed only between decisions.
+Includes assumed pods (placed by us, their binding on its way to storage and back) and nominations (room being made for a
+pod by preemption). Without the first two pods would be given the same room, without the second a less important pod would
+take it. Plain memory, changed only between decisions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 from wherry.api.types import Obj
 from wherry.reconcile.pods import is_finished
-from wherry.scheduler.requests import Amounts, amounts, pod_requests
-
-HostPort = tuple[str, str, int]
-"""(host IP, protocol, port); the empty IP and 0.0.0.0 mean every address."""
-
-
-@dataclass(slots=True)
-class PodInfo:
-    """A pod and what deciding about it needs, worked out once per version."""
-
-    pod: Obj
-    uid: str
-    namespace: str
-    name: str
-    requests: Amounts
-    scored: Amounts
-    ports: frozenset[HostPort]
-    priority: int
-    owner: str = ""
-    """uid of the controller it is a replica of; empty without one."""
-    compiled: dict[str, Any] = field(default_factory=dict)
-    """Plugins keep here what they parse from the spec (selectors, terms), under their own name."""
-
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-    @classmethod
-    def of(cls, pod: Obj) -> PodInfo:
-        metadata, spec = pod["metadata"], pod["spec"]
-        return cls(
-            pod,
-            metadata["uid"],
-            metadata.get("namespace", ""),
-            metadata["name"],
-            pod_requests(pod),
-            pod_requests(pod, scoring=True),
-            _host_ports(spec),
-            spec.get("priority") or 0,
-            _controller(metadata),
-        )
-
-
-def _controller(metadata: Obj) -> str:
-    owners = metadata.get("ownerReferences") or ()
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
-
-
-def _host_ports(spec: Obj) -> frozenset[HostPort]:
-    containers = [*(spec.get("containers") or ()), *_sidecars(spec)]
-    return frozenset(
-        (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"])
-        for container in containers
-        for port in container.get("ports") or ()
-        if port.get("hostPort")
-    )
-
-
-def _sidecars(spec: Obj) -> list[Obj]:
-    return [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
-
-
-class NodeInfo:
-    """One node: what it offers, what is taken, by whom."""
-
-    def __init__(self, node: Obj) -> None:
-        self.pods: dict[str, PodInfo] = {}
-        self.requested: Amounts = {}
-        self.scored: Amounts = {}
-        self.ports: dict[HostPort, int] = {}
-        self.replicas: dict[str, int] = {}
-        """uid of a controller -> how many of its pods are here."""
-        self.set_node(node)
-
-    def set_node(self, node: Obj) -> None:
-        self.node = node
-        self.name: str = node["metadata"]["name"]
-        self.labels: dict[str, str] = node["metadata"].get("labels") or {}
-        spec, status = node.get("spec") or {}, node.get("status") or {}
-        self.taints: list[Obj] = spec.get("taints") or []
-        self.unschedulable: bool = bool(spec.get("unschedulable"))
-        self.allocatable = amounts(status.get("allocatable") or status.get("capacity"))
-
-    def add(self, info: PodInfo) -> None:
-        self.remove(info.uid)
-        self.pods[info.uid] = info
-        self._count(info, 1)
-
-    def remove(self, uid: str) -> None:
-        info = self.pods.pop(uid, None)
-        if info is not None:
-            self._count(info, -1)
-
-    def _count(self, info: PodInfo, sign: int) -> None:
-        for total, own in ((self.requested, info.requests), (self.scored, info.scored)):
-            for key, value in own.items():
-                total[key] = total.get(key, 0) + sign * value
-        if info.owner:
-            self.replicas[info.owner] = self.replicas.get(info.owner, 0) + sign
-            if self.replicas[info.owner] <= 0:
-                del self.replicas[info.owner]
-        for port in info.ports:
-            self.ports[port] = self.ports.get(port, 0) + sign
-            if self.ports[port] <= 0:
-                del self.ports[port]
+from wherry.scheduler.images import Images
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.term_index import TermIndex
 
 
 class Snapshot:
@@ -127,10 +24,11 @@ class Snapshot:
         self._where: dict[str, str] = {}
         self._assumed: set[str] = set()
         self._homeless: dict[str, dict[str, PodInfo]] = {}
+        self._nominated: dict[str, tuple[str, PodInfo]] = {}
         self.listeners: list[set[str]] = []
         """Sets that want the names of nodes that changed; whoever reads one empties it."""
-        self.with_anti_affinity = 0
-        """How many placed pods have required anti-affinity terms: if none, a whole check can be left out."""
+        self.terms = TermIndex()
+        self.images = Images()
 
     @property
     def nodes(self) -> list[NodeInfo]:
@@ -145,26 +43,45 @@ class Snapshot:
         for names in self.listeners:
             names.add(name)
 
+    # -- nodes
+
     def put_node(self, node: Obj) -> None:
         name = node["metadata"]["name"]
         self._touched(name)
+        self._images_changed(name, node)
         info = self._nodes.get(name)
         if info is not None:
+            labels = info.labels
             info.set_node(node)
+            if labels != info.labels:
+                for pod in info.pods.values():
+                    self.terms.count(pod, labels, -1)
+                    self.terms.count(pod, info.labels, 1)
             return
         info = self._nodes[name] = NodeInfo(node)
         self._list = None
         # Pods may be seen before their node: two informers know no common order.
         for pod in self._homeless.pop(name, {}).values():
             info.add(pod)
+            self.terms.count(pod, info.labels, 1)
+        info.nominated = {uid: pod for uid, (where, pod) in self._nominated.items() if where == name}
 
     def remove_node(self, name: str) -> None:
         self._touched(name)
+        self._images_changed(name, None)
         info = self._nodes.pop(name, None)
         if info is not None:
             self._list = None
+            for pod in info.pods.values():
+                self.terms.count(pod, info.labels, -1)
             if info.pods:
                 self._homeless[name] = dict(info.pods)
+
+    def _images_changed(self, name: str, node: Obj | None) -> None:
+        for each in self.images.put(name, node):
+            self._touched(each)
+
+    # -- pods with a node
 
     def put_pod(self, pod: Obj) -> None:
         """A pod as the API has it: placed if it has a node and has not finished."""
@@ -199,31 +116,57 @@ class Snapshot:
         info = self._nodes.get(name)
         if info is None:
             homeless = self._homeless.get(name, {})
-            gone = homeless.pop(uid, None)
+            homeless.pop(uid, None)
             if not homeless:
                 self._homeless.pop(name, None)
-        else:
-            gone = info.pods.get(uid)
-            info.remove(uid)
+            return
+        gone = info.pods.get(uid)
+        info.remove(uid)
         if gone is not None:
-            self.with_anti_affinity -= has_anti_affinity(gone.pod)
+            self.terms.count(gone, info.labels, -1)
 
     def _place(self, info: PodInfo, name: str) -> None:
         assumed = info.uid in self._assumed
         self.remove_pod(info.uid)
+        self.denominate(info.uid)
         if assumed:
             self._assumed.add(info.uid)
         self._where[info.uid] = name
         self._touched(name)
-        self.with_anti_affinity += has_anti_affinity(info.pod)
         node = self._nodes.get(name)
         if node is None:
             self._homeless.setdefault(name, {})[info.uid] = info
         else:
             node.add(info)
+            self.terms.count(info, node.labels, 1)
 
+    # -- pods that were promised room
 
-def has_anti_affinity(pod: Obj) -> bool:
-    """Whether it keeps others away from its own place."""
-    anti = (pod["spec"].get("affinity") or {}).get("podAntiAffinity") or {}
-    return bool(anti.get("requiredDuringSchedulingIgnoredDuringExecution"))
+    def nominate(self, info: PodInfo, name: str) -> None:
+        """Promise the pod room on the node."""
+        self.denominate(info.uid)
+        self._nominated[info.uid] = (name, info)
+        self._touched(name)
+        node = self._nodes.get(name)
+        if node is not None:
+            node.nominated[info.uid] = info
+
+    def denominate(self, uid: str) -> bool:
+        """Take the promise back; whether there was one."""
+        name, _ = self._nominated.pop(uid, ("", None))
+        if not name:
+            return False
+        self._touched(name)
+        node = self._nodes.get(name)
+        if node is not None:
+            node.nominated.pop(uid, None)
+        return True
+
+    def nominated(self, uid: str) -> str:
+        """The node where the pod was promised room; empty if nowhere."""
+        return self._nominated[uid][0] if uid in self._nominated else ""
+
+    @property
+    def promised_with_affinity(self) -> bool:
+        """Whether a pod that was promised room may keep others away once it is there: `terms` do not know it yet."""
+        return any("affinity" in pod.pod["spec"] for _, pod in self._nominated.values())

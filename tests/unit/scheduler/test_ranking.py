@@ -13,8 +13,9 @@ from wherry.scheduler.decision import Fit, decide
 from wherry.scheduler.framework import SKIP
 from wherry.scheduler.plugins import node_affinity, node_basics, node_resources, replica_spread, taint_toleration
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
+from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.ranking import KEPT_MAX, Rankings, signature_of
-from wherry.scheduler.snapshot import PodInfo, Snapshot
+from wherry.scheduler.snapshot import Snapshot
 
 AFFINITY = inter_pod_affinity(namespaces=type("None", (), {"get": lambda *_: None})())
 FILTERS = [
@@ -151,7 +152,10 @@ def test_pods_that_others_keep_away_are_not() -> None:
     term = {"labelSelector": {"matchLabels": {"a": "b"}}, "topologyKey": "zone"}
     anti = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     cluster.snapshot.put_pod(a_pod("other", node="n", affinity=anti))
-    assert two_chosen(cluster) is None
+    assert two_chosen(cluster) == "n"
+    meant = a_pod("meant")
+    meant["metadata"]["labels"] = {"a": "b"}
+    assert cluster.rankings.choose(PodInfo.of(meant)) is None
 
 
 def test_wishes_about_nodes_are_compared_between_nodes() -> None:

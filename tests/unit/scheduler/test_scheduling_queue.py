@@ -9,8 +9,8 @@ import pytest
 from wherry.aio.clock import LoopClock
 from wherry.aio.virtual import run_virtual
 from wherry.scheduler.framework import Happening
+from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.queue import SchedulingQueue
-from wherry.scheduler.snapshot import PodInfo
 
 
 def info(name: str, priority: int = 0) -> PodInfo:

@@ -8,7 +8,9 @@ from typing import Any
 from wherry.api.node_selectors import matches, required, term_matches
 from wherry.api.types import Obj
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Score
-from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.snapshot import Snapshot
 
 REASON = "node(s) didn't match Pod's node affinity/selector"
 

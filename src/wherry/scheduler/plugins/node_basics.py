@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from wherry.api.tolerations import tolerates
-from wherry.scheduler.framework import OK, SKIP, Filter, Happening
-from wherry.scheduler.snapshot import HostPort, NodeInfo, PodInfo, Snapshot
+from wherry.scheduler.framework import OK, SKIP, Filter, Happening, always
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import HostPort, PodInfo
+from wherry.scheduler.snapshot import Snapshot
 
 _CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _EVERY_ADDRESS = "0.0.0.0"
@@ -48,5 +50,10 @@ def _taken(port: HostPort, node: NodeInfo) -> bool:
 NODE_UNSCHEDULABLE = Filter("NodeUnschedulable", _unschedulable, frozenset({Happening.NODE_CHANGED}), local=True)
 NODE_NAME = Filter("NodeName", _node_name, frozenset({Happening.NODE_CHANGED}), _named, local=True)
 NODE_PORTS = Filter(
-    "NodePorts", _ports, frozenset({Happening.NODE_CHANGED, Happening.POD_GONE}), _has_ports, evictable=True, local=True
+    "NodePorts",
+    _ports,
+    frozenset({Happening.NODE_CHANGED, Happening.POD_GONE}),
+    _has_ports,
+    evictable=always,
+    local=True,
 )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from wherry.scheduler.framework import SCORE_MAX, Filter, Happening, Score
-from wherry.scheduler.snapshot import NodeInfo, PodInfo
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
 
 _SCORED = ("cpu", "memory")
 
@@ -22,6 +23,11 @@ def _fits(pod: PodInfo, node: NodeInfo, state: Any) -> Sequence[str]:
         if amount > 0 and amount > allocatable.get(name, 0) - requested.get(name, 0)
     ]
     return reasons
+
+
+def _could_fit(pod: PodInfo, node: NodeInfo, reasons: Sequence[str]) -> bool:
+    """Whether the empty node is large enough."""
+    return all(amount <= node.allocatable.get(name, 0) for name, amount in pod.requests.items() if amount > 0)
 
 
 def _used_fractions(pod: PodInfo, node: NodeInfo) -> list[float]:
@@ -47,6 +53,6 @@ def _balanced(pod: PodInfo, node: NodeInfo, state: Any) -> float:
 
 
 _HELPED_BY = frozenset({Happening.NODE_CHANGED, Happening.POD_GONE})
-FILTER = Filter("NodeResourcesFit", _fits, _HELPED_BY, evictable=True, local=True)
+FILTER = Filter("NodeResourcesFit", _fits, _HELPED_BY, evictable=_could_fit, local=True)
 LEAST_ALLOCATED = Score("NodeResourcesFit", 1, _least_allocated, local=True)
 BALANCED = Score("NodeResourcesBalancedAllocation", 1, _balanced, local=True)

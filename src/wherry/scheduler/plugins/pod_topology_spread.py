@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import log
 
 from wherry.api import node_selectors
 from wherry.api.labels import Selector
 from wherry.api.tolerations import tolerates
 from wherry.api.types import Obj
 from wherry.reconcile.pods import is_terminating
-from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Score
-from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from wherry.scheduler.framework import NOT_RATED, OK, SKIP, Filter, Happening, Score
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.snapshot import Snapshot
 
 _REASON = "node(s) didn't match pod topology spread constraints"
+_NO_LABEL = f"{_REASON} (missing required label)"
 
 
 @dataclass(slots=True)
@@ -25,6 +29,9 @@ class _Constraint:
     domains_min: int
     selector: Selector
     itself: int
+    entry: Obj
+    keys: list[str]
+    """Topology keys of all constraints of the pod: a node without one of them takes no part."""
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -47,9 +54,11 @@ def _constraints(pod: PodInfo, snapshot: Snapshot, when: str) -> list[_Constrain
             entry.get("minDomains") or 1,
             selector,
             int(selector.matches(labels)),
+            entry,
+            keys,
         )
         for node in snapshot.nodes:
-            if all(key in node.labels for key in keys) and _counts(entry, pod, node):
+            if _takes_part(constraint, pod, node):
                 value = node.labels[constraint.key]
                 constraint.counts[value] = constraint.counts.get(value, 0) + _matching(pod, node, selector)
         result.append(constraint)
@@ -64,8 +73,11 @@ def _selector(entry: Obj, labels: dict[str, str]) -> Selector:
     return Selector.from_object(chosen)
 
 
-def _counts(entry: Obj, pod: PodInfo, node: NodeInfo) -> bool:
-    """Whether the node takes part: by default only nodes the pod's node affinity allows, tainted ones included."""
+def _takes_part(constraint: _Constraint, pod: PodInfo, node: NodeInfo) -> bool:
+    """By default only nodes the pod's node affinity allows, tainted ones included."""
+    entry = constraint.entry
+    if any(key not in node.labels for key in constraint.keys):
+        return False
     if entry.get("nodeAffinityPolicy") != "Ignore" and not node_selectors.matches(
         *node_selectors.required(pod.pod), node.name, node.labels
     ):
@@ -78,13 +90,19 @@ def _counts(entry: Obj, pod: PodInfo, node: NodeInfo) -> bool:
 
 
 def _matching(pod: PodInfo, node: NodeInfo, selector: Selector) -> int:
-    return sum(
-        1
-        for other in node.pods.values()
-        if other.namespace == pod.namespace
-        and not is_terminating(other.pod)
-        and selector.matches(other.pod["metadata"].get("labels") or {})
-    )
+    return sum(_counts(pod, other, selector) for other in node.pods.values())
+
+
+def _counts(pod: PodInfo, other: PodInfo, selector: Selector) -> bool:
+    if other.namespace != pod.namespace or is_terminating(other.pod):
+        return False
+    return selector.matches(other.pod["metadata"].get("labels") or {})
+
+
+def _moved(pod: PodInfo, constraints: list[_Constraint], other: PodInfo, node: NodeInfo, sign: int) -> None:
+    for one in constraints:
+        if _counts(pod, other, one.selector) and _takes_part(one, pod, node):
+            one.counts[node.labels[one.key]] += sign
 
 
 def _prepare(pod: PodInfo, snapshot: Snapshot) -> object:
@@ -95,7 +113,7 @@ def _check(pod: PodInfo, node: NodeInfo, constraints: list[_Constraint]) -> Sequ
     for one in constraints:
         value = node.labels.get(one.key)
         if value is None:
-            return (f"{_REASON} (missing required label)",)
+            return (_NO_LABEL,)
         if one.counts.get(value, 0) + one.itself - one.lowest > one.skew_max:
             return (_REASON,)
     return OK
@@ -106,9 +124,20 @@ def _prepare_score(pod: PodInfo, snapshot: Snapshot) -> object:
 
 
 def _rate(pod: PodInfo, node: NodeInfo, constraints: list[_Constraint]) -> float:
-    return sum(one.counts.get(node.labels.get(one.key, ""), 0) for one in constraints)
+    """Few pods of the kind are good; domains weigh the more the more of them there are, as in kube-scheduler."""
+    if any(one.key not in node.labels for one in constraints):
+        return NOT_RATED
+    return round(
+        sum(
+            one.counts.get(node.labels[one.key], 0) * log(len(one.counts) + 2) + one.skew_max - 1 for one in constraints
+        )
+    )
+
+
+def _could_go(pod: PodInfo, node: NodeInfo, reasons: Sequence[str]) -> bool:
+    return _NO_LABEL not in reasons
 
 
 _HELPED_BY = frozenset({Happening.NODE_CHANGED, Happening.POD_GONE, Happening.POD_PLACED})
-FILTER = Filter("PodTopologySpread", _check, _HELPED_BY, _prepare, evictable=True)
-SCORE = Score("PodTopologySpread", 2, _rate, _prepare_score, scale="reversed")
+FILTER = Filter("PodTopologySpread", _check, _HELPED_BY, _prepare, evictable=_could_go, moved=_moved)
+SCORE = Score("PodTopologySpread", 2, _rate, _prepare_score, scale="spread")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from wherry.scheduler.framework import SCORE_MAX, SKIP, Score
-from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.snapshot import Snapshot
 
 
 def _prepare(pod: PodInfo, snapshot: Snapshot) -> Any:

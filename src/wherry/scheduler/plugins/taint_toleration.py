@@ -7,7 +7,8 @@ from typing import Any
 
 from wherry.api.tolerations import tolerates
 from wherry.scheduler.framework import OK, Filter, Happening, Score
-from wherry.scheduler.snapshot import NodeInfo, PodInfo
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
 
 
 def _filter(pod: PodInfo, node: NodeInfo, state: Any) -> Sequence[str]:

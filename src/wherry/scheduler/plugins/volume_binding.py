@@ -12,7 +12,9 @@ from typing import Protocol
 from wherry.api.node_selectors import term_matches
 from wherry.api.types import Obj
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Refused
-from wherry.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from wherry.scheduler.node_info import NodeInfo
+from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.snapshot import Snapshot
 
 
 class Lookup(Protocol):
