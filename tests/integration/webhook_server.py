@@ -29,7 +29,7 @@ Answering = Callable[[dict[str, Any]], dict[str, Any]]
 class WebhookServer:
     def __init__(self, folder: Path, answers: Mapping[str, Answering]) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.authority = _certificate(folder)
+        self.authority = hook_certificate(folder)
         server = self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, answers))
         server.daemon_threads = True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -74,7 +74,7 @@ def _handler(hooks: WebhookServer, answers: Mapping[str, Answering]) -> type[Bas
     return Handler
 
 
-def _certificate(folder: Path) -> bytes:
+def hook_certificate(folder: Path) -> bytes:
     """Write hook.pem (key and certificate, which is its own authority); answers with the certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook")])
