@@ -17,6 +17,7 @@ from wherry.api.resources import (
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    STORAGE_CLASSES,
 )
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
@@ -38,11 +39,13 @@ from wherry.scheduler.plugins import (
 )
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
 from wherry.scheduler.plugins.volume_binding import volume_binding
+from wherry.scheduler.plugins.volume_restrictions import volume_restrictions
 from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.queue import Pending, SchedulingQueue
 from wherry.scheduler.ranking import Rankings
 from wherry.scheduler.refusal import Refusals
 from wherry.scheduler.snapshot import Snapshot
+from wherry.scheduler.volumes import Choice, Volumes
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +66,10 @@ class Scheduler:
         namespaces = parts.factory.informer(NAMESPACES)
         budgets = parts.factory.informer(POD_DISRUPTION_BUDGETS)
         self._budgets = Budgets(budgets, parts.clock)
-        self._binder = Binder(parts)
-        self._sources: tuple[Informer, ...] = (nodes, pods, claims, volumes, namespaces, budgets)
+        classes = parts.factory.informer(STORAGE_CLASSES)
+        self._volumes = Volumes(claims, volumes, classes)
+        self._binder = Binder(parts, self._volumes)
+        self._sources: tuple[Informer, ...] = (nodes, pods, claims, volumes, classes, namespaces, budgets)
         affinity_filter, affinity_score = inter_pod_affinity(namespaces)
         self._filters: Sequence[Filter] = (
             node_basics.NODE_UNSCHEDULABLE,
@@ -73,7 +78,8 @@ class Scheduler:
             node_affinity.FILTER,
             node_basics.NODE_PORTS,
             node_resources.FILTER,
-            volume_binding(claims, volumes),
+            volume_restrictions(claims),
+            volume_binding(self._volumes),
             pod_topology_spread.FILTER,
             affinity_filter,
         )
@@ -90,8 +96,8 @@ class Scheduler:
         self._rankings = Rankings(self._snapshot, self._filters, self._scores, parts.rng)
         nodes.add_handler(self._on_node)
         pods.add_handler(self._on_pod)
-        for source in (claims, volumes):
-            source.add_handler(lambda type, obj, old: self._queue.happened(Happening.CLAIM_CHANGED))
+        for source in (claims, volumes, classes):
+            source.add_handler(self._on_claim)
         budgets.add_handler(lambda type, obj, old: self._budgets.spoken(obj))
 
     async def run(self) -> None:
@@ -125,6 +131,11 @@ class Scheduler:
         if old is None or _offers(node) != _offers(old):
             self._queue.happened(Happening.NODE_CHANGED)
 
+    def _on_claim(self, type: str, obj: Obj, old: Obj | None) -> None:
+        """A claim, a volume or a class."""
+        self._queue.happened(Happening.CLAIM_CHANGED)
+        self._binder.claims_changed()
+
     def _on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
         uid = pod["metadata"]["uid"]
         if old is not None and old["metadata"]["uid"] != uid:
@@ -149,8 +160,10 @@ class Scheduler:
         uid = pod["metadata"]["uid"]
         self._queue.remove(uid)
         self._budgets.going(uid)
+        self._binder.gone(uid)
+        held = self._snapshot.is_assumed(uid) or self._snapshot.denominate(uid)
         self._snapshot.remove_pod(uid)
-        if self._snapshot.denominate(uid) or pod["spec"].get("nodeName"):
+        if held or pod["spec"].get("nodeName"):
             self._queue.happened(Happening.POD_GONE)
 
     def _waiting(self, pod: Obj, old: Obj | None) -> None:
@@ -159,6 +172,7 @@ class Scheduler:
         ours = spec.get("schedulerName", "default-scheduler") == self.name
         if not ours or spec.get("schedulingGates") or is_terminating(pod):
             self._queue.remove(uid)
+            self._binder.gone(uid)
             if self._snapshot.denominate(uid):
                 self._queue.happened(Happening.POD_GONE)
             return
@@ -193,8 +207,10 @@ class Scheduler:
             outcome = decide(pod, self._snapshot, self._filters, self._scores, self._rng, start=self._start)
         if isinstance(outcome, Fit):
             self._start = (self._start + outcome.examined) % max(len(self._snapshot.nodes), 1)
+            node = self._snapshot.node(outcome.node)
+            choices = self._volumes.choose(pod, node) if node is not None and pod.pod["spec"].get("volumes") else []
             self._snapshot.assume(pod, outcome.node)
-            tasks.create_task(self._bind(pending, outcome.node), name=f"bind {pod.key}")
+            tasks.create_task(self._bind(pending, outcome.node, choices), name=f"bind {pod.key}")
             return
         self._queue.unschedulable(pending, outcome.helped_by)
         gain = self._make_room(pod, outcome)
@@ -212,15 +228,15 @@ class Scheduler:
             self._queue.happened(Happening.POD_GONE)
         return gain
 
-    async def _bind(self, pending: Pending, node: str) -> None:
-        bound = await self._binder.bind(pending.info, node)
-        if bound is Bound.YES or bound is Bound.GONE:
-            if bound is Bound.GONE:
-                self._snapshot.forget(pending.info.uid)
+    async def _bind(self, pending: Pending, node: str, choices: Sequence[Choice]) -> None:
+        bound = await self._binder.bind(pending.info, node, choices)
+        if bound is not Bound.YES:
+            self._snapshot.forget(pending.info.uid)
+            self._queue.happened(Happening.POD_GONE)
+        if bound is Bound.FAILED:
+            self._queue.failed(pending)
+        else:
             self._queue.remove(pending.info.uid)
-            return
-        self._snapshot.forget(pending.info.uid)
-        self._queue.failed(pending)
 
     async def _refuse(self, pending: Pending, message: str, gain: preemption.Preemption) -> None:
         """Say why the pod waits; evict; whoever is less important and was promised the same room looks elsewhere."""

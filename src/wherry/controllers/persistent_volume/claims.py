@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wherry.api.types import Obj
-from wherry.controllers.persistent_volume import matching
+from wherry.reconcile import volume_matching as matching
+from wherry.reconcile.volume_matching import BOUND_BY_CONTROLLER, SELECTED_NODE, claim_ref
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
-BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 STORAGE_PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 
@@ -32,16 +32,19 @@ def next_step(
     find_class: Callable[[str], Obj | None],
     provisioner: str,
     *,
-    has_consumer: bool,
+    consumers: Sequence[str],
 ) -> Step:
-    """`has_consumer`: a pod uses the claim."""
+    """`consumers`: names of pods that use the claim. One that waits for its first consumer is nobody's until the
+    scheduler has reserved a volume for it or said on which node it wants one."""
     name = claim["spec"].get("storageClassName")
     storage_class = find_class(name) if name else None
     waits = storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
     volume = matching.find(claim, volumes)
     reserved = volume is not None and volume["spec"].get("claimRef") is not None
-    if waits and not has_consumer and not reserved:
-        return Step(say=("Normal", "WaitForFirstConsumer", _WAITING))
+    if waits and not reserved:
+        if SELECTED_NODE not in (claim["metadata"].get("annotations") or {}):
+            return _waits_for(consumers)
+        volume = None
     if volume is not None:
         return Step(volume=volume)
     if not name:
@@ -51,6 +54,13 @@ def next_step(
     if storage_class["provisioner"] != provisioner:
         return Step(say=("Normal", "ExternalProvisioning", _external(storage_class["provisioner"])))
     return _provision(claim, storage_class)
+
+
+def _waits_for(consumers: Sequence[str]) -> Step:
+    if not consumers:
+        return Step(say=("Normal", "WaitForFirstConsumer", _WAITING))
+    pods = f"pod {consumers[0]}" if len(consumers) == 1 else f"pods {','.join(consumers)}"
+    return Step(say=("Normal", "WaitForPodScheduled", f"waiting for {pods} to be scheduled"))
 
 
 def _provision(claim: Obj, storage_class: Obj) -> Step:
@@ -74,18 +84,6 @@ def _external(provisioner: str) -> str:
         "system administrator. If volume creation is delayed, please verify that the provisioner is running and "
         "correctly registered."
     )
-
-
-def claim_ref(claim: Obj) -> Obj:
-    metadata = claim["metadata"]
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "namespace": metadata["namespace"],
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "resourceVersion": metadata["resourceVersion"],
-    }
 
 
 def volume_for(claim: Obj, storage_class: Obj, path: str, provisioner: str) -> Obj:
@@ -121,22 +119,6 @@ def bound_claim(claim: Obj, volume: Obj) -> Obj:
         **claim,
         "metadata": {**metadata, "annotations": annotations},
         "spec": {**claim["spec"], "volumeName": volume["metadata"]["name"]},
-    }
-
-
-def bound_volume(volume: Obj, claim: Obj) -> Obj:
-    """The volume's metadata and spec when it is bound to the claim."""
-    ref = volume["spec"].get("claimRef")
-    if ref is not None and ref.get("uid") == claim["metadata"]["uid"]:
-        return volume
-    metadata = volume["metadata"]
-    annotations = dict(metadata.get("annotations") or {})
-    if ref is None:
-        annotations[BOUND_BY_CONTROLLER] = "yes"
-    return {
-        **volume,
-        "metadata": {**metadata, "annotations": annotations},
-        "spec": {**volume["spec"], "claimRef": claim_ref(claim)},
     }
 
 

@@ -11,8 +11,8 @@ from wherry.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, P
 from wherry.api.types import GVR, Obj
 from wherry.client.informer import Informer
 from wherry.controllers.persistent_volume import claims as binding
-from wherry.controllers.persistent_volume import matching
 from wherry.controllers.persistent_volume.directories import Directories
+from wherry.reconcile import volume_matching as matching
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_finished
@@ -136,7 +136,7 @@ class VolumeReconciler:
             self._volumes.list(),
             self._classes.get,
             self._provisioner,
-            has_consumer=bool(self._users(claim)),
+            consumers=[pod["metadata"]["name"] for pod in self._users(claim)],
         )
         if step.volume is not None:
             await self._bind(claim, step.volume)
@@ -190,7 +190,7 @@ class VolumeReconciler:
 
     async def _bind(self, claim: Obj, volume: Obj) -> None:
         """Four writes, each skipped if done: the volume first, so that no two claims can take it."""
-        wanted = binding.bound_volume(volume, claim)
+        wanted = matching.reserved(volume, claim)
         if wanted is not volume:
             volume = await self._client.update(PERSISTENT_VOLUMES, wanted)
         wanted = binding.bound_claim(claim, volume)

@@ -1,4 +1,4 @@
-"""Which existing volume suits a claim. Pure."""
+"""Which existing volume suits a claim. Pure; what the volume controller and the scheduler must agree about."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from wherry.api.labels import Selector
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
+
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+"""Annotation of a claim: the node on which its first consumer will run."""
 
 
 def find(claim: Obj, volumes: Iterable[Obj]) -> Obj | None:
@@ -59,3 +63,31 @@ def requested(claim: Obj) -> Quantity:
 
 def capacity(volume: Obj) -> Quantity:
     return Quantity.parse((volume["spec"].get("capacity") or {}).get("storage", "0"))
+
+
+def claim_ref(claim: Obj) -> Obj:
+    metadata = claim["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "resourceVersion": metadata["resourceVersion"],
+    }
+
+
+def reserved(volume: Obj, claim: Obj) -> Obj:
+    """The volume's metadata and spec when it is the claim's."""
+    ref = volume["spec"].get("claimRef")
+    if ref is not None and ref.get("uid") == claim["metadata"]["uid"]:
+        return volume
+    metadata = volume["metadata"]
+    annotations = dict(metadata.get("annotations") or {})
+    if ref is None:
+        annotations[BOUND_BY_CONTROLLER] = "yes"
+    return {
+        **volume,
+        "metadata": {**metadata, "annotations": annotations},
+        "spec": {**volume["spec"], "claimRef": claim_ref(claim)},
+    }
