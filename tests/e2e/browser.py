@@ -154,7 +154,9 @@ class Browser:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             problem = json.load(error)["value"]
-            if problem["error"] in ("no such element", "stale element reference"):
+            # `gone` is how chromedriver puts it when the page goes in the middle of the question.
+            gone = "does not belong to the document" in problem["message"]
+            if problem["error"] in ("no such element", "stale element reference") or gone:
                 raise LookupError(f"{path} {body}: {problem['message']}") from None
             raise AssertionError(f"{method} {path}: {problem['error']}: {problem['message']}") from None
 
