@@ -55,10 +55,19 @@ class Edge:
         self._servers: list[asyncio.Server] = []
         self._date = (0, b"")
 
-    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
-        """Accept on a bound, listening socket from now on; without a context it is plain HTTP."""
+    async def listen(
+        self, sock: socket.socket, context: ssl.SSLContext | None, handshake_seconds: float | None = None
+    ) -> None:
+        """Accept on a bound, listening socket from now on; without a context it is plain HTTP. `handshake_seconds`: how long
+        TLS may take to begin, a minute if not said."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Connection(self), sock=sock, ssl=context, backlog=BACKLOG)
+        server = await loop.create_server(
+            lambda: Connection(self),
+            sock=sock,
+            ssl=context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=handshake_seconds if context is not None else None,
+        )
         self._servers.append(server)
 
     async def run(self) -> None:

@@ -7,6 +7,7 @@
     simulation.wherry.dev/stop-after    how long they take to end when told to      (0s; killed when the grace period ends)
     simulation.wherry.dev/cpu           what each container uses: `250m`, or steps from its start: `0s=100m,1m30s=2`  (0)
     simulation.wherry.dev/memory        likewise: `64Mi`                            (0)
+    simulation.wherry.dev/logs          what it writes, line by line: `ready`, or `@1m30s ready` from its start   (nothing)
 
 Pure. What cannot be understood is refused by name and value; nothing is guessed.
 """
@@ -28,10 +29,14 @@ RUN_ONCE_SECONDS = 1.0
 """How long a container runs that is meant to end (a Job's) and does not say: long enough to be seen running."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-KEYS = ("start-after", "ready-after", "run-for", "exit-code", "stop-after", "cpu", "memory")
+KEYS = ("start-after", "ready-after", "run-for", "exit-code", "stop-after", "cpu", "memory", "logs")
 
 Steps = tuple[tuple[float, int], ...]
 """(seconds since the container's start, what it uses from then on), in order of time."""
+
+
+Lines = tuple[tuple[float, str], ...]
+"""(seconds since the container's start, what it writes then), in order."""
 
 
 class ScriptError(ValueError):
@@ -49,6 +54,7 @@ class Script:
     stop_after: float = 0.0
     cpu: Steps = ()
     memory: Steps = ()
+    logs: Lines | None = None
 
     @classmethod
     def of(cls, pod: Obj) -> Script:
@@ -78,6 +84,7 @@ class Script:
             read("stop-after", duration, 0.0),
             read("cpu", lambda text: steps(text, lambda amount: amount.nanos), ()),
             read("memory", lambda text: steps(text, lambda amount: amount.value()), ()),
+            read("logs", lines, None),
         )
 
 
@@ -107,6 +114,20 @@ def steps(text: str, unit: Callable[[Quantity], int]) -> Steps:
     moments = [moment for moment, _ in found]
     if moments != sorted(set(moments)):
         raise ValueError("the steps must be in order of time, one for each moment")
+    return tuple(found)
+
+
+def lines(text: str) -> Lines:
+    """A line that begins with `@DURATION ` is written then, any other with the one before. Raises ValueError."""
+    found: list[tuple[float, str]] = []
+    moment = 0.0
+    for line in text.splitlines():
+        if line.startswith("@"):
+            said, _, line = line[1:].partition(" ")
+            if (then := duration(said)) < moment:
+                raise ValueError("the lines must be in order of time")
+            moment = then
+        found.append((moment, line))
     return tuple(found)
 
 

@@ -1,0 +1,102 @@
+"""An event loop whose time moves only as far as somebody allows, and then in jumps.
+
+    stands still     everything due at this moment is done, then the loop waits for calls and sockets
+    proceeds         from timer to timer up to a moment, or until `stop` holds at the end of an instant
+    calls are open   it moves as far as those calls need (a retry, a time limit)
+    held             a client's request or a webhook call is open: no jump, real input and output go on
+    flows            at the pace of real time, for a program that lives in it
+
+Leans on `BaseEventLoop._run_once` calling `selector.select(timeout)`, as `aio.virtual` does. Everything but `idle` futures
+belongs to the loop's own thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+HELD_SECONDS = 10.0
+"""Real time for which nothing at all happens while an open request holds the clock: it waits for time itself then."""
+
+
+class SteeredLoop(asyncio.SelectorEventLoop):
+    """`held` says whether an outside request is open; it is asked before every jump."""
+
+    def __init__(self, held: Callable[[], bool] = lambda: False) -> None:
+        self._steering = _Steering(held)
+        super().__init__(self._steering)
+
+    def time(self) -> float:
+        return self._steering.now
+
+    def proceed(self, until: float, stop: Callable[[], bool] | None = None) -> Future[None]:
+        """Let time pass up to `until`; done when it has, or at the end of the first instant at which `stop()` holds."""
+        self._steering.limit = max(self._steering.now, until)
+        self._steering.stop = stop
+        return self.idle()
+
+    def idle(self) -> Future[None]:
+        """Done when nothing is left to do without time passing any further than it may."""
+        waiting: Future[None] = Future()
+        self._steering.waiting.append(waiting)
+        return waiting
+
+    def open_call(self) -> None:
+        """Time may pass until `close_call`."""
+        self._steering.calls += 1
+
+    def close_call(self) -> None:
+        """Time stands still again, where it is, unless other calls are open."""
+        self._steering.calls -= 1
+
+    def flow(self, on: bool) -> None:
+        self._steering.flows += 1 if on else -1
+
+
+class _Steering(selectors.DefaultSelector):
+    def __init__(self, held: Callable[[], bool]) -> None:
+        super().__init__()
+        self._held = held
+        self.now = 0.0
+        self.limit = 0.0
+        self.stop: Callable[[], bool] | None = None
+        self.waiting: list[Future[None]] = []
+        self.calls = 0
+        self.flows = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        # An instant is over: whatever could happen at this moment has happened.
+        if self.flows:
+            return self._flow(timeout)
+        if self._held():
+            ready = super().select(HELD_SECONDS)
+            if ready:
+                return ready
+        if self.stop is not None and self.stop():
+            self.limit, self.stop = self.now, None
+        target = float("inf") if timeout is None else self.now + timeout
+        if target <= self.limit or (self.calls > 0 and timeout is not None):
+            self.now = target
+            self.limit = max(self.limit, target)
+            return []
+        self.now = max(self.now, self.limit)
+        if self.calls == 0:
+            self.stop = None
+            waiting, self.waiting = self.waiting, []
+            for each in waiting:
+                each.set_result(None)
+        return super().select(None)
+
+    def _flow(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        started = time.monotonic()
+        ready = super().select(timeout)
+        if not self._held():
+            self.now += min(time.monotonic() - started, timeout if timeout is not None else float("inf"))
+            self.limit = max(self.limit, self.now)
+        return ready
