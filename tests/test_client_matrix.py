@@ -15,13 +15,14 @@ FILES = {
     "kubectl": {path.stem for path in INTEGRATION.glob("test_*kubectl*.py")},
     "kubernetes": {
         "test_apiserver_python_client", "test_clients", "test_clients_custom_resources", "test_python_client_extras",
+        "test_typed_round_trips",
     },
-    "lightkube": {"test_lightkube"},
+    "lightkube": {"test_lightkube", "test_typed_round_trips"},
     "kr8s": {"test_kr8s"},
     "kopf": {"test_kopf", "test_clients", "test_clients_custom_resources"},
     "helm-python-sdk": {"test_helm"},
 }  # fmt: skip
-"""Client, by the name of its package -> files of its tests. Two are shared: operators use the official client, too."""
+"""Client, by the name of its package -> files of its tests. Some are shared: operators use the official client, too."""
 MARKS = {"every_release": "every", "oldest_and_newest": "oldest", "newest": "newest"}
 
 
