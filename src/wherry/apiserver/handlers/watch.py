@@ -92,15 +92,17 @@ async def _stream(core: Core, call: Call, options: ListOptions, selection: Selec
 async def _follow(
     core: Core, call: Call, watch: Watch, options: ListOptions, selection: Selection, encoder: _Encoder
 ) -> AsyncIterator[Any]:
-    """Changes until the deadline, bookmarks in between."""
+    """Changes until the deadline, bookmarks in between; neither within this process, where no connection ends or is to be
+    resumed and nobody need wake up for nothing."""
     loop_time = asyncio.get_running_loop().time
-    seconds = options.timeout_seconds or TIMEOUT_SECONDS_MIN * (1 + core.rng.random())
+    forever = call.in_process and options.timeout_seconds is None
+    seconds = 0.0 if forever else options.timeout_seconds or TIMEOUT_SECONDS_MIN * (1 + core.rng.random())
     deadline = loop_time() + seconds
     bookmark_at = loop_time() + BOOKMARK_SECONDS if options.bookmarks else deadline
     changes = aiter(watch)
     while True:
         try:
-            async with asyncio.timeout_at(min(deadline, bookmark_at)):
+            async with asyncio.timeout_at(None if forever else min(deadline, bookmark_at)):
                 change = await anext(changes)
         except TimeoutError:
             if options.bookmarks:
