@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,51 @@ def test_a_dry_run_writes_nothing(plane: ControlPlane, namespace: str, chart: st
     release = helm("install", chart, "web", {}, dry_run="server")
     assert "kind: Deployment" in release["manifest"]
     assert not [key for key in plane.written_since(before) if f"/{namespace}/" in key]
+
+
+def complete(plane: ControlPlane, path: str) -> None:
+    """As the Job's controller does when its pod has succeeded."""
+    times = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:01Z"}
+    conditions = [{"type": each, "status": "True"} for each in ("SuccessCriteriaMet", "Complete")]
+    body = {"status": {**times, "succeeded": 1, "conditions": conditions, "uncountedTerminatedPods": {}}}
+    merge = "application/merge-patch+json"
+    eventually(lambda: plane.ask("GET", path).status == 200)
+    assert plane.ask("PATCH", f"{path}/status", body, merge).status == 200
+
+
+def test_a_hook_is_waited_for_and_what_is_kept_stays(
+    plane: ControlPlane, namespace: str, chart: str, helm: Helm
+) -> None:
+    """A Job before the rest; the same chart again changes nothing; a claim that is to be kept stays."""
+    pod = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    hook = {"helm.sh/hook": "pre-install", "helm.sh/hook-delete-policy": "hook-succeeded"}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    db = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    manifests = (
+        ("batch/v1", "Job", {"name": "migrate", "annotations": hook}, {"template": pod}),
+        ("v1", "PersistentVolumeClaim", {"name": "kept", "annotations": {"helm.sh/resource-policy": "keep"}}, claim),
+        ("batch/v1", "CronJob", {"name": "nightly"}, {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": pod}}}),
+        ("policy/v1", "PodDisruptionBudget", {"name": "db"}, {"selector": {"matchLabels": {"app": "db"}}}),
+        ("apps/v1", "StatefulSet", {"name": "db"}, {
+            "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": db,
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+        }),
+    )  # fmt: skip
+    for version, kind, metadata, spec in manifests:
+        text = json.dumps({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+        (Path(chart) / "templates" / f"{kind}.yaml").write_text(text)
+    job = f"/apis/batch/v1/namespaces/{namespace}/jobs/migrate"
+    with ThreadPoolExecutor(1) as pool:
+        completing = pool.submit(complete, plane, job)
+        assert helm("install", chart, "web", {}, timeout=20)["status"] == "deployed"
+        completing.result()
+    assert plane.ask("GET", job).status == 404
+    helm("upgrade", chart, "web", {})
+    for path in ("apps/v1:deployments/web", "apps/v1:statefulsets/db", "batch/v1:cronjobs/nightly"):
+        assert found(plane, namespace, path)["metadata"]["generation"] == 1, path
+    assert "[PersistentVolumeClaim] kept" in helm("uninstall", "web", wait="watcher", timeout=10)["info"]
+    assert found(plane, namespace, "persistentvolumeclaims/kept") is not None
+    assert found(plane, namespace, "apps/v1:statefulsets/db") is None
 
 
 def test_releases_in_config_maps(plane: ControlPlane, namespace: str, chart: str) -> None:
