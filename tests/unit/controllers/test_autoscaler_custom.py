@@ -58,7 +58,7 @@ def test_of_pods() -> None:
     found, adapter = measure(
         {f"{CUSTOM}/pods/*/rps": [value("p0", "90"), value("p1", "110500m"), value("x", "9k")]}, PODS
     )
-    assert (found.replicas, found.name, found.failure) == (5, "pods metric rps", None)
+    assert (found.replicas, found.name, found.failures) == (5, "pods metric rps", [])
     assert adapter.queries == [{"labelSelector": "app=web"}]
     (status,) = found.statuses
     assert status == {"type": "Pods", "pods": {"metric": {"name": "rps"}, "current": {"averageValue": "100250m"}}}
@@ -107,22 +107,41 @@ def test_from_outside() -> None:
     assert adapter.queries == [{"labelSelector": "topic=orders"}]
 
 
+EXTERNALLY: Obj = {
+    "type": "External",
+    "external": {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "30"}},
+}
+
+
 @pytest.mark.parametrize(
-    ("spec", "reason", "text"),
+    ("spec", "reason", "text", "first"),
     [
         (
             PODS,
             "FailedGetPodsMetric",
-            "failed to get pods metric value: unable to fetch metrics from custom metrics API",
+            "unable to get metric rps: unable to fetch metrics from custom metrics API",
+            "failed to get pods metric value: ",
         ),
-        (of_service(type="Value", value="1"), "FailedGetObjectMetric", "failed to get object metric value: unable to"),
+        (
+            of_service(type="Value", value="1"),
+            "FailedGetObjectMetric",
+            "unable to get metric rps: Service on shop web: unable to fetch",
+            "failed to get object metric value: ",
+        ),
+        (
+            EXTERNALLY,
+            "FailedGetExternalMetric",
+            "unable to get external metric shop/queue/: unable to fetch metrics from external metrics API",
+            "failed to get queue external metric value: ",
+        ),
     ],
 )
-def test_what_cannot_be_read(spec: Obj, reason: str, text: str) -> None:
+def test_what_cannot_be_read(spec: Obj, reason: str, text: str, first: str) -> None:
     found, _ = measure({}, spec)
-    assert found.failure is not None
-    assert found.failure[0] == reason
-    assert text in found.failure[1]
+    ((told, message),) = found.failures
+    assert told == reason
+    assert message.startswith(text)
+    assert found.invalid == f"invalid metrics (1 invalid out of 1), first error is: {first}{message}"
 
 
 def test_the_metric_that_asks_for_most_counts() -> None:

@@ -40,13 +40,14 @@ class Asked:
 
 @dataclass(slots=True)
 class Measured:
-    """`name` of the metric that asks for most, "" if none could be read; `failure` (reason, message) of the first
-    that could not."""
+    """`name` of the metric that asks for most, "" if none could be read; `failures` (reason, message) of those that
+    could not, `invalid` what that means for all of them together."""
 
     replicas: int = 0
     name: str = ""
     statuses: list[Obj] = field(default_factory=list)
-    failure: tuple[str, str] | None = None
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    invalid: str = ""
 
 
 class Metrics:
@@ -57,7 +58,6 @@ class Metrics:
     async def measure(self, specs: Iterable[Obj], asked: Asked) -> Measured:
         """One list of pod metrics serves all the specs."""
         result = Measured()
-        failures: list[tuple[str, str]] = []
         specs = list(specs)
         items: list[Obj] | None = None
         problem = ""
@@ -73,15 +73,15 @@ class Metrics:
                 else:
                     count, name, status = await self._custom(spec, asked)
             except NoReplicaCount as error:
-                failures.append((_REASONS.get(spec["type"], "InvalidMetricSourceType"), str(error)))
+                if not result.failures:
+                    result.invalid = f"first error is: failed to get {_what(spec)} metric value: {error}"
+                result.failures.append((_REASONS[spec["type"]], str(error)))
                 continue
             result.statuses.append(status)
             if not result.name or count.replicas > result.replicas:
                 result.replicas, result.name = count.replicas, name
-        if failures:
-            reason, message = failures[0]
-            text = f"invalid metrics ({len(failures)} invalid out of {len(specs)}), first error is: {message}"
-            result.failure = (reason, text)
+        if result.failures:
+            result.invalid = f"invalid metrics ({len(result.failures)} invalid out of {len(specs)}), {result.invalid}"
         return result
 
     def _one(self, spec: Obj, asked: Asked, items: list[Obj] | None, problem: str) -> tuple[Count, str, Obj]:
@@ -89,12 +89,11 @@ class Metrics:
         source = spec["resource" if kind == "Resource" else "containerResource"]
         resource, container = source["name"], source.get("container", "")
         target = source["target"]
-        prefix = f"failed to get {resource} {'container ' if container else ''}resource metric value: "
         try:
             count = self._count(asked, items, problem, resource, container, target)
         except NoReplicaCount as error:
             what = "utilization" if target.get("averageUtilization") is not None else "usage"
-            raise NoReplicaCount(f"{prefix}failed to get {resource} {what}: {error}") from None
+            raise NoReplicaCount(f"failed to get {resource} {what}: {error}") from None
         name = f"{resource} {'container ' if container else ''}resource"
         if target.get("averageUtilization") is not None:
             name += " utilization (percentage of request)"
@@ -112,8 +111,7 @@ class Metrics:
             else:
                 count, name = await self._of_one(kind, source, asked)
         except NoReplicaCount as error:
-            what = {"Pods": "pods", "Object": "object", "External": f"external metric {metric['name']}"}[kind]
-            raise NoReplicaCount(f"failed to get {what} metric value: {error}") from None
+            raise NoReplicaCount(f"unable to get {_named(kind, source, asked.namespace)}: {error}") from None
         whole = {} if count.utilization is None else {"value": str(Quantity.from_milli(count.utilization))}
         current = whole or {"averageValue": str(Quantity.from_milli(count.average))}
         told: Obj = {"metric": metric, "current": current}
@@ -165,6 +163,28 @@ class Metrics:
             )
         wanted = amount(resource, str(target["averageValue"]))
         return average_replicas(asked.pods, found, resource, wanted, asked.current, asked.tolerance, now)
+
+
+def _named(kind: str, source: Obj, namespace: str) -> str:
+    """A metric as messages about it say it."""
+    name = source["metric"]["name"]
+    if kind == "Object":
+        return f"metric {name}: {source['describedObject']['kind']} on {namespace} {source['describedObject']['name']}"
+    if kind == "External":
+        return f"external metric {namespace}/{name}/{Selector.from_object(source['metric'].get('selector'))}"
+    return f"metric {name}"
+
+
+def _what(spec: Obj) -> str:
+    """The metric of a spec, in the sentence about all of them."""
+    kind = spec["type"]
+    if kind in ("Pods", "Object"):
+        return str(kind.lower())
+    if kind == "External":
+        return f"{spec['external']['metric']['name']} external"
+    if kind == "Resource":
+        return f"{spec['resource']['name']} resource"
+    return f"{spec['containerResource']['name']} container"
 
 
 _REASONS = {

@@ -68,7 +68,7 @@ class Autoscaler:
         self._scale_down_seconds = scale_down_seconds
         self._metrics = Metrics(parts.client, parts.clock)
         self._histories: dict[str, behavior.History] = {}
-        self._told: dict[str, tuple[str, str]] = {}
+        self._told: dict[str, dict[str, str]] = {}
         self._reported: dict[str, float] = {}
 
     def forget(self, hpa: Obj) -> None:
@@ -159,17 +159,18 @@ class Autoscaler:
             behavior.tolerance(hpa),
         )
         measured = await self._metrics.measure(hpa["spec"].get("metrics") or (), asked)
-        if measured.failure:
-            reason, message = measured.failure
-            look.say("ScalingActive", "False", reason, f"the HPA was unable to compute the replica count: {message}")
+        for reason, message in dict(reversed(measured.failures)).items():
             self._tell(hpa, reason, message)
-            # One metric that cannot be read must not let the others shrink the workload.
-            if measured.name == "" or measured.replicas <= look.current:
-                look.metrics = measured.statuses
-                raise _Stop
-        else:
-            text = f"the HPA was able to successfully calculate a replica count from {measured.name}"
-            look.say("ScalingActive", "True", "ValidMetricFound", text)
+        # One metric that cannot be read must not let the others shrink the workload.
+        if measured.failures and (measured.name == "" or measured.replicas < look.current):
+            reason, message = measured.failures[0]
+            self._tell(hpa, "FailedComputeMetricsReplicas", measured.invalid)
+            look.metrics = measured.statuses
+            text = f"the HPA was unable to compute the replica count: {message}"
+            look.stop("ScalingActive", "False", reason, text)
+        text = f"the HPA was able to successfully calculate a replica count from {measured.name}"
+        look.say("ScalingActive", "True", "ValidMetricFound", text)
+        if not measured.failures:
             self._told.pop(hpa["metadata"]["uid"], None)
         return measured
 
@@ -206,9 +207,9 @@ class Autoscaler:
 
     def _tell(self, hpa: Obj, reason: str, message: str) -> None:
         """Once, not at every look."""
-        uid = hpa["metadata"]["uid"]
-        if self._told.get(uid) != (reason, message):
-            self._told[uid] = (reason, message)
+        told = self._told.setdefault(hpa["metadata"]["uid"], {})
+        if told.get(reason) != message:
+            told[reason] = message
             self._recorder.event(hpa, "Warning", reason, message)
 
 
