@@ -13,6 +13,8 @@ from wherry.aio.virtual import run_virtual
 from wherry.api.resources import NODES, POD_DISRUPTION_BUDGETS, PODS, PRIORITY_CLASSES
 from wherry.api.types import Obj
 from wherry.reconcile.pods import condition
+from wherry.scheduler.profiles import API_VERSION, parse
+from wherry.scheduler.scheduler import Scheduler
 
 
 async def classes(w: World) -> None:
@@ -132,6 +134,24 @@ def test_pods_of_other_schedulers_are_left_alone_and_named_nodes_are_not_asked()
             assert not await placed(w, "theirs")
             assert await w.reasons("theirs") == []
             assert await node_of(w, "direct") == NODE
+            assert w.scheduler.statistics()["decisions"] == 0
+
+    run_virtual(main())
+
+
+def test_a_second_profile_packs_nodes() -> None:
+    async def main() -> None:
+        async with world(nodes=3) as w:
+            args = {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}
+            balanced = {"score": {"disabled": [{"name": "NodeResourcesBalancedAllocation"}]}}
+            packing = {"schedulerName": "packing", "plugins": balanced, "pluginConfig": [args]}
+            config = {"apiVersion": API_VERSION, "kind": "KubeSchedulerConfiguration", "profiles": [packing]}
+            scheduler = Scheduler(w.parts, profiles=parse(config))
+            w.started.append(asyncio.create_task(scheduler.run()))
+            for number in range(4):
+                await w.client.create(PODS, a_pod(f"pod-{number}", cpu="1", schedulerName="packing"))
+                await w.until(lambda number=number: placed(w, f"pod-{number}"))  # type: ignore[misc]
+            assert len({await node_of(w, f"pod-{number}") for number in range(4)}) == 1
             assert w.scheduler.statistics()["decisions"] == 0
 
     run_virtual(main())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +47,7 @@ from wherry.controllers import (
 )
 from wherry.reconcile.kinds import Kinds
 from wherry.reconcile.parts import Parts
+from wherry.scheduler import profiles
 from wherry.scheduler.scheduler import Scheduler
 
 PROVISIONER = "wherry.dev/directory"
@@ -122,10 +124,15 @@ def build(whole: Whole, options: Options) -> list[Runs]:
         replicaset.build_replication_controller(parts("replication-controller")),
         resource_quota.build(parts("resourcequota-controller"), scheme=whole.served),
         not_acted_on.build(common, scheme=whole.scheme),
-        Scheduler(parts("default-scheduler", whole.scheduling)),
+        Scheduler(parts("default-scheduler", whole.scheduling), profiles=_profiles(options)),
     ]
     if FLOW_SCHEMAS in whole.scheme.resources:  # since Kubernetes 1.29
         built.append(flow_schema.build(common))
     if IP_ADDRESSES in whole.scheme.resources:  # since Kubernetes 1.33
         built.append(ip_addresses.build(common))
     return [*built, *recorders]
+
+
+def _profiles(options: Options) -> Sequence[profiles.Profile]:
+    config = options.scheduler_config
+    return profiles.parse(json.loads(config)) if config else profiles.DEFAULT

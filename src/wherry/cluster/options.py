@@ -47,6 +47,7 @@ class Options:
     nodes: int = 1  # node agents on this machine, each a Node with pods of its own
     simulated_nodes: int = 0  # nodes that only pretend to run pods, beside the real one
     audit_policy: str = ""  # JSON of an audit.k8s.io/v1 Policy; empty: no audit log, which costs nothing
+    scheduler_config: str = ""  # JSON of a KubeSchedulerConfiguration; empty: one profile, kube-scheduler's default
     hpa_sync_seconds: float = 1.0  # Kubernetes' 15 s is for thousands of objects; here a metric is a second old
 
     @property

@@ -19,13 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class Refusals:
-    """`scheduler` is the name in which it speaks. A write that fails is made up for at the pod's next try."""
+    """A write that fails is made up for at the pod's next try."""
 
-    def __init__(self, parts: Parts, scheduler: str) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._client = parts.client
         self._recorder = parts.recorder
         self._clock = parts.clock
-        self._scheduler = scheduler
 
     async def write(
         self, pod: PodInfo, message: str, nominated: str, gain: Preemption, displaced: Sequence[PodInfo]
@@ -69,6 +68,7 @@ class Refusals:
 
     async def _evict(self, victim: PodInfo, pod: PodInfo, node: str) -> None:
         """First it is told why, then it is deleted with its own grace."""
+        scheduler = pod.pod["spec"].get("schedulerName") or "default-scheduler"
         target = {
             "type": "DisruptionTarget",
             "status": "True",
@@ -76,7 +76,7 @@ class Refusals:
             "lastProbeTime": None,
             "lastTransitionTime": rfc3339(self._clock.time()),
             "reason": "PreemptionByScheduler",
-            "message": f"{self._scheduler}: preempting to accommodate a higher priority pod",
+            "message": f"{scheduler}: preempting to accommodate a higher priority pod",
         }
         await self._patch_status(victim.pod, {"conditions": [target]})
         if await delete_exactly(self._client, PODS, victim.pod):

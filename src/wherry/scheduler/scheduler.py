@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from random import Random
 
 from wherry.api.resources import (
     NAMESPACES,
@@ -41,6 +42,7 @@ from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
 from wherry.scheduler.plugins.volume_binding import volume_binding
 from wherry.scheduler.plugins.volume_restrictions import volume_restrictions
 from wherry.scheduler.pod_info import PodInfo
+from wherry.scheduler.profiles import DEFAULT, Profile
 from wherry.scheduler.queue import Pending, SchedulingQueue
 from wherry.scheduler.ranking import Rankings
 from wherry.scheduler.refusal import Refusals
@@ -50,15 +52,23 @@ from wherry.scheduler.volumes import Choice, Volumes
 log = logging.getLogger(__name__)
 
 
-class Scheduler:
-    """The scheduler of every pod whose `spec.schedulerName` is `name`."""
+class _Rules:
+    """What one profile goes by, with what it remembers."""
 
-    def __init__(self, parts: Parts, *, name: str = "default-scheduler") -> None:
-        self.name = name
+    def __init__(self, filters: Sequence[Filter], scores: Sequence[Score], snapshot: Snapshot, rng: Random) -> None:
+        self.filters = filters
+        self.scores = scores
+        self.rankings = Rankings(snapshot, filters, scores, rng)
+
+
+class Scheduler:
+    """The scheduler of every pod whose `spec.schedulerName` is the name of one of the profiles."""
+
+    def __init__(self, parts: Parts, *, profiles: Sequence[Profile] = DEFAULT) -> None:
         self._rng = parts.rng
         self._snapshot = Snapshot()
         self._queue = SchedulingQueue(parts.clock)
-        self._refusals = Refusals(parts, name)
+        self._refusals = Refusals(parts)
         self._start = 0
         self._decisions = 0
         nodes, pods = parts.factory.informer(NODES), parts.factory.informer(PODS)
@@ -71,7 +81,7 @@ class Scheduler:
         self._binder = Binder(parts, self._volumes)
         self._sources: tuple[Informer, ...] = (nodes, pods, claims, volumes, classes, namespaces, budgets)
         affinity_filter, affinity_score = inter_pod_affinity(namespaces)
-        self._filters: Sequence[Filter] = (
+        filters: Sequence[Filter] = (
             node_basics.NODE_UNSCHEDULABLE,
             node_basics.NODE_NAME,
             taint_toleration.FILTER,
@@ -83,7 +93,7 @@ class Scheduler:
             pod_topology_spread.FILTER,
             affinity_filter,
         )
-        self._scores: Sequence[Score] = (
+        scores: Sequence[Score] = (
             taint_toleration.SCORE,
             node_affinity.SCORE,
             node_resources.LEAST_ALLOCATED,
@@ -93,7 +103,9 @@ class Scheduler:
             image_locality.SCORE,
             affinity_score,
         )
-        self._rankings = Rankings(self._snapshot, self._filters, self._scores, parts.rng)
+        self._rules = {
+            one.name: _Rules(one.filters(filters), one.scores(scores), self._snapshot, parts.rng) for one in profiles
+        }
         nodes.add_handler(self._on_node)
         pods.add_handler(self._on_pod)
         for source in (claims, volumes, classes):
@@ -169,8 +181,7 @@ class Scheduler:
     def _waiting(self, pod: Obj, old: Obj | None) -> None:
         """A pod without a node: ours, not held back by gates, not on its way out, and new or changed."""
         uid, spec = pod["metadata"]["uid"], pod["spec"]
-        ours = spec.get("schedulerName", "default-scheduler") == self.name
-        if not ours or spec.get("schedulingGates") or is_terminating(pod):
+        if _scheduler_name(pod) not in self._rules or spec.get("schedulingGates") or is_terminating(pod):
             self._queue.remove(uid)
             self._binder.gone(uid)
             if self._snapshot.denominate(uid):
@@ -200,11 +211,12 @@ class Scheduler:
         """Decide about one pod, without awaiting; what must be written is written by tasks."""
         pod = pending.info
         self._decisions += 1
-        known = self._rankings.choose(pod)
+        rules = self._rules[_scheduler_name(pod.pod)]
+        known = rules.rankings.choose(pod)
         if known is not None:
             outcome: Fit | Unfit = Fit(known, 0)
         else:
-            outcome = decide(pod, self._snapshot, self._filters, self._scores, self._rng, start=self._start)
+            outcome = decide(pod, self._snapshot, rules.filters, rules.scores, self._rng, start=self._start)
         if isinstance(outcome, Fit):
             self._start = (self._start + outcome.examined) % max(len(self._snapshot.nodes), 1)
             node = self._snapshot.node(outcome.node)
@@ -213,14 +225,14 @@ class Scheduler:
             tasks.create_task(self._bind(pending, outcome.node, choices), name=f"bind {pod.key}")
             return
         self._queue.unschedulable(pending, outcome.helped_by)
-        gain = self._make_room(pod, outcome)
+        gain = self._make_room(pod, outcome, rules.filters)
         work = self._refuse(pending, outcome.message(gain.explanation), gain)
         tasks.create_task(work, name=f"refuse {pod.key}")
 
-    def _make_room(self, pod: PodInfo, unfit: Unfit) -> preemption.Preemption:
+    def _make_room(self, pod: PodInfo, unfit: Unfit, filters: Sequence[Filter]) -> preemption.Preemption:
         """Decide whom to evict and promise the room, before anybody else is decided about."""
         doomed = self._budgets.doomed()
-        gain = preemption.plan(pod, unfit, self._snapshot, self._filters, self._budgets.now(), doomed)
+        gain = preemption.plan(pod, unfit, self._snapshot, filters, self._budgets.now(), doomed)
         if gain.node:
             self._snapshot.nominate(pod, gain.node)
             self._budgets.take(gain.victims)
@@ -251,6 +263,10 @@ class Scheduler:
             self._budgets.spare(one.uid)
         if left:
             self._queue.failed(pending)
+
+
+def _scheduler_name(pod: Obj) -> str:
+    return pod["spec"].get("schedulerName") or "default-scheduler"
 
 
 def _nominated(pod: Obj | None) -> str:

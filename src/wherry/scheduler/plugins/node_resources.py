@@ -44,6 +44,11 @@ def _least_allocated(pod: PodInfo, node: NodeInfo, state: Any) -> float:
     return SCORE_MAX * sum(1 - one for one in used) / len(used) if used else 0
 
 
+def _most_allocated(pod: PodInfo, node: NodeInfo, state: Any) -> float:
+    used = _used_fractions(pod, node)
+    return SCORE_MAX * sum(used) / len(used) if used else 0
+
+
 def _balanced(pod: PodInfo, node: NodeInfo, state: Any) -> float:
     used = _used_fractions(pod, node)
     if len(used) < 2:
@@ -55,4 +60,6 @@ def _balanced(pod: PodInfo, node: NodeInfo, state: Any) -> float:
 _HELPED_BY = frozenset({Happening.NODE_CHANGED, Happening.POD_GONE})
 FILTER = Filter("NodeResourcesFit", _fits, _HELPED_BY, evictable=_could_fit, local=True)
 LEAST_ALLOCATED = Score("NodeResourcesFit", 1, _least_allocated, local=True)
+MOST_ALLOCATED = Score("NodeResourcesFit", 1, _most_allocated, local=True)
+"""Packs nodes one after the other, for profiles that say so."""
 BALANCED = Score("NodeResourcesBalancedAllocation", 1, _balanced, local=True)
