@@ -56,6 +56,7 @@ def test_a_victim_is_told_why_and_the_room_is_kept() -> None:
             assert not await placed(w, "thief")
             winner = await w.client.get(PODS, "winner", "default")
             assert winner["spec"]["nodeName"] == NODE
+            assert "nominatedNodeName" not in winner["status"]
             await w.client.delete(PODS, "winner", "default")
             await w.until(lambda: placed(w, "thief"), 5)
 

@@ -79,6 +79,8 @@ def _bound(core: Core, pod: Obj, node: str, binding: Obj) -> Obj:
     now = rfc3339(core.clock.time())
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     status = obj.setdefault("status", {})
+    # Since Kubernetes 1.35: a promise of room has served its purpose.
+    status.pop("nominatedNodeName", None)
     status["conditions"] = meta.set_condition(status.get("conditions") or [], scheduled, now)
     for key in ("annotations", "labels"):
         if binding.get(key):
