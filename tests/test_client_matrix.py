@@ -10,7 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "clients.md").read_text()
 INTEGRATION = ROOT / "tests" / "integration"
-LINK = re.compile(r"\[(\w+)\]\(\.\./tests/integration/(\w+)\.py\)")
+LINK = re.compile(r"\[(\w+)\]\(\.\./tests/(?:integration|e2e)/(\w+)\.py\)")
+"""Groups: test, file. `test_docs.py` has seen that the file is there."""
 FILES = {
     "kubectl": {path.stem for path in INTEGRATION.glob("test_*kubectl*.py")},
     "kubernetes": {
@@ -23,6 +24,13 @@ FILES = {
     "helm-python-sdk": {"test_helm"},
 }  # fmt: skip
 """Client, by the name of its package -> files of its tests. Some are shared: operators use the official client, too."""
+WITH_PODS = {
+    "kubectl": {"test_kubectl_pods"},
+    "kubernetes": {"test_python_client"},
+    "lightkube": {"test_streams_of_clients"},
+    "kr8s": {"test_streams_of_clients"},
+}
+"""The same of `tests/e2e`; of the first two only what needs pods is told."""
 MARKS = {"every_release": "every", "oldest_and_newest": "oldest", "newest": "newest"}
 
 
@@ -35,7 +43,8 @@ def table(heading: str) -> list[list[str]]:
 
 def functions_of(file: str) -> dict[str, set[str]]:
     """Test -> names of its decorators."""
-    tree = ast.parse((INTEGRATION / f"{file}.py").read_text())
+    path = next((ROOT / "tests").glob(f"*/{file}.py"))
+    tree = ast.parse(path.read_text())
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return {
         each.name: {name.id for name in each.decorator_list if isinstance(name, ast.Name)}
@@ -53,16 +62,15 @@ def test_every_cell_is_a_test_of_its_client() -> None:
         for client, cell in zip(FILES, cells, strict=True):
             links = LINK.findall(cell)
             assert links or cell == "–", (name, client)
-            wrong += [
-                (client, test) for test, file in links if file not in FILES[client] or test not in functions_of(file)
-            ]
+            files = FILES[client] | WITH_PODS.get(client, set())
+            wrong += [(client, test) for test, file in links if file not in files or test not in functions_of(file)]
     assert wrong == []
 
 
 def test_no_test_of_a_client_is_left_out() -> None:
     """kubectl's are many: each of their files is told, with the releases it runs."""
     told = {(file, test) for test, file in LINK.findall(PAGE)}
-    libraries = set().union(*(files for client, files in FILES.items() if client != "kubectl"))
+    libraries = set().union(*(files for client, files in FILES.items() if client != "kubectl"), WITH_PODS["kr8s"])
     missing = {(file, test) for file in libraries for test in functions_of(file)} - told
     assert missing == set()
 
