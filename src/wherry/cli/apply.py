@@ -79,12 +79,13 @@ async def apply(client: Client, scheme: Scheme, obj: Obj, default_namespace: str
     for attempt in range(ATTEMPTS):
         try:
             applied = await _once(client, scheme, resource, wanted, namespace)
-            if resource.gvr == custom_kinds.DEFINITIONS:
-                await custom_kinds.established(client, applied.obj)
-            return applied
         except StatusError as error:
             if error.code != 409 or attempt == ATTEMPTS - 1:
                 raise
+        else:
+            if resource.gvr == custom_kinds.DEFINITIONS:
+                await custom_kinds.established(client, applied.obj)
+            return applied
     raise AssertionError("the last attempt returns or raises")
 
 
