@@ -51,7 +51,10 @@ def value(name: str, amount: str) -> Obj:
 
 CUSTOM = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop"
 EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop"
-PODS = {"type": "Pods", "pods": {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "50"}}}
+PODS: Obj = {
+    "type": "Pods",
+    "pods": {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "50"}},
+}
 
 
 def test_of_pods() -> None:
@@ -142,6 +145,13 @@ def test_what_cannot_be_read(spec: Obj, reason: str, text: str, first: str) -> N
     assert told == reason
     assert message.startswith(text)
     assert found.invalid == f"invalid metrics (1 invalid out of 1), first error is: {first}{message}"
+
+
+def test_pods_that_say_nothing_yet() -> None:
+    found, _ = measure({f"{CUSTOM}/pods/*/rps": [value("stranger", "1")]}, PODS)
+    assert found.failures == [
+        ("FailedGetPodsMetric", "did not receive metrics for targeted pods (pods might be unready)")
+    ]
 
 
 def test_the_metric_that_asks_for_most_counts() -> None:

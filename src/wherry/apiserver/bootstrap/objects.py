@@ -277,6 +277,7 @@ def _storage_classes(options: BootstrapOptions) -> list[Obj]:
             metadata={"annotations": annotations},
             provisioner=options.storage_provisioner,
             reclaimPolicy="Delete",
+            allowVolumeExpansion=True,
             volumeBindingMode="WaitForFirstConsumer",
         )
     ]

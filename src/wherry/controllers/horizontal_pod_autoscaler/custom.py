@@ -32,7 +32,7 @@ async def of_pods(client: Client, namespace: str, selector: str, metric: Obj) ->
     """Of every pod the selector means. Raises NoReplicaCount."""
     name, query = metric["name"], _query(metric)
     path = f"{CUSTOM}/namespaces/{namespace}/pods/*/{name}"
-    items = await _ask(client, path, {**query, "labelSelector": selector}, name, "custom metrics API")
+    items = await _ask(client, path, {**query, "labelSelector": selector}, f"metric {name}", "custom metrics API")
     return {
         item["describedObject"]["name"]: Sample(
             milli(item["value"]), parse_rfc3339(item["timestamp"]), float(item.get("windowSeconds") or 0)
@@ -47,7 +47,8 @@ async def of_object(client: Client, namespace: str, described: Obj, metric: Obj)
     group = (described.get("apiVersion") or "v1").rpartition("/")[0]
     plural = PLURALS.get(kind, f"{kind.lower()}s") + (f".{group}" if group else "")
     path = f"{CUSTOM}/namespaces/{namespace}/{plural}/{described['name']}/{metric['name']}"
-    items = await _ask(client, path, _query(metric), metric["name"], "custom metrics API")
+    what = f"metric {metric['name']}: {kind} on {namespace} {described['name']}"
+    items = await _ask(client, path, _query(metric), what, "custom metrics API")
     return milli(items[0]["value"])
 
 
@@ -57,19 +58,20 @@ async def external(client: Client, namespace: str, metric: Obj) -> int:
     if "metricLabelSelector" in query:
         query = {"labelSelector": query["metricLabelSelector"]}
     path = f"{EXTERNAL}/namespaces/{namespace}/{metric['name']}"
-    items = await _ask(client, path, query, metric["name"], "external metrics API")
+    what = f"external metric {namespace}/{metric['name']}/{Selector.from_object(metric.get('selector'))}"
+    items = await _ask(client, path, query, what, "external metrics API")
     return sum(milli(item["value"]) for item in items)
 
 
-async def _ask(client: Client, path: str, query: dict[str, str], metric: str, source: str) -> list[Obj]:
+async def _ask(client: Client, path: str, query: dict[str, str], what: str, source: str) -> list[Obj]:
     try:
         found = await client.transport.request("GET", path, query=query)
     except (StatusError, ConnectionError) as error:
         text = error.message if isinstance(error, StatusError) else str(error)
-        raise NoReplicaCount(f"unable to fetch metrics from {source}: {text}") from None
+        raise NoReplicaCount(f"unable to get {what}: unable to fetch metrics from {source}: {text}") from None
     items: list[Obj] = found.get("items") or []
     if not items:
-        raise NoReplicaCount(f"no metrics returned from {source} for {metric}")
+        raise NoReplicaCount(f"unable to get {what}: no metrics returned from {source}")
     return items
 
 

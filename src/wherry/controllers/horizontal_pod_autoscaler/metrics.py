@@ -105,13 +105,10 @@ class Metrics:
         key = kind[0].lower() + kind[1:]
         source = spec[key]
         metric, target = source["metric"], source["target"]
-        try:
-            if kind == "Pods":
-                count, name = await self._of_pods(metric, target, asked), f"pods metric {metric['name']}"
-            else:
-                count, name = await self._of_one(kind, source, asked)
-        except NoReplicaCount as error:
-            raise NoReplicaCount(f"unable to get {_named(kind, source, asked.namespace)}: {error}") from None
+        if kind == "Pods":
+            count, name = await self._of_pods(metric, target, asked), f"pods metric {metric['name']}"
+        else:
+            count, name = await self._of_one(kind, source, asked)
         whole = {} if count.utilization is None else {"value": str(Quantity.from_milli(count.utilization))}
         current = whole or {"averageValue": str(Quantity.from_milli(count.average))}
         told: Obj = {"metric": metric, "current": current}
@@ -163,16 +160,6 @@ class Metrics:
             )
         wanted = amount(resource, str(target["averageValue"]))
         return average_replicas(asked.pods, found, resource, wanted, asked.current, asked.tolerance, now)
-
-
-def _named(kind: str, source: Obj, namespace: str) -> str:
-    """A metric as messages about it say it."""
-    name = source["metric"]["name"]
-    if kind == "Object":
-        return f"metric {name}: {source['describedObject']['kind']} on {namespace} {source['describedObject']['name']}"
-    if kind == "External":
-        return f"external metric {namespace}/{name}/{Selector.from_object(source['metric'].get('selector'))}"
-    return f"metric {name}"
 
 
 def _what(spec: Obj) -> str:

@@ -55,6 +55,7 @@ async def test_made_once_and_then_only_looked_at(version: str, key: bytes) -> No
     assert kubernetes["spec"]["clusterIPs"] == ["10.96.0.1"]
     standard = await api.get(STORAGE_CLASSES, "standard")
     assert standard["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
+    assert standard["allowVolumeExpansion"] is True
 
 
 async def test_statuses_are_written_too(key: bytes) -> None:
