@@ -1,6 +1,6 @@
 """Request and answer of the plain core: `async handle(request: Request) -> Answer`.
 
-No sockets here: `edge.py` makes requests of HTTP, `in_process.py` of plain calls. A `Response` carries the object as
+No sockets here: `connection.py` makes requests of HTTP, `in_process.py` of plain calls. A `Response` carries the object as
 stored and, where somebody encoded it before, its bytes; whoever needs bytes asks `encoded()`.
 """
 
