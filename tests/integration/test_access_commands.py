@@ -108,6 +108,9 @@ def test_mistakes_are_said(plane: ControlPlane, home: Path) -> None:
     assert 'serviceaccounts "nobody" not found' in wherry(plane, "token", "--service-account", "nobody", code=1).output
     asked = json.dumps({"apiVersion": "client.authentication.k8s.io/v2"})
     assert "are answered" in wherry(plane, "token", code=1, KUBERNETES_EXEC_INFO=asked).output
+    for arguments in (["-n", "c"], ["--audience", "vault"], ["--duration", "600"]):
+        refused = wherry(plane, "token", *arguments, code=2).output
+        assert "name a --service-account" in refused and "CERTIFICATE" not in refused, "no administrator by mistake"
 
 
 def test_an_exec_credential(plane: ControlPlane) -> None:

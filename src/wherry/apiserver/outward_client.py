@@ -105,7 +105,10 @@ class OutwardClient:
         """(where to connect, value of the Host header). Raises StatusError, OutwardError."""
         if target.url:
             parts = urlsplit(target.url)
-            host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+            try:
+                host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+            except ValueError:  # stored before validation looked, or beyond 65535, which Go finds when it dials
+                raise OutwardError(f"dial tcp: address {parts.netloc.rpartition(':')[2]}: invalid port") from None
             tls = parts.scheme == "https"
             return Place(host, port, tls, host, target.ca_bundle, target.insecure, identity), parts.netloc
         found = backends.resolve(self._reader, target.namespace, target.name, target.port, self._rng)

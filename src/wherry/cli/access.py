@@ -136,7 +136,7 @@ def _export(state: State, options: Options, users: list[tuple[Wanted, Obj]], out
             file.write(text)
     except OSError as error:
         raise Failed(f"cannot write {output}: {error.strerror}") from None
-    click.echo(f"{len(users)} contexts in {Path(output).absolute()}")
+    click.echo(f"{many(len(users), 'context')} in {Path(output).absolute()}")
 
 
 def _revoke(granting: Granting, options: Options, accesses: list[Wanted]) -> None:
@@ -144,7 +144,11 @@ def _revoke(granting: Granting, options: Options, accesses: list[Wanted]) -> Non
         count = granting.revoke(access.namespace)
         file = kubeconfig.remove(context_of(access, options))
         context = f", context {context_of(access, options)} in {file}" if file else ""
-        click.echo(f"removed {count} objects in namespace {access.namespace}{context}")
+        click.echo(f"removed {many(count, 'object')} in namespace {access.namespace}{context}")
+
+
+def many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _base64(data: bytes) -> str:

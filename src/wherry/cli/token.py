@@ -15,28 +15,39 @@ from wherry.cluster.paths import State
 from wherry.cluster.pki import Pki
 
 API_VERSION = "client.authentication.k8s.io/v1"
+DURATION = 3600
 INFO = "KUBERNETES_EXEC_INFO"
 """What kubectl tells a plugin: an ExecCredential whose apiVersion is the one it wants back."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-n", "--namespace", default="default", show_default=True, help="Where the service account is.")
+@click.option("-n", "--namespace", help="Where the service account is.  [default: default]")
 @click.option("--service-account", "account", help="Whose token; without it, the administrator's certificate.")
 @click.option("--audience", "audiences", multiple=True, help="Whom the token is for, else this API; may be repeated.")
-@click.option("--duration", default=3600, show_default=True, help="Seconds the token is good for, at least 600.")
+@click.option("--duration", type=int, help="Seconds the token is good for, at least 600.  [default: 3600]")
 @click.option("-o", "--output", type=click.Choice(["exec", "text"]), default="exec", show_default=True)
 @system_options
 def command(
-    state: State, name: str, namespace: str, account: str | None, audiences: tuple[str, ...], duration: int, output: str
+    state: State,
+    name: str,
+    namespace: str | None,
+    account: str | None,
+    audiences: tuple[str, ...],
+    duration: int | None,
+    output: str,
 ) -> None:
     """Print an ExecCredential for kubectl, or with `-o text` a service account's bare token."""
+    if account is None and (namespace or audiences or duration is not None):
+        raise click.UsageError("--namespace, --audience and --duration are for a token: name a --service-account")
     options = options_of(state)
     if account is None:
         if output == "text":
             raise Failed("the administrator has a certificate and no token: name a --service-account")
         status = administrator(state)
     else:
-        status = token(state, options, namespace, account, audiences, duration)
+        status = token(
+            state, options, namespace or "default", account, audiences, DURATION if duration is None else duration
+        )
     if output == "text":
         click.echo(status["token"])
         return
@@ -46,7 +57,12 @@ def command(
 
 
 def token(
-    state: State, options: Options, namespace: str, account: str, audiences: tuple[str, ...] = (), duration: int = 3600
+    state: State,
+    options: Options,
+    namespace: str,
+    account: str,
+    audiences: tuple[str, ...] = (),
+    duration: int = DURATION,
 ) -> Obj:
     """`token` and `expirationTimestamp` of a TokenRequest. Raises Failed."""
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"

@@ -245,6 +245,12 @@ async def test_nobody_listens() -> None:
     )
 
 
+@pytest.mark.parametrize("port", ["99999", "443x"])
+async def test_a_url_whose_port_is_none(port: str) -> None:
+    error = await said(client(), Target(url=f"https://127.0.0.1:{port}/x"))
+    assert error.cause == f"dial tcp: address {port}: invalid port"
+
+
 @pytest.mark.parametrize(
     ("target", "cause"),
     [

@@ -5,6 +5,7 @@ Not here: whether it answers, which nobody knows before the first call.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from wherry.apiserver.registry.validation import field as f
 
 DEFAULT_PORT = 443
 _FORM = "; desired format: https://host[/path]"
+_PORT = re.compile(r":(?!\d*$)[^:\]]*$")
+"""What follows the last colon of a host and is no number (Go's net/url; too large a number is found by who connects)."""
 
 
 def default_port(config: Obj) -> None:
@@ -40,6 +43,9 @@ def url(text: str, path: str) -> list[Cause]:
         user, at, host = parts.netloc.rpartition("@")
     except ValueError as error:
         return [f.required(path, f"url must be a valid URL: {error}{_FORM}")]
+    if odd := _PORT.search(host):
+        said = f'parse "{text}": invalid port "{odd[0]}" after host'
+        return [f.required(path, f"url must be a valid URL: {said}{_FORM}")]
     causes: list[Cause] = []
     if parts.scheme != "https":
         causes.append(f.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{_FORM}"))
