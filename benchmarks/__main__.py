@@ -1,6 +1,6 @@
 """`make bench`: everything docs and issues quote, from one run on one machine. Read ratios, not absolutes.
 
-python -m benchmarks [start idle pods api watch storage sandbox service scale cel custom shop]
+python -m benchmarks [start idle pods api watch storage sandbox service scale cel custom growth shop]
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def api(machine: Machine) -> None:
 
 def watch(machine: Machine) -> None:
     program, server = instrument.build(), machine.server()
-    print(instrument.run(program, server, "watch", "-c", "100", "-n", "200"))
+    for watchers, writes in ((100, 200), (1000, 40)):
+        print(instrument.run(program, server, "watch", "-c", str(watchers), "-n", str(writes)))
 
 
 def shop(machine: Machine) -> None:
@@ -116,6 +117,7 @@ PARTS: dict[str, Callable[[Machine], None]] = {
     "scale": part("scale"),
     "cel": part("cel"),
     "custom": part("custom_resources"),
+    "growth": part("growth"),
     "shop": shop,
 }
 

@@ -69,7 +69,10 @@ class Selector:
         if self.selects_nothing:
             return False
         labels = labels or {}
-        return all(requirement.matches(labels) for requirement in self.requirements)
+        for requirement in self.requirements:  # noqa: SIM110 - a generator costs as much as the comparison
+            if not requirement.matches(labels):
+                return False
+        return True
 
     def is_empty(self) -> bool:
         """Whether it selects everything."""
