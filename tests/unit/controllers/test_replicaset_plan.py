@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
-from wherry.controllers.replicaset.plan import BURST, plan, status
+from wherry.controllers.replicaset.plan import BURST, patience, plan, status
 from wherry.reconcile.pods import to_delete_first
 
 NOW = 1_700_000_000.0
@@ -102,3 +104,11 @@ def test_a_failure_is_a_condition_as_long_as_it_lasts() -> None:
     assert again == one["status"]
     healed, _ = status(one, [a_pod("a")], 0, None, NOW + 60)
     assert "conditions" not in healed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "seconds"),
+    [(3, 0, 0.0), (499, 499, 0.0), (1000, 0, 0.05), (0, 10_000, 0.5), (10**6, 0, 1.0)],
+)
+def test_changes_of_many_pods_are_gathered(wanted: int, there: int, seconds: float) -> None:
+    assert patience({"spec": {"replicas": wanted}, "status": {"replicas": there}}) == seconds

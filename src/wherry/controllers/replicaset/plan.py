@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
@@ -14,6 +15,11 @@ from wherry.reconcile import pods as podlib
 
 BURST = 500
 """kube-controller-manager's BurstReplicas: a typing mistake in `replicas` must not flood the API in one go."""
+
+# From so many pods on, looks are that far apart that reading the pods takes a tenth of the time or less.
+MANY_PODS: Final = 500
+PODS_PER_SECOND: Final = 20_000
+PATIENCE_SECONDS_MAX: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +101,10 @@ def _conditions(replicaset: Obj, failure: tuple[str, str] | None, now: float) ->
             "message": failure[1],
         },
     ]
+
+
+def patience(replicaset: Obj) -> float:
+    """Seconds to gather changes of its pods before the next look. A look reads all of them: were there one after every
+    change, the work of starting many pods would grow with the square of their number."""
+    replicas = max(replicaset["spec"].get("replicas", 1), replicaset.get("status", {}).get("replicas", 0))
+    return min(replicas / PODS_PER_SECOND, PATIENCE_SECONDS_MAX) if replicas >= MANY_PODS else 0.0

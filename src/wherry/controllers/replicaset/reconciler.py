@@ -83,7 +83,7 @@ class ReplicaSetReconciler:
                 self._queue.add(Request.of(before))
         if owner is not None:
             self._control.observe(owner["metadata"]["uid"], type, pod)
-            self._queue.add(Request.of(owner))
+            self._queue.add_after(Request.of(owner), planning.patience(owner))
         elif controller_of(pod) is None and type != "deleted":
             for candidate in adopters(map(self._kind.view, self._sets.list(pod["metadata"]["namespace"])), pod):
                 self._queue.add(Request.of(candidate))
