@@ -1,4 +1,4 @@
-"""Events live for an hour, as in Kubernetes; whoever is older goes, a few at a time."""
+"""Events live for an hour, as in Kubernetes; whoever is older goes, a few at a time, and where there are none nobody looks."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ class EventTTL:
 
     async def run(self) -> None:
         while True:
-            await self._clock.sleep(SWEEP_SECONDS)
+            await self._clock.sleep(max(SWEEP_SECONDS, self._seconds_left()))
             await self.sweep()
+
+    def _seconds_left(self) -> float:
+        """Until the oldest is too old; whoever comes meanwhile is younger."""
+        written = [_last_written(entry) for entry in self._storage.list(self._events.prefix)]
+        return TTL_SECONDS + (min(written) - self._clock.time() if written else 0.0)
 
     async def sweep(self) -> int:
         """Delete what is too old; the answer is how many that were."""

@@ -23,7 +23,7 @@ from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import controllers
 from wherry.cluster.options import Options
-from wherry.controllers import certificates, node_lifecycle
+from wherry.controllers import certificates, cronjob, node_lifecycle
 from wherry.controllers.persistent_volume import Directories
 from wherry.reconcile.controller import Controller
 
@@ -46,6 +46,8 @@ class Site:
     """How often pretended nodes renew their leases; None: as often as they usually do."""
     grace_seconds: float = node_lifecycle.GRACE_SECONDS
     """After how long without a renewal a node is given up."""
+    look_seconds: float = cronjob.LOOK_SECONDS_MAX
+    """How far CronJobs trust that wall and monotonic time go together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def compose(app: App, site: Site, options: Options, clock: Clock, rng: random.Ra
         client_as(app, "kube-scheduler"),
         site.directories,
         site.grace_seconds,
+        site.look_seconds,
     )
     workers = controllers.build(whole, options)
     workers += [

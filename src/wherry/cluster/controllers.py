@@ -78,6 +78,8 @@ class Whole:
     """Where the data of provisioned volumes lies."""
     grace_seconds: float = node_lifecycle.GRACE_SECONDS
     """After how long without a sign of life a node is given up."""
+    look_seconds: float = cronjob.LOOK_SECONDS_MAX
+    """At the latest after which CronJobs ask the wall clock again."""
 
 
 def build(whole: Whole, options: Options) -> list[Runs]:
@@ -95,7 +97,6 @@ def build(whole: Whole, options: Options) -> list[Runs]:
         "statefulset-controller": statefulset,
         "daemonset-controller": daemonset,
         "job-controller": job,
-        "cronjob-controller": cronjob,
         "ttl-after-finished-controller": ttl_after_finished,
         "endpoint-controller": endpoints,
         "endpoint-slice-controller": endpointslice,
@@ -113,6 +114,7 @@ def build(whole: Whole, options: Options) -> list[Runs]:
         certificates.build(parts("certificate-controller"), sign=whole.sign_certificate),
         root_ca.build(common, certificate=whole.certificate),
         service_account_token.build(common, certificate=whole.certificate, sign=whole.sign),
+        cronjob.build(parts("cronjob-controller"), look_seconds=whole.look_seconds),
         node_lifecycle.build(parts("node-controller"), grace_seconds=whole.grace_seconds),
         persistent_volume.build(
             parts("persistentvolume-controller"), provisioner=PROVISIONER, directories=whole.directories

@@ -1,7 +1,8 @@
 """Removes pods nobody will ever finish: of nodes that are gone or out of service, terminating without ever having had a
 node, and finished ones beyond a number.
 
-A sweep, not a reaction: one key, looked at again every SWEEP_SECONDS and when a node goes.
+A sweep, not a reaction: one key, looked at SWEEP_SECONDS after pods or nodes changed, however often they did, and again
+while a node is missing.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def build(parts: Parts, *, terminated_max: int = TERMINATED_MAX) -> Controller:
     queue: WorkQueue[Request] = WorkQueue("pod-gc", parts.clock)
     pods, nodes = parts.factory.informer(PODS), parts.factory.informer(NODES)
     reconciler = PodSweeper(parts, pods, nodes, terminated_max)
+
+    def on_change(type: str, obj: Obj, old: Obj | None) -> None:
+        queue.add_after(SWEEP, SWEEP_SECONDS)
+
+    pods.add_handler(on_change)
+    nodes.add_handler(on_change)
     queue.add(SWEEP)
     return Controller("pod-gc", reconciler, queue, workers=1, sources=(pods, nodes))
 
@@ -83,7 +90,7 @@ class PodSweeper:
                 await self._remove(await self._failed(pod, UNSTOPPED))
         for pod in await self._orphaned(pods):
             await self._remove(await self._failed(pod, LOST))
-        return Result(requeue_after=SWEEP_SECONDS)
+        return Result(requeue_after=SWEEP_SECONDS) if self._missing_since else None
 
     async def _orphaned(self, pods: Sequence[Obj]) -> list[Obj]:
         now = self._clock.monotonic()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from wherry.aio.clock import Clock
+from wherry.aio.clock import Clock, LoopClock
 from wherry.api.resources import NAMESPACES, NODES, SERVICE_ACCOUNTS
 from wherry.api.scheme import Scheme
 from wherry.apiserver.app import App
@@ -96,6 +96,8 @@ class Plane:
         self.outward = Counted(self.app.core.outward)
         self.app.core.outward = self.outward
         self.client = Client(InProcessTransport(self.app, ADMINISTRATOR, MANAGER))
+        beats = {} if heartbeat_seconds is None else {"grace_seconds": heartbeat_seconds * 4 / 3}
+        steady = {"look_seconds": float("inf")} if isinstance(clock, LoopClock) else {}  # its two times are one
         self.site = Site(
             keys.certificate,
             keys.front_proxy_certificate,
@@ -103,7 +105,8 @@ class Plane:
             Signer(keys.files, clock),
             NoDirectories(),
             heartbeat_seconds,
-            *([] if heartbeat_seconds is None else [heartbeat_seconds * 4 / 3]),
+            **beats,
+            **steady,
         )
 
     @property

@@ -17,7 +17,11 @@ import selectors
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import Context
+from typing import Any
 
+INSTANT = 2e-6
+"""The shortest wait: a wall clock of Unix seconds in a float cannot tell less."""
 HELD_SECONDS = 10.0
 """Real time for which nothing at all happens while an open request holds the clock: it waits for time itself then."""
 
@@ -28,9 +32,19 @@ class SteeredLoop(asyncio.SelectorEventLoop):
     def __init__(self, held: Callable[[], bool] = lambda: False) -> None:
         self._steering = _Steering(held)
         super().__init__(self._steering)
+        # What is due within this is due now. asyncio takes a nanosecond, which after half a year of seconds in a float is
+        # nothing: a timer would never be due.
+        self._clock_resolution = INSTANT / 2
 
     def time(self) -> float:
         return self._steering.now
+
+    def call_at(  # type: ignore[override]  # typeshed ties args to the callback's own
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """A timer fires a little after it was set, so that whoever waits again and again for what rounding has left over
+        gets there."""
+        return super().call_at(max(when, self.time() + INSTANT), callback, *args, context=context)
 
     def proceed(self, until: float, stop: Callable[[], bool] | None = None) -> Future[None]:
         """Let time pass up to `until`; done when it has, or at the end of the first instant at which `stop()` holds."""

@@ -21,25 +21,29 @@ LOOK_SECONDS_MAX = 600.0
 """Timers run on a clock that stands still while the machine sleeps: the wall is asked again this often."""
 
 
-def build(parts: Parts, *, workers: int = 5) -> Controller:
-    """The controller, wired to the informers of CronJobs and Jobs."""
+def build(parts: Parts, *, look_seconds: float = LOOK_SECONDS_MAX, workers: int = 5) -> Controller:
+    """The controller, wired to the informers of CronJobs and Jobs. `look_seconds`: at the latest after which the wall is asked
+    again."""
     queue: WorkQueue[Request] = WorkQueue("cronjob", parts.clock)
     cronjobs, jobs = parts.factory.informer(CRON_JOBS), parts.factory.informer(JOBS)
     index_by_owner(jobs)
-    reconciler = CronJobReconciler(parts, cronjobs, jobs, queue)
+    reconciler = CronJobReconciler(parts, cronjobs, jobs, queue, look_seconds)
     cronjobs.add_handler(reconciler.on_cronjob)
     jobs.add_handler(reconciler.on_job)
     return Controller("cronjob", reconciler, queue, workers=workers, sources=(cronjobs, jobs))
 
 
 class CronJobReconciler:
-    def __init__(self, parts: Parts, cronjobs: Informer, jobs: Informer, queue: WorkQueue[Request]) -> None:
+    def __init__(
+        self, parts: Parts, cronjobs: Informer, jobs: Informer, queue: WorkQueue[Request], look_seconds: float
+    ) -> None:
         self._client = parts.client
         self._cronjobs = cronjobs
         self._jobs = jobs
         self._recorder = parts.recorder
         self._clock = parts.clock
         self._queue = queue
+        self._look_seconds = look_seconds
         self._written: dict[str, int] = {}
         """uid -> resourceVersion of our last status, which the informer may not show yet."""
 
@@ -77,7 +81,7 @@ class CronJobReconciler:
         if todo.next_firing is None:
             return None
         left = max(todo.next_firing - self._clock.time(), 0.001)
-        return Result(requeue_after=min(left, LOOK_SECONDS_MAX))
+        return Result(requeue_after=min(left, self._look_seconds))
 
     async def _missing(self, cronjob: Obj, there: set[str]) -> set[str]:
         """Of the active Jobs the informer does not show, those the API does not know either."""
