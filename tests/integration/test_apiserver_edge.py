@@ -339,3 +339,18 @@ async def test_what_it_says_of_itself(running: Running) -> None:
     answer = await running.raw(f"HEAD /healthz HTTP/1.0\r\n{ADMIN}\r\n\r\n".encode(), until_close=True)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_who_is_closed_twice_may_still_stop_sending(running: Running) -> None:
+    """asyncio's transport of TLS forgets what it was once it is closed twice; the client's last words come after that."""
+    context = ssl.create_default_context(cafile=str(running.folder / "ca.crt"))
+    context.check_hostname = False
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.tls, ssl=context)
+    writer.write(f"GET /version HTTP/1.1\r\nHost: a\r\n{ADMIN}\r\n\r\n".encode())
+    await read_answer(reader)
+    (connection,) = running.edge.connections
+    transport = connection._transport
+    transport.close()
+    transport.close()
+    assert connection.eof_received() is False
+    writer.close()

@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else is called
         self._user: User | None = None
         self._client = ""
+        self._tls = False
         self._task: asyncio.Task[None] | None = None
         self._hijacked: Hijacked | None = None
         self._lost = False
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._tls = transport.get_extra_info("sslcontext") is not None  # one closed twice can no longer say
         self._edge.connections.add(self)
         certificate = transport.get_extra_info("peercert")
         if certificate:
@@ -98,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send no more. True keeps the connection to answer what it sent; TLS has no such half."""
-        half_open = self._transport.get_extra_info("sslcontext") is None
+        half_open = not self._tls
         self._ended = True
         if self._hijacked is not None:
             self._hijacked.feed(b"")
