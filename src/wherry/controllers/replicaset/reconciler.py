@@ -73,7 +73,9 @@ class ReplicaSetReconciler:
     def on_replicaset(self, type: str, obj: Obj, old: Obj | None) -> None:
         if type == "deleted":
             self._control.expectations.forget(obj["metadata"]["uid"])
-        self._queue.add(Request.of(obj))
+        # What we wrote into its status ourselves is no reason to look at all its pods again at once.
+        same = old is not None and old["metadata"].get("generation") == obj["metadata"].get("generation")
+        self._queue.add_after(Request.of(obj), planning.patience(obj) if same else 0.0)
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
         owner = owner_in(self._sets, self._kind.kind, pod)
