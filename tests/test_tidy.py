@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -293,6 +294,13 @@ def test_unit_tests_lie_where_the_code_lies() -> None:
     folders = {folder for folder in folders if folder.name != "__pycache__"}
     lost = [str(folder) for folder in folders if not any((home / folder).is_dir() for home in homes)]
     assert lost == []
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Tests are imported by their bare names, helpers too: of two with one name only the first can be."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    twice = [name for name, number in names.items() if number > 1 and name not in ("conftest.py", "__init__.py")]
+    assert twice == []
 
 
 @pytest.mark.parametrize(
