@@ -129,6 +129,25 @@ def test_one_state_under_several_versions(tmp_path: Path) -> None:
         assert plane.tracebacks() == ""
 
 
+def test_fields_of_a_newer_version_are_not_held_against_who_patches(tmp_path: Path) -> None:
+    """They go in silence, as Kubernetes drops what it cannot read; what the patch itself brings is told."""
+    pod = {"containers": [{"name": "c", "image": "i"}], "initContainers": [{"name": "s", "image": "i"}]}
+    pod["initContainers"][0]["restartPolicy"] = "Always"  # from 1.28 on
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    plane, target = ControlPlane(tmp_path), "/apis/apps/v1/namespaces/default/deployments"
+    with plane:
+        assert plane.ask("POST", target, {"metadata": {"name": "d"}, "spec": spec}).status == 201
+    plane.version = "1.27"
+    with plane:
+        strict, media = f"{target}/d?fieldValidation=Strict", "application/strategic-merge-patch+json"
+        refused = plane.ask("PATCH", strict, {"spec": {"bogus": 1}}, media)
+        assert refused.problem[2].endswith('strict decoding error: unknown field "spec.bogus"')
+        said = plane.ask("PATCH", strict, {"metadata": {"labels": {"x": "y"}}}, media)
+        assert said.status == 200, said.body
+        assert "restartPolicy" not in said.body["spec"]["template"]["spec"]["initContainers"][0]
+
+
 def test_what_was_before_the_change_of_version_has_expired(tmp_path: Path) -> None:
     """A watch or a continued list from then on is 410, as after any compaction: the client lists anew."""
     maps, flows = "/api/v1/namespaces/default/configmaps", "/apis/flowcontrol.apiserver.k8s.io"

@@ -83,11 +83,22 @@ def read_kind(
 
 
 def settle_patched(
-    core: Core, call: Call, patched: Any, validation: str, duplicates: list[str], shown: Any = None, owners: Any = None
+    core: Core,
+    call: Call,
+    patched: Any,
+    validation: str,
+    duplicates: list[str],
+    shown: Any = None,
+    owners: Any = None,
+    before: Obj | None = None,
 ) -> Obj:
     """What a patch made of an object, as a private draft. `shown` is what errors quote: the patch itself where Kubernetes
     quotes that (strategic), else the patched document. `owners`: the object's managedFields, which need no look if they
-    are what the patch left there. Raises 422."""
+    are what the patch left there. Raises 422.
+
+    Fields that were unknown in `before` (another Kubernetes version stored them, a CustomResourceDefinition lost them) go
+    without a word: who patches something else is not to blame.
+    """
     _, _, schema = core.expected(call)
     if not isinstance(patched, dict):
         raise _unpatchable(patched, shown, f"json: cannot unmarshal {json_kind(patched)} into Go value")
@@ -102,6 +113,9 @@ def settle_patched(
     findings = core.normaliser(call)(obj, schema)
     if findings.error:
         raise _unpatchable(patched, shown, _restored(findings.error, shown))
+    if findings.unknown and before is not None:
+        known_to_be = set(core.normaliser(call)(draft(before), schema).unknown)
+        findings.unknown[:] = [path for path in findings.unknown if path not in known_to_be]
     if findings.unknown or duplicates:
         if validation == "Strict":
             raise _unpatchable(patched, shown, strict_error(duplicates, findings))

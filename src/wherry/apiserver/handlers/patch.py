@@ -47,9 +47,11 @@ async def handle(core: Core, call: Call) -> Answer:
 
     def change(current: Obj) -> Obj:
         try:
-            patched = apply(served.show(current))
+            before = served.show(current)
+            patched = apply(before)
             owners = current["metadata"].get("managedFields")
-            obj = decode.settle_patched(core, call, patched, options.field_validation, duplicates, shown, owners)
+            validation = options.field_validation
+            obj = decode.settle_patched(core, call, patched, validation, duplicates, shown, owners, before)
         except RecursionError:
             raise bad_request("error decoding patch: json: exceeded max depth") from None
         check_name(call, obj["metadata"])
