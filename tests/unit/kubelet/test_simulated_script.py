@@ -125,8 +125,8 @@ def test_ending_when_told_to() -> None:
     life.advance(deleted(obj), NOW + 10)
     assert (life.over, life.next_at(NOW + 10)) == (False, NOW + 13)
     life.advance(deleted(obj), NOW + 13)
-    assert life.last == Ended(NOW, NOW + 13, 0)
-    assert pod_status(deleted(obj), life, "", NOW + 13)["phase"] == "Succeeded"
+    assert life.last == Ended(NOW, NOW + 13, 143)
+    assert pod_status(deleted(obj), life, "", NOW + 13)["phase"] == "Failed"
 
 
 def test_who_does_not_end_is_killed() -> None:

@@ -16,6 +16,8 @@ from wherry.kubelet.simulated.script import Script
 
 BACKOFF_SECONDS = 10.0
 BACKOFF_SECONDS_MAX = 300.0
+TERMINATED = 143
+"""128 + SIGTERM: what most programs end with that were told to."""
 KILLED = 137
 """128 + SIGKILL: what ends who has not ended when its grace period is over."""
 
@@ -90,7 +92,7 @@ class Life:
 
     def _happen(self, pod: Obj, moment: float) -> None:
         if moment == self.stop_at:
-            self._end(moment, KILLED if self.killed else 0)
+            self._end(moment, KILLED if self.killed else TERMINATED)
             self.over = True
         elif self.started_at is None:
             self.restarts += self.last is not None
