@@ -6,6 +6,8 @@ clock says: those who look at them have clocks of their own.
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -20,8 +22,9 @@ class Authority:
     """The files, in a directory that goes with the process."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="wherry-testing-")
-        self.files = Pki(Path(self._folder.name))
+        folder = tempfile.mkdtemp(prefix="wherry-testing-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        self.files = Pki(Path(folder))
         pki.ensure(self.files, Options(), RealClock())
         self.certificate = self.files.ca.read_text()
         self.front_proxy_certificate = self.files.front_proxy_ca.read_text()

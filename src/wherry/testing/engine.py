@@ -121,11 +121,13 @@ class Engine:
                 return
             self.loop.idle().add_done_callback(lambda _: _settle(task, outcome))
 
+        outcome.add_done_callback(lambda _: work.close())  # it may never have begun
         return self._submit(begin, outcome)
 
     def share(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run it on the plane's loop without time passing for it: what waits for others, such as a watch."""
         outcome: Future[T] = Future()
+        outcome.add_done_callback(lambda _: work.close())
         return self._submit(
             lambda: self.loop.create_task(work).add_done_callback(lambda task: _settle(task, outcome)), outcome
         )
@@ -165,7 +167,7 @@ class Engine:
         while (left := until - self.clock.time()) > 0:
             if stop_at_writes and self.plane.storage.revision != seen:
                 return
-            await asyncio.sleep(min(left, POLL_SECONDS) if stop_at_writes else left)
+            await self.clock.sleep(min(left, POLL_SECONDS) if stop_at_writes else left)
 
     def flow(self, on: bool) -> None:
         """Let time pass as real time does, for a program that lives in it."""

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Context
 from typing import Any
+
+from wherry.aio.clock import RealClock
 
 INSTANT = 2e-6
 """The shortest wait: a wall clock of Unix seconds in a float cannot tell less."""
@@ -74,6 +75,7 @@ class _Steering(selectors.DefaultSelector):
     def __init__(self, held: Callable[[], bool]) -> None:
         super().__init__()
         self._held = held
+        self._real = RealClock()
         self.now = 0.0
         self.limit = 0.0
         self.stop: Callable[[], bool] | None = None
@@ -88,13 +90,12 @@ class _Steering(selectors.DefaultSelector):
         # An instant is over: whatever could happen at this moment has happened.
         if self.flows:
             return self._flow(timeout)
-        if self._held():
-            ready = super().select(HELD_SECONDS)
-            if ready:
-                return ready
         if self.stop is not None and self.stop():
             self.limit, self.stop = self.now, None
         target = float("inf") if timeout is None else self.now + timeout
+        moves = self.limit > self.now or (self.calls > 0 and timeout is not None)
+        if moves and self._held() and (ready := super().select(HELD_SECONDS)):
+            return ready
         if target <= self.limit or (self.calls > 0 and timeout is not None):
             self.now = target
             self.limit = max(self.limit, target)
@@ -102,15 +103,19 @@ class _Steering(selectors.DefaultSelector):
         self.now = max(self.now, self.limit)
         if self.calls == 0:
             self.stop = None
-            waiting, self.waiting = self.waiting, []
-            for each in waiting:
-                each.set_result(None)
+            self._tell()
         return super().select(None)
 
+    def _tell(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each.set_result(None)
+
     def _flow(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        started = time.monotonic()
+        self._tell()
+        started = self._real.monotonic()
         ready = super().select(timeout)
         if not self._held():
-            self.now += min(time.monotonic() - started, timeout if timeout is not None else float("inf"))
+            self.now += min(self._real.monotonic() - started, timeout if timeout is not None else float("inf"))
             self.limit = max(self.limit, self.now)
         return ready

@@ -1,0 +1,106 @@
+"""What a failed test's report says of its cluster: objects that are not as they should be, events, last lines of logs.
+
+Bounded: a report is read by people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from wherry.api.types import Obj
+from wherry.testing.cluster import Cluster
+from wherry.testing.verbs import written
+
+OBJECTS_MAX = 30
+EVENTS_MAX = 40
+LOG_LINES_MAX = 10
+PODS_MAX = 5
+_WORKLOADS = ("deployments", "statefulsets", "daemonsets", "jobs", "cronjobs", "horizontalpodautoscalers", "nodes")
+
+
+def sections(cluster: Cluster) -> list[tuple[str, str]]:
+    """(title, text), the empty ones left out."""
+    parts: list[tuple[str, Callable[[Cluster], list[str]]]] = [
+        ("objects", _objects),
+        ("events", _events),
+        ("logs", _logs),
+    ]
+    found = []
+    for title, lines in parts:
+        try:
+            text = "\n".join(lines(cluster))
+        except Exception as error:  # noqa: BLE001  # the test's own failure is what matters
+            text = f"not to be had: {error}"
+        if text:
+            found.append((f"wherry: {title}", text))
+    return found
+
+
+def _objects(cluster: Cluster) -> list[str]:
+    pods = [_pod(one) for one in cluster.list("pods", "*")]
+    others = [f"{_name(one)}: {_status(one)}" for kind in _WORKLOADS for one in cluster.list(kind, "*")]
+    lines = [*others, *pods]
+    return [*lines[:OBJECTS_MAX], *([f"... and {len(lines) - OBJECTS_MAX} more"] if len(lines) > OBJECTS_MAX else [])]
+
+
+def _events(cluster: Cluster) -> list[str]:
+    found = sorted(cluster.list("events", "*"), key=written)
+    lines = []
+    for one in found[-EVENTS_MAX:]:
+        about, count = one["involvedObject"], one.get("count") or 1
+        times = f" (x{count})" if count > 1 else ""
+        when = one.get("lastTimestamp") or one.get("eventTime") or ""
+        who = f"{about.get('kind', '').lower()}/{about.get('name', '')}"
+        lines.append(f"{when} {one.get('type', '')} {one.get('reason', '')} {who}: {one.get('message', '')}{times}")
+    return lines
+
+
+def _logs(cluster: Cluster) -> list[str]:
+    """Of pods that are not well; of all if none is unwell."""
+    pods = cluster.list("pods", "*")
+    unwell = [one for one in pods if not _is_well(one)] or pods
+    lines = []
+    for one in unwell[:PODS_MAX]:
+        metadata = one["metadata"]
+        with suppress(LookupError, OSError, RuntimeError):
+            text = cluster.logs(metadata["name"], metadata["namespace"])
+            lines += [f"{_name(one)}: {line}" for line in text.splitlines()[-LOG_LINES_MAX:]]
+    return lines
+
+
+def _is_well(pod: Obj) -> bool:
+    status = pod.get("status") or {}
+    ready = all(one.get("ready") for one in status.get("containerStatuses") or ())
+    return status.get("phase") == "Succeeded" or (status.get("phase") == "Running" and ready)
+
+
+def _pod(pod: Obj) -> str:
+    status = pod.get("status") or {}
+    restarts = sum(one.get("restartCount", 0) for one in status.get("containerStatuses") or ())
+    why = [
+        f"{one['type']}: {one.get('message') or one.get('reason') or one['status']}"
+        for one in status.get("conditions") or ()
+        if one["status"] != "True" and one.get("reason")
+    ]
+    states = [
+        f"{one['name']}: {key} {value.get('reason', '')}".strip()
+        for one in status.get("containerStatuses") or ()
+        for key, value in (one.get("state") or {}).items()
+    ]
+    more = f", {restarts} restarts" if restarts else ""
+    return f"{_name(pod)}: {status.get('phase', 'Unknown')}{more}; " + "; ".join([*states, *why])
+
+
+def _status(obj: Obj) -> str:
+    """Numbers and conditions, without times."""
+    status = obj.get("status") or {}
+    words = [f"{key}={value}" for key, value in status.items() if isinstance(value, int | str)]
+    words += [f"{one['type']}={one['status']}" for one in status.get("conditions") or ()]
+    return " ".join(words) or "no status"
+
+
+def _name(obj: Obj) -> str:
+    metadata = obj["metadata"]
+    where = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
+    return f"{obj['kind'].lower()} {where}{metadata['name']}"

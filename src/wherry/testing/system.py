@@ -1,0 +1,152 @@
+"""A real system with real pods for a test run: `wherry up` with a state directory, a name, a port and a kubeconfig of its own.
+
+Gone with everything in it when the run ends. Its time is real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from wherry.aio.clock import RealClock
+from wherry.api.scheme import Resource, Scheme
+from wherry.client.kubeconfig_load import load, resolve
+from wherry.client.rest import Client
+from wherry.testing.bridge import BridgedTransport
+from wherry.testing.cluster import Cluster
+from wherry.testing.verbs import Verbs
+
+T = TypeVar("T")
+COMMAND_SECONDS = 120
+POLL_SECONDS = 0.1
+
+
+class SystemFailed(Exception):
+    """`wherry up` or `wherry down` said no; the text is theirs."""
+
+
+def unavailable() -> str:
+    """Why no system with real pods can run here; "" if one can."""
+    flags = ["-n", "-m"] if os.geteuid() == 0 else ["-U", "-r", "-n", "-m"]
+    program = shutil.which("unshare")
+    if program is None or subprocess.run([program, *flags, "true"], capture_output=True, check=False).returncode:
+        return "real pods need namespaces, which this machine does not allow: `wherry doctor` says more"
+    return ""
+
+
+class Remote:
+    """Carries out calls on a loop of its own, in real time."""
+
+    virtual = False
+
+    def __init__(self) -> None:
+        self.clock = RealClock()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="wherry client", daemon=True)
+        self._thread.start()
+
+    def now(self) -> float:
+        return self.clock.time()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    share = call
+
+    def pass_time(self, until: float, stop_at_writes: bool) -> Future[None]:
+        left = max(until - self.now(), 0.0)
+        return self.call(self.clock.sleep(min(left, POLL_SECONDS) if stop_at_writes else left))
+
+    def flow(self, on: bool) -> None:
+        """Real time flows by itself."""
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+class System(Cluster):
+    """`with System() as system`; methods as `ControlPlane`'s, but for the clock."""
+
+    def __init__(self, *options: str) -> None:
+        """`options` of `wherry up` (`--nodes 2`)."""
+        self.folder = Path(tempfile.mkdtemp(prefix="wherry-system-"))
+        self.name = f"test-{secrets.token_hex(4)}"
+        self._options = options
+
+    def __enter__(self) -> System:
+        try:
+            self._wherry("up", "--port", str(_free_port()), *self._options)
+            self._calls = self._remote = Remote()
+            self._transport = resolve(load([self.kubeconfig])).transport("wherry-testing")
+            self._verbs = Verbs(Client(self._transport), _built_in, lambda: self._remote.clock.sleep(POLL_SECONDS))
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._remote.call(self._transport.close()).result()
+            self._remote.close()
+        finally:
+            self._remove()
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig"
+
+    @property
+    def client(self) -> Client:
+        return Client(BridgedTransport(self._remote, self._transport))
+
+    def _logs(self, name: str, namespace: str | None, container: str) -> str:
+        which = ["-c", container] if container else []
+        return self.kubectl("logs", name, "-n", namespace or self._verbs.namespace, *which)
+
+    def _wherry(self, command: str, *options: str) -> None:
+        where = ["--name", self.name, "--state-dir", str(self.folder / "state")]
+        done = subprocess.run(
+            [sys.executable, "-m", "wherry", command, *where, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            timeout=COMMAND_SECONDS,
+        )
+        if done.returncode != 0:
+            raise SystemFailed(f"wherry {command}: {done.stderr or done.stdout}")
+
+    def _remove(self) -> None:
+        try:
+            if (self.folder / "state").exists():
+                self._wherry("down", "--delete")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _built_in() -> list[Resource]:
+    """Custom kinds are not looked up here; `client` and `kubectl` reach them."""
+    return list(Scheme.load().resources.values())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
