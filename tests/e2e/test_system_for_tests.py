@@ -22,5 +22,5 @@ def test_a_real_pod_runs_and_nothing_is_left() -> None:
         )
         system.wait_for("pod", "p", "jsonpath={.status.phase}=Succeeded", timeout="60s")
         assert system.logs("p") == "hello\n"
-        assert [one["reason"] for one in system.events("pod", "p")][0] == "Scheduled"
+        assert system.events("pod", "p")[0]["reason"] == "Scheduled"
     assert not system.folder.exists()
