@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ async def test_kr8s(kubectl: Kubectl) -> None:
         assert (done.stdout, done.stderr, done.returncode) == (b"", b"err\n", 3)
         large = await found.exec(["sh", "-c", "for i in $(seq 20000); do printf 0123456789abcdef; done"])
         assert large.stdout.decode() == LARGE
-        async with found.portforward(8080, local_port="auto") as port:
+        async with found.portforward(8080, local_port=_free_port()) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
             answer = await asyncio.wait_for(reader.read(), 20)
@@ -42,6 +43,14 @@ async def test_kr8s(kubectl: Kubectl) -> None:
         assert [line async for line in found.logs(tail_lines=1)]
     finally:
         await api._session.aclose()
+
+
+def _free_port() -> int:
+    """The client's own choice is one of ten thousand, taken or not."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def test_lightkube(kubectl: Kubectl) -> None:

@@ -39,6 +39,8 @@ class Replay:
 
     def __init__(self, plane: ControlPlane, name: str, token: str) -> None:
         self.plane, self.token = plane, token
+        self.made: set[str] = set()
+        """Paths of what it made outside its namespace; an APIService without a server would trouble other clients."""
         self.scenario = json.loads((EXCHANGES / f"{name}.json").read_text())
         suffix = hashlib.sha256(name.encode()).hexdigest()[:6]
         self.namespace = f"xns-{suffix}"
@@ -66,7 +68,8 @@ class Replay:
                 self.variables[variable] = str(dig(answer.body, path))
             for problem in self.compare(step, answer):
                 yield index, f"{step['do'][:150]}: {problem}"
-        self.plane.ask("DELETE", core)
+        for path in [core, *self.made]:
+            self.plane.ask("DELETE", path)
 
     def done(self, poll: dict[str, Any], answer: Answer) -> bool:
         text = json.dumps(answer.body, sort_keys=True, separators=(",", ":")) if isinstance(answer.body, dict) else ""
@@ -83,7 +86,12 @@ class Replay:
             headers["Authorization"] = auth
         token = self.token if auth == "token" else ""
         content_type = step.get("ct", "application/json")
-        return self.plane.ask(method, path.replace(" ", "%20"), data, content_type, token=token, **headers)
+        answer = self.plane.ask(method, path.replace(" ", "%20"), data, content_type, token=token, **headers)
+        if answer.status == 201 and "/namespaces/" not in path and isinstance(answer.body, dict):
+            where, name = path.partition("?")[0].rstrip("/"), answer.body.get("metadata", {}).get("name", "")
+            if name:
+                self.made.add(where if where.endswith(f"/{name}") else f"{where}/{name}")
+        return answer
 
     def fill(self, value: Any) -> Any:
         if isinstance(value, str):
