@@ -9,7 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from control_plane_process import ControlPlane
 
-from wherry.cli.audit_policy import AuditPolicy
+from wherry.cli.kept_file import KeptFile, judge_audit_policy
 from wherry.cli.main import main
 
 POLICY = """
@@ -29,7 +29,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 def test_who_did_what_from_where(tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY)
-    text = AuditPolicy().convert(str(file), None, None)
+    text = KeptFile(judge_audit_policy).convert(str(file), None, None)
     file.unlink()
     with ControlPlane(tmp_path, audit_policy=text) as plane:
         said = plane.ask("POST", MAPS, {"metadata": {"name": "audited"}, "data": {"a": "1"}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from wherry.cli import audit_policy, scheduler_config, starting
+from wherry.cli import kept_file, starting
 from wherry.cli.session import Failed, system_options
 from wherry.cluster import processes, system
 from wherry.cluster.options import KUBERNETES_VERSIONS, TIERS, Options
@@ -15,8 +15,8 @@ from wherry.cluster.paths import State
 @click.option("--kubernetes-version", type=click.Choice(KUBERNETES_VERSIONS), help="Which API to serve.")
 @click.option("--tier", type=click.Choice(TIERS), help="How pods are isolated; `wherry doctor` explains.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the API server.")
-@audit_policy.option
-@scheduler_config.option
+@kept_file.audit_policy
+@kept_file.scheduler_config
 @system_options
 def command(state: State, name: str, **chosen: str | int | None) -> None:
     """Run the system until SIGTERM or Ctrl-C; the state stays."""

@@ -1,38 +1,19 @@
 from __future__ import annotations
 
 import base64
-import struct
 from typing import Any
 
 import pytest
 from api_core import MAPS, make_server
 from hypothesis import given
 from hypothesis import strategies as st
+from protobuf_writer import field as f
 
 from wherry.api.scheme import Scheme
 from wherry.apiserver import protobuf
 
 SCHEME = Scheme.load()
 MEDIA = "application/vnd.kubernetes.protobuf"
-
-
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def f(number: int, value: Any) -> bytes:
-    """One field: int and bool as varint, float as double, the rest with its length."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(int(value))
-    if isinstance(value, float):
-        return varint(number << 3 | 1) + struct.pack("<d", value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def body(api_version: str, kind: str, raw: bytes) -> bytes:
