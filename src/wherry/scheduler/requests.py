@@ -1,14 +1,13 @@
 """What a pod asks of a node: amounts as whole numbers (cpu in thousandths of a core, all else in its own unit).
 
-Source: the documented effective request of a pod. Ordinary containers and sidecars (init containers that restart always)
-run together and add up; an init container runs beside the sidecars started before it, and only the largest such moment
-counts. Pod-level requests replace that sum; overhead comes on top.
+The rules are `api.pod_amounts`'; here are the numbers, which are compared for every pod and node.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from wherry.api.pod_amounts import together
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
 
@@ -38,24 +37,7 @@ def add(total: Amounts, more: Amounts) -> None:
 def pod_requests(pod: Obj, *, scoring: bool = False) -> Amounts:
     """The effective request; for `scoring` containers that state no cpu or memory count with a small default."""
     spec = pod["spec"]
-    total: Amounts = {}
-    for container in spec.get("containers") or ():
-        add(total, _container(container, scoring))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in spec.get("initContainers") or ():
-        own = _container(container, scoring)
-        if container.get("restartPolicy") == "Always":
-            add(total, own)
-            add(sidecars, own)
-            moment = sidecars
-        else:
-            moment = dict(sidecars)
-            add(moment, own)
-        for key, value in moment.items():
-            peak[key] = max(peak.get(key, 0), value)
-    for key, value in peak.items():
-        total[key] = max(total.get(key, 0), value)
+    total = together(spec, lambda container: _container(container, scoring))
     whole = spec.get("resources") or {}
     total.update(amounts(whole.get("requests")))
     add(total, amounts(spec.get("overhead")))
