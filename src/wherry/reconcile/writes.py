@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wherry.api.errors import StatusError, is_conflict, is_not_found
+from wherry.api.resources import PODS
 from wherry.api.types import GVR, Obj
 from wherry.client.rest import Client, Propagation
 
@@ -93,6 +94,19 @@ async def delete_exactly(
         )
     except StatusError as error:
         # 409 is the uid precondition: what we meant is gone, its name lives on.
+        if is_not_found(error) or is_conflict(error):
+            return False
+        raise
+    return True
+
+
+async def set_pod_condition(client: Client, pod: Obj, entry: Obj) -> bool:
+    """Write one condition of this very pod, beside those of others. False if it is gone or another has its name."""
+    metadata = pod["metadata"]
+    patch = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [entry]}}
+    try:
+        await client.patch(PODS, metadata["name"], patch, metadata["namespace"], type="strategic", subresource="status")
+    except StatusError as error:
         if is_not_found(error) or is_conflict(error):
             return False
         raise

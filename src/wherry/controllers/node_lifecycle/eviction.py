@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from wherry.aio.clock import parse_rfc3339, rfc3339
-from wherry.api.errors import StatusError
 from wherry.api.resources import PODS
 from wherry.api.tolerations import covers
 from wherry.api.types import Obj
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import is_finished, is_terminating
-from wherry.reconcile.writes import delete_exactly
+from wherry.reconcile.writes import delete_exactly, set_pod_condition
 
 
 def evict_at(pod: Obj, taints: Iterable[Obj], now: float) -> float | None:
@@ -103,12 +102,4 @@ class Evictions:
             "message": "Taint manager: deleting due to NoExecute taint",
             "lastTransitionTime": rfc3339(now),
         }
-        metadata = pod["metadata"]
-        patch = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [target]}}
-        try:
-            await self._client.patch(
-                PODS, metadata["name"], patch, metadata["namespace"], type="strategic", subresource="status"
-            )
-        except StatusError as error:
-            if error.code not in (404, 409):
-                raise
+        await set_pod_condition(self._client, pod, target)

@@ -23,7 +23,7 @@ from wherry.reconcile.parts import Parts
 from wherry.reconcile.pods import condition, is_finished
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
-from wherry.reconcile.writes import write_status
+from wherry.reconcile.writes import set_pod_condition, write_status
 
 GRACE_SECONDS = 40.0
 """kube-controller-manager's --node-monitor-grace-period was 40 s up to 1.31 and is 50 s since; one machine may be brisk."""
@@ -164,15 +164,7 @@ class NodeLifecycle:
         if is_finished(pod) or ready is None or ready["status"] != "True":
             return
         changed = {"type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now)}
-        metadata = pod["metadata"]
-        patch = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [changed]}}
-        try:
-            await self._client.patch(
-                PODS, metadata["name"], patch, metadata["namespace"], type="strategic", subresource="status"
-            )
-        except StatusError as error:
-            if error.code not in (404, 409):
-                raise
+        if not await set_pod_condition(self._client, pod, changed):
             return
         self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
