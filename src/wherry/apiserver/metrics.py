@@ -140,20 +140,3 @@ class Metrics:
             names = [{"priority_level": each.name} for each in levels]
             samples = [Sample(labels, value) for labels, value in zip(names, values, strict=True)]
             yield Family(f"{prefix}{name}", "counter" if kind == "counter" else "gauge", text, samples)
-
-
-def work_queues(statistics: Callable[[], dict[str, dict[str, float]]]) -> Collector:
-    """The collector of controllers' queues: name -> `WorkQueue.statistics()`."""
-
-    def collect() -> Iterable[Family]:
-        found = statistics()
-        for name, kind, key, text in (
-            ("workqueue_depth", "gauge", "depth", "Keys that wait."),
-            ("workqueue_adds_total", "counter", "adds", "Keys added."),
-            ("workqueue_retries_total", "counter", "retries", "Keys that came again after a failure."),
-            ("workqueue_unfinished", "gauge", "processing", "Keys being worked on."),
-        ):
-            samples = [Sample({"name": queue}, values[key]) for queue, values in sorted(found.items())]
-            yield Family(name, "gauge" if kind == "gauge" else "counter", text, samples)
-
-    return collect

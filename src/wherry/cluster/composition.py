@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from wherry.aio.clock import Clock, rfc3339
 from wherry.api.scheme import Scheme
@@ -16,7 +17,6 @@ from wherry.apiserver.app import App
 from wherry.apiserver.auth.user import AUTHENTICATED, MASTERS, User
 from wherry.apiserver.bootstrap.objects import BootstrapOptions
 from wherry.apiserver.in_process import InProcessTransport
-from wherry.apiserver.metrics import work_queues
 from wherry.apiserver.trust import Identity
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
@@ -26,6 +26,8 @@ from wherry.cluster.options import Options
 from wherry.controllers import certificates, cronjob, node_lifecycle
 from wherry.controllers.persistent_volume import Directories
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.queue_metrics import work_queues
+from wherry.reconcile.workqueue import WorkQueue
 
 ENDPOINT_PORT = 6443
 """Where the API listens on the node's own address in the pod network: what the Service `kubernetes` leads to."""
@@ -139,6 +141,6 @@ def bootstrap_options(options: Options, site: Site, scheme: Scheme, clock: Clock
     )
 
 
-def _queues(workers: list[controllers.Runs]) -> dict[str, dict[str, float]]:
-    """Figures of the controllers' queues, for /metrics."""
-    return {worker.name: worker.queue.statistics() for worker in workers if isinstance(worker, Controller)}
+def _queues(workers: list[controllers.Runs]) -> dict[str, WorkQueue[Any]]:
+    """The controllers' queues, for /metrics."""
+    return {worker.name: worker.queue for worker in workers if isinstance(worker, Controller)}

@@ -18,12 +18,15 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from wherry.aio.clock import Clock
+from wherry.api.histogram import Histogram
 
 K = TypeVar("K", bound=Hashable)
 
 BACKOFF_SECONDS_MIN = 0.005
 BACKOFF_SECONDS_MAX = 1000.0
 """client-go's DefaultControllerRateLimiter: 5 ms, doubled with each failure of the key, at most 1000 s."""
+BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+"""client-go's for both durations, in seconds."""
 
 
 class ShutDown(Exception):
@@ -47,7 +50,7 @@ class WorkQueue(Generic[K]):
         self._backoff_max = backoff_seconds_max
         self._queue: deque[K] = deque()
         self._dirty: set[K] = set()
-        self._processing: set[K] = set()
+        self._processing: dict[K, float] = {}  # since when
         self._getters: deque[asyncio.Future[None]] = deque()
         self._delayed: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -55,7 +58,8 @@ class WorkQueue(Generic[K]):
         self._down = False
         self._adds = 0
         self._retries = 0
-        self._wait_seconds_max = 0.0
+        self.waited = Histogram(BUCKETS)
+        self.worked = Histogram(BUCKETS)
 
     def add(self, key: K) -> None:
         """Ask for work on `key` as soon as possible."""
@@ -108,15 +112,16 @@ class WorkQueue(Generic[K]):
                 raise ShutDown
             await self._wait()
         key = self._queue.popleft()
-        self._processing.add(key)
+        now = self._processing[key] = self._clock.monotonic()
         self._dirty.discard(key)
-        waited = self._clock.monotonic() - self._added_at.pop(key)
-        self._wait_seconds_max = max(self._wait_seconds_max, waited)
+        self.waited.observe(now - self._added_at.pop(key))
         return key
 
     def done(self, key: K) -> None:
         """Work on `key` ended, well or badly. Added meanwhile, it is handed out again."""
-        self._processing.discard(key)
+        started = self._processing.pop(key, None)
+        if started is not None:
+            self.worked.observe(self._clock.monotonic() - started)
         if key in self._dirty:
             self._push(key)
 
@@ -139,7 +144,10 @@ class WorkQueue(Generic[K]):
         return not self._dirty and not self._processing
 
     def statistics(self) -> dict[str, float]:
-        """Depths now, totals since the start, and the longest wait of a key in seconds."""
+        """Depths now, totals since the start, and of the keys being worked on: seconds since they were taken, all together
+        and of the longest."""
+        now = self._clock.monotonic()
+        lasting = [now - started for started in self._processing.values()]
         return {
             "depth": len(self._queue),
             "processing": len(self._processing),
@@ -147,7 +155,8 @@ class WorkQueue(Generic[K]):
             "failing": len(self._failures),
             "adds": self._adds,
             "retries": self._retries,
-            "wait_seconds_max": self._wait_seconds_max,
+            "unfinished_seconds": sum(lasting),
+            "longest_seconds": max(lasting, default=0.0),
         }
 
     def _fire(self, key: K) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from api_core import MAPS, Server, config_map, make_server
 
-from wherry.apiserver.metrics import work_queues
+from wherry.reconcile.queue_metrics import work_queues
+from wherry.reconcile.workqueue import WorkQueue
 
 
 async def scraped(server: Server) -> dict[str, str]:
@@ -40,7 +41,15 @@ async def test_requests_are_counted() -> None:
 
 async def test_whoever_runs_beside_adds_its_own() -> None:
     server = await make_server()
-    figures = {"depth": 2, "adds": 9, "retries": 1, "processing": 0}
-    server.app.metrics.collectors.append(work_queues(lambda: {"job": dict(figures)}))
+    queue: WorkQueue[str] = WorkQueue("job", server.app.clock)
+    server.app.metrics.collectors.append(work_queues(lambda: {"job": queue}))
+    queue.add("a")
+    queue.add("b")
+    await queue.get()
     found = await scraped(server)
-    assert (found['workqueue_depth{name="job"}'], found['workqueue_adds_total{name="job"}']) == ("2", "9")
+    figures = {key: found[f'workqueue_{key}{{name="job"}}'] for key in ("depth", "adds_total", "retries_total")}
+    assert figures == {"depth": "1", "adds_total": "2", "retries_total": "0"}
+    assert found['workqueue_queue_duration_seconds_bucket{name="job",le="+Inf"}'] == "1"
+    assert found['workqueue_work_duration_seconds_count{name="job"}'] == "0"
+    assert float(found['workqueue_unfinished_work_seconds{name="job"}']) >= 0
+    assert float(found['workqueue_longest_running_processor_seconds{name="job"}']) >= 0

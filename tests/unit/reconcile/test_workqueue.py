@@ -122,13 +122,20 @@ def test_statistics() -> None:
     async def main() -> None:
         q = queue()
         q.add("a")
+        q.add("c")
         q.add_after("b", 10)
         await asyncio.sleep(3)
         await q.get()
+        await asyncio.sleep(2)
+        await q.get()
+        await asyncio.sleep(4)
         figures = q.statistics()
-        assert figures["processing"] == 1
-        assert figures["delayed"] == 1
-        assert figures["wait_seconds_max"] == 3
+        assert (figures["processing"], figures["delayed"]) == (2, 1)
+        assert (figures["unfinished_seconds"], figures["longest_seconds"]) == (10, 6)
+        assert q.waited.total == 3 + 5
+        q.done("a")
+        assert (q.worked.total, sum(q.worked.counts)) == (6, 1)
+        assert q.statistics()["unfinished_seconds"] == 4
         q.shut_down()
 
     run_virtual(main())

@@ -1,0 +1,39 @@
+"""Work queues on /metrics, under client-go's names. Nothing is counted here: the queues know, and are asked when scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from wherry.api.exposition import Family, Sample
+from wherry.reconcile.workqueue import WorkQueue
+
+_FIGURES: tuple[tuple[str, Literal["counter", "gauge"], str, str], ...] = (
+    ("adds_total", "counter", "adds", "Keys added."),
+    ("depth", "gauge", "depth", "Keys that wait."),
+    ("longest_running_processor_seconds", "gauge", "longest_seconds", "How long the longest work lasts until now."),
+    ("retries_total", "counter", "retries", "Keys that came again after a failure."),
+    (
+        "unfinished_work_seconds",
+        "gauge",
+        "unfinished_seconds",
+        "How long all work under way lasts until now, together.",
+    ),
+)
+
+
+def work_queues(queues: Callable[[], Mapping[str, WorkQueue[Any]]]) -> Callable[[], Iterable[Family]]:
+    """A collector for `apiserver.metrics.Metrics`; the names of the queues are the label `name`."""
+
+    def collect() -> Iterable[Family]:
+        found = sorted(queues().items())
+        figures = [(name, queue.statistics()) for name, queue in found]
+        for suffix, kind, key, text in _FIGURES:
+            samples = [Sample({"name": name}, values[key]) for name, values in figures]
+            yield Family(f"workqueue_{suffix}", kind, text, samples)
+        waited = [sample for name, queue in found for sample in queue.waited.samples({"name": name})]
+        worked = [sample for name, queue in found for sample in queue.worked.samples({"name": name})]
+        yield Family("workqueue_queue_duration_seconds", "histogram", "How long keys waited for their turn.", waited)
+        yield Family("workqueue_work_duration_seconds", "histogram", "How long work on a key took.", worked)
+
+    return collect
