@@ -144,10 +144,7 @@ class WorkQueue(Generic[K]):
         return not self._dirty and not self._processing
 
     def statistics(self) -> dict[str, float]:
-        """Depths now, totals since the start, and of the keys being worked on: seconds since they were taken, all together
-        and of the longest."""
-        now = self._clock.monotonic()
-        lasting = [now - started for started in self._processing.values()]
+        """Depths now and totals since the start."""
         return {
             "depth": len(self._queue),
             "processing": len(self._processing),
@@ -155,9 +152,12 @@ class WorkQueue(Generic[K]):
             "failing": len(self._failures),
             "adds": self._adds,
             "retries": self._retries,
-            "unfinished_seconds": sum(lasting),
-            "longest_seconds": max(lasting, default=0.0),
         }
+
+    def working_seconds(self) -> list[float]:
+        """Of each key being worked on, how long ago it was taken."""
+        now = self._clock.monotonic()
+        return [now - started for started in self._processing.values()]
 
     def _fire(self, key: K) -> None:
         del self._delayed[key]
