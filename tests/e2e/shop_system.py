@@ -65,7 +65,7 @@ class ShopSystem:
             timeout=SECONDS,
             **self.system.tier.run_as(),
         )
-        assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}{self.system.logs()}"
+        assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
     @property
