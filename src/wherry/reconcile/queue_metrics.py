@@ -12,12 +12,6 @@ _FIGURES: tuple[tuple[str, Literal["counter", "gauge"], str, str], ...] = (
     ("adds_total", "counter", "adds", "Keys added."),
     ("depth", "gauge", "depth", "Keys that wait."),
     ("retries_total", "counter", "retries", "Keys that came again after a failure."),
-    (
-        "unfinished_work_seconds",
-        "gauge",
-        "unfinished_seconds",
-        "How long all work under way lasts until now, together.",
-    ),
 )
 
 
@@ -25,22 +19,20 @@ def work_queues(queues: Callable[[], Mapping[str, WorkQueue[Any]]]) -> Callable[
     """A collector for `apiserver.metrics.Metrics`; the names of the queues are the label `name`."""
 
     def collect() -> Iterable[Family]:
-        found = sorted(queues().items())
-        figures = [(name, queue.statistics()) for name, queue in found]
+        found = [({"name": name}, queue) for name, queue in sorted(queues().items())]
+        figures = [(labels, queue.statistics()) for labels, queue in found]
         for suffix, kind, key, text in _FIGURES:
-            samples = [Sample({"name": name}, values[key]) for name, values in figures]
-            yield Family(f"workqueue_{suffix}", kind, text, samples)
-        lasting = [({"name": name}, queue.working_seconds()) for name, queue in found]
+            yield Family(f"workqueue_{suffix}", kind, text, [Sample(labels, values[key]) for labels, values in figures])
+        lasting = [(labels, queue.working_seconds()) for labels, queue in found]
         longest = [Sample(labels, max(seconds, default=0.0)) for labels, seconds in lasting]
         together = [Sample(labels, sum(seconds)) for labels, seconds in lasting]
-        waited = [sample for name, queue in found for sample in queue.waited.samples({"name": name})]
-        worked = [sample for name, queue in found for sample in queue.worked.samples({"name": name})]
-        yield Family("workqueue_queue_duration_seconds", "histogram", "How long keys waited for their turn.", waited)
-        yield Family("workqueue_work_duration_seconds", "histogram", "How long work on a key took.", worked)
-
         text = "How long the longest work lasts until now."
         yield Family("workqueue_longest_running_processor_seconds", "gauge", text, longest)
         text = "How long all work under way lasts until now, together."
         yield Family("workqueue_unfinished_work_seconds", "gauge", text, together)
+        waited = [sample for labels, queue in found for sample in queue.waited.samples(labels)]
+        worked = [sample for labels, queue in found for sample in queue.worked.samples(labels)]
+        yield Family("workqueue_queue_duration_seconds", "histogram", "How long keys waited for their turn.", waited)
+        yield Family("workqueue_work_duration_seconds", "histogram", "How long work on a key took.", worked)
 
     return collect
