@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from wherry.aio.clock import Clock
@@ -82,8 +83,9 @@ class Whole:
     """At the latest after which CronJobs ask the wall clock again."""
 
 
-def build(whole: Whole, options: Options) -> list[Runs]:
-    """Each runs until cancelled; recorders are among them. Informers start with `factory.run()`."""
+def build(whole: Whole, options: Options, only: Container[str] | None = None) -> list[Runs]:
+    """Each runs until cancelled; recorders are among them. Informers start with `factory.run()`. `only`: those of these
+    names (see `makers`), where they do not all share one process."""
     recorders: list[EventRecorder] = []
 
     def parts(component: str, client: Client = whole.client) -> Parts:
@@ -91,6 +93,13 @@ def build(whole: Whole, options: Options) -> list[Runs]:
         recorders.append(recorder)
         return Parts(client, whole.factory, recorder, whole.clock, whole.rng)
 
+    built = [make() for name, make in makers(whole, options, parts).items() if only is None or name in only]
+    return [*built, *recorders]
+
+
+def makers(whole: Whole, options: Options, parts: Callable[..., Parts]) -> dict[str, Callable[[], Runs]]:
+    """Name -> what builds it, in the order in which all of them are built. `parts(component, client=)` gives each what it
+    is built from."""
     workloads = {
         "deployment-controller": deployment,
         "replicaset-controller": replicaset,
@@ -106,33 +115,42 @@ def build(whole: Whole, options: Options) -> list[Runs]:
         "pod-garbage-collector": pod_gc,
         "clusterrole-aggregation-controller": cluster_role_aggregation,
     }
-    built: list[Runs] = [module.build(parts(name)) for name, module in workloads.items()]
-    common = parts("controllermanager")
-    built += [
-        garbage_collector.build(common, scheme=whole.served),
-        namespace.build(common, scheme=whole.served),
-        certificates.build(parts("certificate-controller"), sign=whole.sign_certificate),
-        root_ca.build(common, certificate=whole.certificate),
-        service_account_token.build(common, certificate=whole.certificate, sign=whole.sign),
-        cronjob.build(parts("cronjob-controller"), look_seconds=whole.look_seconds),
-        node_lifecycle.build(parts("node-controller"), grace_seconds=whole.grace_seconds),
-        persistent_volume.build(
+    common = cache(lambda: parts("controllermanager"))
+    made: dict[str, Callable[[], Runs]] = {
+        name: lambda name=name, module=module: module.build(parts(name))  # type: ignore[misc]  # of a loop's variables
+        for name, module in workloads.items()
+    }
+    made |= {
+        "garbage-collector": lambda: garbage_collector.build(common(), scheme=whole.served),
+        "namespace-controller": lambda: namespace.build(common(), scheme=whole.served),
+        "certificate-controller": lambda: certificates.build(
+            parts("certificate-controller"), sign=whole.sign_certificate
+        ),
+        "root-ca": lambda: root_ca.build(common(), certificate=whole.certificate),
+        "service-account-token": lambda: service_account_token.build(
+            common(), certificate=whole.certificate, sign=whole.sign
+        ),
+        "cronjob-controller": lambda: cronjob.build(parts("cronjob-controller"), look_seconds=whole.look_seconds),
+        "node-controller": lambda: node_lifecycle.build(parts("node-controller"), grace_seconds=whole.grace_seconds),
+        "persistentvolume-controller": lambda: persistent_volume.build(
             parts("persistentvolume-controller"), provisioner=PROVISIONER, directories=whole.directories
         ),
-        horizontal_pod_autoscaler.build(
+        "horizontal-pod-autoscaler": lambda: horizontal_pod_autoscaler.build(
             parts("horizontal-pod-autoscaler"), scheme=whole.served, sync_seconds=options.hpa_sync_seconds
         ),
-        pod_disruption_budget.build(parts("controllermanager"), scheme=whole.served),
-        replicaset.build_replication_controller(parts("replication-controller")),
-        resource_quota.build(parts("resourcequota-controller"), scheme=whole.served),
-        not_acted_on.build(common, scheme=whole.scheme),
-        Scheduler(parts("default-scheduler", whole.scheduling), profiles=_profiles(options)),
-    ]
+        "disruption-controller": lambda: pod_disruption_budget.build(parts("controllermanager"), scheme=whole.served),
+        "replication-controller": lambda: replicaset.build_replication_controller(parts("replication-controller")),
+        "resourcequota-controller": lambda: resource_quota.build(
+            parts("resourcequota-controller"), scheme=whole.served
+        ),
+        "not-acted-on": lambda: not_acted_on.build(common(), scheme=whole.scheme),
+        "scheduler": lambda: Scheduler(parts("default-scheduler", whole.scheduling), profiles=_profiles(options)),
+    }
     if FLOW_SCHEMAS in whole.scheme.resources:  # since Kubernetes 1.29
-        built.append(flow_schema.build(common))
+        made["flow-schema"] = lambda: flow_schema.build(common())
     if IP_ADDRESSES in whole.scheme.resources:  # since Kubernetes 1.33
-        built.append(ip_addresses.build(common))
-    return [*built, *recorders]
+        made["ip-addresses"] = lambda: ip_addresses.build(common())
+    return made
 
 
 def _profiles(options: Options) -> Sequence[profiles.Profile]:
