@@ -3,6 +3,7 @@ another."""
 
 from __future__ import annotations
 
+import json
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -129,56 +130,62 @@ def test_one_state_under_several_versions(tmp_path: Path) -> None:
         assert plane.tracebacks() == ""
 
 
-def test_fields_of_a_newer_version_are_not_held_against_who_patches(tmp_path: Path) -> None:
-    """They go in silence, as Kubernetes drops what it cannot read; what the patch itself brings is told."""
+def _sidecar() -> dict[str, Any]:
+    """What no controller touches, with a field that is there from 1.28 on."""
     pod = {"containers": [{"name": "c", "image": "i"}], "initContainers": [{"name": "s", "image": "i"}]}
-    pod["initContainers"][0]["restartPolicy"] = "Always"  # from 1.28 on
-    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod}
-    spec = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template}
-    plane, target = ControlPlane(tmp_path), "/apis/apps/v1/namespaces/default/deployments"
+    pod["initContainers"][0]["restartPolicy"] = "Always"
+    return {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}, "template": {"spec": pod}}
+
+
+def _says(container: dict[str, Any]) -> bool:
+    return "restartPolicy" in container
+
+
+def test_fields_of_a_newer_version_are_not_there(tmp_path: Path) -> None:
+    """Neither in GET, LIST and WATCH nor held against who writes the object back or patches something else."""
+    plane, target = ControlPlane(tmp_path), "/api/v1/namespaces/default/podtemplates"
     with plane:
-        assert plane.ask("POST", target, {"metadata": {"name": "d"}, "spec": spec}).status == 201
+        assert plane.ask("POST", target, _sidecar()).status == 201
     plane.version = "1.27"
     with plane:
-        strict, media = f"{target}/d?fieldValidation=Strict", "application/strategic-merge-patch+json"
-        refused = plane.ask("PATCH", strict, {"spec": {"bogus": 1}}, media)
-        assert refused.problem[2].endswith('strict decoding error: unknown field "spec.bogus"')
-        said = plane.ask("PATCH", strict, {"metadata": {"labels": {"x": "y"}}}, media)
+        read = plane.ask("GET", f"{target}/t").body
+        listed = plane.ask("GET", target).body["items"][0]
+        watched = plane.ask("GET", f"{target}?watch=1&timeoutSeconds=1").body
+        event = json.loads(watched.splitlines()[0]) if isinstance(watched, bytes) else watched
+        for obj in (read, listed, event["object"]):
+            assert not _says(obj["template"]["spec"]["initContainers"][0])
+        strict, media = f"{target}/t?fieldValidation=Strict", "application/strategic-merge-patch+json"
+        refused = plane.ask("PATCH", strict, {"template": {"bogus": 1}}, media)
+        assert refused.problem[2].endswith('strict decoding error: unknown field "template.bogus"')
+        said = plane.ask("PUT", strict, read)
         assert said.status == 200, said.body
-        assert "restartPolicy" not in said.body["spec"]["template"]["spec"]["initContainers"][0]
-
-
-def test_what_was_before_the_change_of_version_has_expired(tmp_path: Path) -> None:
-    """A watch or a continued list from then on is 410, as after any compaction: the client lists anew."""
-    maps, flows = "/api/v1/namespaces/default/configmaps", "/apis/flowcontrol.apiserver.k8s.io"
-    plane = ControlPlane(tmp_path, "1.28")
-    with plane:
-        flow = {
-            "metadata": {"name": "f"},
-            "spec": {"priorityLevelConfiguration": {"name": "x"}, "matchingPrecedence": 7},
-        }
-        assert plane.ask("POST", f"{flows}/v1beta3/flowschemas", flow).status == 201
-        for name in ("a", "b", "c"):
-            plane.ask("POST", maps, {"metadata": {"name": name}})
-        page = plane.ask("GET", f"{maps}?limit=1").body
+        assert said.body["metadata"]["resourceVersion"] == read["metadata"]["resourceVersion"], "nothing to write"
+        if PROGRAMS:
+            kubectl = Kubectl(PROGRAMS[RELEASES["1.27"]], plane.kubeconfig, tmp_path)
+            kubectl("replace", "-f", "-", stdin=kubectl("get", "podtemplate", "t", "-o", "yaml"))
     plane.version = "1.36"
     with plane:
-        (kept,) = [
-            item
-            for item in plane.ask("GET", f"{flows}/v1/flowschemas").body["items"]
-            if item["metadata"]["name"] == "f"
-        ]
-        assert kept["spec"]["matchingPrecedence"] == 7
-        stale = page["metadata"]["resourceVersion"]
-        event = plane.ask("GET", f"{maps}?watch=1&resourceVersion={stale}&timeoutSeconds=5").body
-        assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
-        assert event["object"]["message"].startswith(f"too old resource version: {stale} (")
-        said = plane.ask("GET", f"{maps}?limit=1&continue={page['metadata']['continue']}")
-        assert said.problem[:2] == (410, "Expired")
-        assert said.problem[2].startswith(
-            "The provided continue parameter is too old to display a consistent list result."
-        )
-        rest = plane.ask("GET", f"{maps}?limit=5&continue={said.body['metadata']['continue']}").body
-        assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "c", "kube-root-ca.crt"]
-        exact = plane.ask("GET", f"{maps}?resourceVersion={stale}&resourceVersionMatch=Exact")
-        assert exact.problem[:2] == (410, "Expired")
+        kept = plane.ask("GET", f"{target}/t").body
+        assert _says(kept["template"]["spec"]["initContainers"][0]), "nobody wrote it meanwhile"
+        assert plane.tracebacks() == ""
+
+
+def test_policies_decide_only_where_they_are_served(tmp_path: Path) -> None:
+    group = "/apis/admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "false", "message": "no"}]}
+    binding = {"policyName": "never", "validationActions": ["Deny"]}
+    plane, target = ControlPlane(tmp_path), "/api/v1/namespaces/default/configmaps"
+    with plane:
+        for plural, its in (("policies", spec), ("policybindings", binding)):
+            body = {"metadata": {"name": "never"}, "spec": its}
+            assert plane.ask("POST", f"{group}/validatingadmission{plural}", body).status == 201
+        assert plane.ask("POST", target, {"metadata": {"name": "a"}}).status == 422
+    plane.version = "1.27"
+    with plane:
+        assert plane.ask("GET", f"{group}/validatingadmissionpolicies").status == 404
+        assert plane.ask("POST", target, {"metadata": {"name": "a"}}).status == 201
+    plane.version = "1.36"
+    with plane:
+        assert plane.ask("POST", target, {"metadata": {"name": "b"}}).status == 422
+        assert plane.tracebacks() == ""

@@ -1,42 +1,64 @@
-"""A state directory that another Kubernetes version wrote: its objects, brought to the versions stored now.
+"""A state directory that another Kubernetes version wrote, as this one shows it.
 
-Always true afterwards: every stored object of a served resource begins as `Served.item_prefix` says, which is what LIST
-relies on. Objects of resources that are not served lie where they are, untouched, until a version that serves them.
+Is: the seam at which storage loads (`storage.reading`): an object stored in another version of its kind is converted, one
+of a newer Kubernetes loses the fields this one does not know, as a decoder of this version would drop them. Is not: a
+migration; the file keeps what it has until the object is written next, so that a newer Kubernetes finds it again.
+
+Always true in memory: every object of a served resource begins as `Served.item_prefix` says, which is what LIST relies on.
+GET, LIST, WATCH and informers see the same, and pay nothing for it. Objects of resources that are not served lie untouched.
 """
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 
-from wherry.apiserver.core import Core
+from wherry.api import json
+from wherry.api.known_fields import known
+from wherry.api.scheme import Resource, Scheme
+from wherry.api.types import Obj
 from wherry.apiserver.registry.generic import arranged
-from wherry.apiserver.versions import restored
-from wherry.storage.interface import Entry
-
-AT_ONCE = 64
-"""Writes on their way at a time: enough that storage commits them in groups."""
+from wherry.apiserver.versions import restored, stored_resource
+from wherry.storage.revision_log import bucket_of
 
 
-async def settle(core: Core) -> int:
-    """Rewrite what is stored in another version; the answer is how many objects that were. Call it before anybody else
-    reads or writes."""
-    registries = {served.registry.prefix: served for served in core.served.values()}
-    others = [
-        (entry, served.registry.resource)
-        for prefix, served in registries.items()
-        for entry in core.storage.list(prefix)
-        if not entry.data.startswith(served.item_prefix)
-    ]
-    gate = asyncio.Semaphore(AT_ONCE)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    resource: Resource
+    start: bytes
+    """How the encoding of its objects begins."""
 
-    async def rewrite(entry: Entry, value: dict[str, object]) -> None:
-        async with gate:
-            await core.storage.update(entry.key, value, entry.revision)
 
-    async with asyncio.TaskGroup() as group:
-        for entry, resource in others:
-            group.create_task(rewrite(entry, arranged(restored(resource, entry.value))))
-    if others:
-        # History is in the old versions still: who wants to read from it lists anew.
-        await core.storage.compact(core.storage.revision)
-    return len(others)
+class StoredVersions:
+    """`storage.reading.Reading` of one Kubernetes version. The note is the newest version that ever wrote there: without a
+    newer one no object is looked into."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        self._scheme = scheme
+        self._drops = False
+        self._kinds: dict[str, _Kind] = {}
+        for resource in scheme.resources.values():
+            stored = stored_resource(scheme, resource)
+            prefix = f"/registry/{stored.group or 'core'}/{stored.resource}/"
+            start = f'{{"kind":"{stored.kind}","apiVersion":"{stored.api_version}",'
+            self._kinds[prefix] = _Kind(stored, start.encode())
+
+    def begin(self, note: str | None) -> str:
+        """A file from before there were notes may have been written by any version."""
+        ours = self._scheme.version
+        newest = ours if note is None else note or Scheme.versions()[-1]
+        self._drops = _number(newest) > _number(ours)
+        return newest if self._drops else ours
+
+    def read(self, key: str, value: Obj, data: bytes) -> tuple[Obj, bytes]:
+        kind = self._kinds.get(bucket_of(key))
+        if kind is None:
+            return value, data
+        shown = value if data.startswith(kind.start) else arranged(restored(kind.resource, value))
+        if self._drops:
+            shown = known(shown, self._scheme.schema(kind.resource))
+        return (value, data) if shown is value else (shown, json.encode(shown))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """ "1.9" is older than "1.36"."""
+    return tuple(map(int, version.split(".")))

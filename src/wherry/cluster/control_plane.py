@@ -27,7 +27,7 @@ from wherry.apiserver.bootstrap.objects import bootstrap_objects
 from wherry.apiserver.dialing import NodeNetwork
 from wherry.apiserver.edge import Edge
 from wherry.apiserver.registry.allocation import service_allocators
-from wherry.apiserver.stored_versions import settle
+from wherry.apiserver.stored_versions import StoredVersions
 from wherry.apiserver.trust import Identity
 from wherry.client.rest import Client
 from wherry.cluster import node_listener, pki, process
@@ -68,11 +68,11 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
     files = Pki(state.pki)
     state.ready.unlink(missing_ok=True)
     pki.ensure(files, options, clock)
-    sealed = Sealed(state)
+    scheme = Scheme.load(options.kubernetes_version)
+    sealed = Sealed(state, StoredVersions(scheme))
     storage = sealed.storage
     try:
         await sealed.start()
-        scheme = Scheme.load(options.kubernetes_version)
         allocators: dict[str, Any] = {}
         app = App(
             scheme,
@@ -89,7 +89,6 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
                 dialer=NodeNetwork(state.launcher_socket, (options.pod_cidr, options.service_cidr)),
             ),
         )
-        await settle(app.core)
         app.extensions.load()
         allocators.update(service_allocators(app.core.reader.list(SERVICES), rng, options.service_cidr))
         site = _site(state, files, clock)

@@ -12,6 +12,7 @@ from wherry.api.types import Obj
 from wherry.cluster.paths import State
 from wherry.storage.encryption import Encryption, KeyRing
 from wherry.storage.errors import CannotOpen, InUse, WriteFailed
+from wherry.storage.reading import AS_STORED, Reading
 from wherry.storage.sqlite import SqliteStorage
 
 ROTATE = "/wherry/secrets/rotate"
@@ -22,12 +23,12 @@ ENCRYPTED = ("/registry/core/secrets/",)
 class Sealed:
     """The storage of one system, its Secrets encrypted."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, reading: Reading = AS_STORED) -> None:
         """Makes the file of keys at the very first start. Raises CannotOpen."""
         self._ring = KeyRing.load(state.encryption_keys)
         self._encryption = Encryption(self._ring, ENCRYPTED)
         self._rotating = asyncio.Lock()
-        self.storage = SqliteStorage(state.database, seal=self._encryption)
+        self.storage = SqliteStorage(state.database, seal=self._encryption, reading=reading)
 
     async def start(self) -> None:
         """Open it, and encrypt what an older version or a rotation cut short left behind. Raises CannotOpen."""

@@ -37,6 +37,7 @@ CREATE TABLE log (
 CREATE UNIQUE INDEX compare_and_swap ON log (key, replaced);
 CREATE TABLE compaction (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
 INSERT INTO compaction VALUES (1, 0);
+CREATE TABLE note (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL);
 """
 
 
@@ -110,6 +111,19 @@ class Database:
         if row is None:
             raise Damaged("the compaction record is missing")
         return int(row[0])
+
+    def note(self) -> str | None:
+        """What `write_note` said last, None when it never said anything; "" in a file from before there were notes."""
+        if not self._connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'note'").fetchone()[0]:
+            return ""
+        row = self._connection.execute("SELECT text FROM note").fetchone()
+        return None if row is None else str(row[0])
+
+    def write_note(self, text: str) -> None:
+        """Durable once this returns. Raises sqlite3.Error."""
+        run = self._connection.execute
+        run("CREATE TABLE IF NOT EXISTS note (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)")
+        run("INSERT OR REPLACE INTO note VALUES (1, ?)", (text,))
 
     def rows(self) -> Iterator[Row]:
         """Every revision still known, oldest first. Reads the whole file, so that damage is found now."""

@@ -22,6 +22,7 @@ from wherry.storage.database import Database, damage_explained
 from wherry.storage.errors import CannotOpen, Closed, Damaged, FutureRevision, WriteFailed
 from wherry.storage.group_commit import GroupCommit
 from wherry.storage.interface import Change, Entry
+from wherry.storage.reading import AS_STORED, Reading
 from wherry.storage.replay import replay
 from wherry.storage.revision_log import WINDOW_BYTES, WINDOW_CHANGES
 from wherry.storage.sealing import PLAIN, Seal
@@ -78,10 +79,12 @@ class SqliteStorage(LogStorage):
         window_bytes: int = WINDOW_BYTES,
         compact_every_revisions: int = COMPACT_EVERY_REVISIONS,
         seal: Seal = PLAIN,
+        reading: Reading = AS_STORED,
     ) -> None:
         super().__init__(window_changes=window_changes, window_bytes=window_bytes)
         self._path = path
         self._seal = seal
+        self._reading = reading
         self._inline = inline
         self._compact_every_revisions = compact_every_revisions
         self._compaction_asked = 0
@@ -95,8 +98,12 @@ class SqliteStorage(LogStorage):
         database = Database.open(self._path, self._seal)
         try:
             with damage_explained(self._path), _without_collector():
+                note = database.note()
+                noted = self._reading.begin(note)
+                if noted is not None and noted != note:
+                    database.write_note(noted)
                 self._compaction_asked = database.compacted()
-                self._tombstones = replay(database.rows(), self._compaction_asked, self._log)
+                self._tombstones = replay(database.rows(), self._compaction_asked, self._log, self._reading)
         except BaseException:
             database.close()
             raise

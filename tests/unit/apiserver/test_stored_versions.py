@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from api_core import make_server
 
+from wherry.api import json
 from wherry.api.scheme import Scheme
 from wherry.api.types import GVR
-from wherry.apiserver.stored_versions import settle
+from wherry.apiserver.registry.generic import arranged
+from wherry.apiserver.stored_versions import StoredVersions
 from wherry.apiserver.versions import converters, stored_resource
+from wherry.storage.database import Database
+from wherry.storage.sqlite import SqliteStorage
 
 SCHEME = Scheme.load()
 EVENT = {
@@ -92,25 +99,109 @@ async def test_one_event_two_paths() -> None:
     await events.aclose()
 
 
-async def test_what_another_version_stored_is_brought_to_this_one() -> None:
-    server = await make_server()
-    core = server.app.core
-    served = core.served[GVR("flowcontrol.apiserver.k8s.io", "v1", "flowschemas")]
-    hpas = core.served[GVR("autoscaling", "v2", "horizontalpodautoscalers")]
-    old = "flowcontrol.apiserver.k8s.io/v1beta3"
-    flow = {"apiVersion": old, "kind": "FlowSchema", "metadata": {"name": "f"}, "spec": {"matchingPrecedence": 7}}
+PODS = "/registry/core/pods/"
+RESTARTS = {"name": "s", "image": "i", "restartPolicy": "Always"}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "p", "namespace": "shop", "labels": {"unknown": "labels stay"}},
+    "spec": {"containers": [{"name": "c", "image": "i"}], "initContainers": [RESTARTS]},
+}
+FLOW = {
+    "apiVersion": "flowcontrol.apiserver.k8s.io/v1beta3",
+    "kind": "FlowSchema",
+    "metadata": {"name": "f"},
+    "spec": {"matchingPrecedence": 7},
+}
+
+
+@asynccontextmanager
+async def opened(folder: Path, version: str) -> AsyncIterator[SqliteStorage]:
+    """The file as a control plane of this version opens it."""
+    storage = SqliteStorage(folder / "storage.db", inline=True, reading=StoredVersions(Scheme.load(version)))
+    await storage.start()
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+async def test_what_another_version_stored_is_shown_in_this_one(tmp_path: Path) -> None:
     hpa = {
         "kind": "HorizontalPodAutoscaler",
         "apiVersion": "autoscaling/v1",
         "metadata": {"name": "h", "namespace": "shop"},
         "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50},
     }
-    await core.storage.create(served.registry.key("", "f"), flow)
-    entry = await core.storage.create(hpas.registry.key("shop", "h"), hpa)
-    assert await settle(core) == 2
-    said = await server.ask("GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas")
-    assert [item["spec"]["matchingPrecedence"] for item in said.body["items"]] == [7]
-    said = await server.ask("GET", "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/h")
-    assert said.body["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
-    assert int(said.body["metadata"]["resourceVersion"]) > entry.revision
-    assert await settle(core) == 0
+    keys = (
+        "/registry/flowcontrol.apiserver.k8s.io/flowschemas/-/f",
+        "/registry/autoscaling/horizontalpodautoscalers/shop/h",
+    )
+    async with opened(tmp_path, "1.26") as storage:
+        for key, obj in zip(keys, (FLOW, hpa), strict=True):
+            await storage.create(key, obj)
+    async with opened(tmp_path, "1.36") as storage:
+        flow, scaler = map(storage.get, keys)
+        assert flow is not None
+        assert scaler is not None
+        assert flow.data.startswith(b'{"kind":"FlowSchema","apiVersion":"flowcontrol.apiserver.k8s.io/v1",')
+        assert (flow.value["spec"], flow.revision) == (FLOW["spec"], 1)
+        assert scaler.value["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+        assert json.decode(scaler.data) == scaler.value
+        assert storage.revision == 2, "nothing was written"
+
+
+async def test_an_older_version_drops_what_it_does_not_know_and_the_newer_finds_it_again(tmp_path: Path) -> None:
+    key, bare = f"{PODS}shop/p", {**RESTARTS}
+    del bare["restartPolicy"]
+    async with opened(tmp_path, "1.36") as storage:
+        stored = await storage.create(key, arranged(POD))
+    async with opened(tmp_path, "1.27") as storage:
+        entry = storage.get(key)
+        assert entry is not None
+        assert entry.value["spec"] == {**POD["spec"], "initContainers": [bare]}
+        assert entry.value["metadata"] == {**POD["metadata"], "resourceVersion": "1"}
+        assert json.decode(entry.data) == entry.value
+        [change] = [await anext(aiter(storage.watch(PODS, 0)))]
+        assert change.entry is entry, "history is shown alike"
+    async with opened(tmp_path, "1.36") as storage:
+        assert storage.get(key) == stored
+    async with opened(tmp_path, "1.27") as storage:
+        await storage.update(key, storage.get(key).value, 1)
+    async with opened(tmp_path, "1.36") as storage:
+        assert storage.get(key).value["spec"]["initContainers"] == [bare]
+
+
+async def test_the_file_remembers_the_newest_version(tmp_path: Path) -> None:
+    path = tmp_path / "storage.db"
+
+    def note() -> str | None:
+        database = Database.open(path)
+        try:
+            return database.note()
+        finally:
+            database.close()
+
+    for version, newest in (("1.28", "1.28"), ("1.36", "1.36"), ("1.28", "1.36"), ("1.37", "1.37")):
+        async with opened(tmp_path, version):
+            pass
+        assert note() == newest
+
+
+def test_only_what_a_newer_version_wrote_is_looked_into() -> None:
+    unknown = {**POD, "metadata": {"name": "p", "resourceVersion": "1"}, "news": 1}
+    data = json.encode(arranged(unknown))
+    older = StoredVersions(Scheme.load("1.27"))
+    for note, drops in ((None, False), ("1.27", False), ("1.9", False), ("1.36", True), ("", True)):
+        older.begin(note)
+        value, shown = older.read(f"{PODS}shop/p", unknown, data)
+        assert ("news" not in value, shown is not data) == (drops, drops), note
+
+
+def test_what_is_not_served_lies_untouched() -> None:
+    reading = StoredVersions(Scheme.load("1.27"))
+    reading.begin("1.36")
+    policy = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "x": {"y": 1}}
+    key = "/registry/admissionregistration.k8s.io/validatingadmissionpolicies/-/p"
+    assert reading.read(key, policy, b"...") == (policy, b"...")
+    assert reading.read("/registry/shop.example/orders/shop/o", policy, b"...") == (policy, b"...")

@@ -1,5 +1,5 @@
-"""StorageVersionMigrations: a wish that every object of a resource be written anew. Here all are, whenever the version of
-Kubernetes changes (`stored_versions.py`), so nothing waits for one."""
+"""StorageVersionMigrations: a wish that every object of a resource be written anew. Here each is shown in the stored version
+whichever wrote it (`stored_versions.py`), so nothing waits for one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ class _Policies:
     """Policies of one kind and their bindings, by their plurals."""
 
     def __init__(self, policies: str, bindings: str) -> None:
-        self._prefixes = tuple(f"/registry/{GROUP}/{plural}/" for plural in (policies, bindings))
+        self._plurals = (policies, bindings)
+        self._prefixes = tuple(f"/registry/{GROUP}/{plural}/" for plural in self._plurals)
         self._changed_at: tuple[int, ...] = (0, 0)
         self._policies: tuple[Policy, ...] = ()
 
@@ -26,7 +27,9 @@ class _Policies:
         storage = request.world.storage
         changed_at = tuple(map(storage.changed_at, self._prefixes))
         if changed_at != self._changed_at:
-            self._policies = _read(request.world, self._prefixes)
+            served = {each.resource for each in request.world.served if each.group == GROUP}
+            # What another Kubernetes version stored may lie here without being served.
+            self._policies = _read(request.world, self._prefixes) if served.issuperset(self._plurals) else ()
             self._changed_at = changed_at
         return self._policies
 
