@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wherry.storage.base import LogStorage
 from wherry.storage.interface import Change, Entry
 
@@ -11,6 +13,14 @@ class MemoryStorage(LogStorage):
 
     async def start(self) -> None:
         """Nothing to load."""
+
+    def history(self) -> tuple[Change, ...]:
+        """Every change so far, as far back as the window goes."""
+        return self._log.history()
+
+    def replay(self, history: Sequence[Change]) -> None:
+        """Become what another storage was; only before the first change."""
+        self._publish(history)
 
     async def close(self) -> None:
         self._closed = True

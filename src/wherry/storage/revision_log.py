@@ -166,6 +166,10 @@ class RevisionLog:
             return (bucket,) if bucket else ()
         return [self._buckets[name] for name in sorted(self._buckets) if name.startswith(prefix)]
 
+    def history(self) -> tuple[Change, ...]:
+        """The window."""
+        return tuple(self._window)
+
     # Writing
 
     def plan_create(self, key: str, value: Obj) -> Change:

@@ -14,23 +14,22 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from wherry.aio.clock import Clock, LoopClock
-from wherry.api.resources import NAMESPACES, NODES, SERVICE_ACCOUNTS
+from wherry.api.resources import NAMESPACES, NODES, SERVICE_ACCOUNTS, SERVICES
 from wherry.api.scheme import Scheme
 from wherry.apiserver.app import App
 from wherry.apiserver.app import Options as ServerOptions
 from wherry.apiserver.auth.user import AUTHENTICATED, MASTERS, User
-from wherry.apiserver.bootstrap.ensure import ensure
-from wherry.apiserver.bootstrap.objects import bootstrap_objects
 from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.outward import Outward, Reply, Target
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.trust import Identity
 from wherry.client.rest import Client
-from wherry.cluster.composition import Composition, Site, bootstrap_options, client_as, compose
+from wherry.cluster.composition import Composition, Site, bootstrap_options, compose
 from wherry.cluster.options import Options
 from wherry.cluster.signing import Signer
 from wherry.storage.memory import MemoryStorage
 from wherry.testing.authority import authority
+from wherry.testing.first_state import first_state
 
 if TYPE_CHECKING:
     from wherry.apiserver.edge import Edge
@@ -81,6 +80,7 @@ class Plane:
         self.scheme = Scheme.load(options.kubernetes_version)
         self.storage = MemoryStorage()
         keys = authority()
+        self._allocators: dict[str, Any] = {}
         self.app = App(
             self.scheme,
             self.storage,
@@ -89,7 +89,7 @@ class Plane:
             ServerOptions(
                 service_account_key=keys.token_key,
                 server_address=f"{options.address}:{options.port}",
-                allocators=service_allocators([], self.rng, options.service_cidr),
+                allocators=self._allocators,
             ),
         )
         self._edge: Edge | None = None
@@ -129,9 +129,10 @@ class Plane:
     async def running(self) -> AsyncIterator[Composition]:
         await self.storage.start()
         try:
-            self.app.extensions.load()
-            objects = bootstrap_objects(bootstrap_options(self.options, self.site, self.scheme, self.clock))
-            await ensure(client_as(self.app, "kube-apiserver"), self.scheme, objects)
+            first = bootstrap_options(self.options, self.site, self.scheme, self.clock)
+            self.storage.replay(await first_state(first, self.clock, authority().token_key))
+            services = self.app.core.reader.list(SERVICES)
+            self._allocators.update(service_allocators(services, self.rng, self.options.service_cidr))
             composition = compose(self.app, self.site, self.options, self.clock, self.rng)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.app.run()), group.create_task(composition.factory.run())]

@@ -34,8 +34,10 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     from wherry.testing.control_plane import ControlPlane
 
     with ControlPlane(**_options(request.node)) as plane:
-        request.node.stash.setdefault(_CLUSTERS, []).append(plane)
+        clusters = request.node.stash.setdefault(_CLUSTERS, [])
+        clusters.append(plane)
         yield plane
+    clusters.remove(plane)  # tests stay in memory until the run ends, what they used need not
 
 
 @pytest.fixture(scope="session")
