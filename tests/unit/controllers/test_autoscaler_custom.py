@@ -11,7 +11,7 @@ from wherry.aio.clock import ManualClock, rfc3339
 from wherry.api.errors import not_found
 from wherry.api.types import Obj
 from wherry.client.rest import Client
-from wherry.controllers.horizontal_pod_autoscaler.custom import for_average, for_value
+from wherry.controllers.horizontal_pod_autoscaler.custom import for_average, for_value, selector_text
 from wherry.controllers.horizontal_pod_autoscaler.metrics import Asked, Measured, Metrics
 from wherry.controllers.horizontal_pod_autoscaler.usage import Tolerance
 
@@ -40,7 +40,7 @@ class Adapter:
 
 def measure(answers: dict[str, list[Obj]], *specs: Obj, pods: int = 2) -> tuple[Measured, Adapter]:
     adapter = Adapter(answers)
-    asked = Asked("shop", "app=web", [a_pod(f"p{number}") for number in range(pods)], pods, Tolerance())
+    asked = Asked("shop", "app=web", [a_pod(f"p{number}") for number in range(pods)], pods, pods, Tolerance())
     metrics = Metrics(Client(adapter), ManualClock(NOW))  # type: ignore[arg-type]
     return asyncio.run(metrics.measure(specs, asked)), adapter
 
@@ -134,8 +134,8 @@ EXTERNALLY: Obj = {
         (
             EXTERNALLY,
             "FailedGetExternalMetric",
-            "unable to get external metric shop/queue/: unable to fetch metrics from external metrics API",
-            "failed to get queue external metric value: ",
+            "unable to get external metric shop/queue/nil: unable to fetch metrics from external metrics API",
+            "failed to get queue external metric value: failed to get queue external metric: ",
         ),
     ],
 )
@@ -157,7 +157,19 @@ def test_pods_that_say_nothing_yet() -> None:
 def test_the_metric_that_asks_for_most_counts() -> None:
     answers = {f"{CUSTOM}/pods/*/rps": [value("p0", "50")], f"{CUSTOM}/services/web/rps": [value("web", "800")]}
     found, _ = measure(answers, PODS, of_service(type="AverageValue", averageValue="100"))
-    assert (found.replicas, found.name) == (8, "Service metric rps")
+    assert (found.replicas, found.name) == (8, "external metric rps(nil)")
+    found, _ = measure(answers, PODS, of_service(type="Value", value="100"))
+    assert (found.replicas, found.name) == (16, "Service metric rps")
+
+
+def test_a_selector_in_messages() -> None:
+    assert selector_text(None) == "nil"
+    needs = [{"key": "env", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"}]
+    assert selector_text({"matchLabels": {"topic": "orders", "app": "web"}, "matchExpressions": needs}) == (
+        "&LabelSelector{MatchLabels:map[string]string{app: web,topic: orders,},"
+        "MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:env,Operator:In,Values:[a b],},"
+        "LabelSelectorRequirement{Key:old,Operator:DoesNotExist,Values:[],},},}"
+    )
 
 
 def test_values_of_the_whole() -> None:

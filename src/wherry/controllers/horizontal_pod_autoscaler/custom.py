@@ -23,6 +23,8 @@ EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1"
 PLURALS = {"Pod": "pods", "Service": "services", "Namespace": "namespaces", "Ingress": "ingresses", "Node": "nodes"}
 """Of kinds an Object metric may describe; others are lower-cased with an `s`, as RESTMapper guesses."""
 
+NOT_SERVED = "the server could not find the requested resource"
+
 
 def milli(text: object) -> int:
     return Quantity.parse(str(text)).milli_value()
@@ -58,16 +60,38 @@ async def external(client: Client, namespace: str, metric: Obj) -> int:
     if "metricLabelSelector" in query:
         query = {"labelSelector": query["metricLabelSelector"]}
     path = f"{EXTERNAL}/namespaces/{namespace}/{metric['name']}"
-    what = f"external metric {namespace}/{metric['name']}/{Selector.from_object(metric.get('selector'))}"
-    items = await _ask(client, path, query, what, "external metrics API")
+    what = f"external metric {namespace}/{metric['name']}/{selector_text(metric.get('selector'))}"
+    found = f"{metric['name']}.external.metrics.k8s.io"
+    items = await _ask(client, path, query, what, "external metrics API", resource=found)
     return sum(milli(item["value"]) for item in items)
 
 
-async def _ask(client: Client, path: str, query: dict[str, str], what: str, source: str) -> list[Obj]:
+def selector_text(selector: Obj | None) -> str:
+    """A label selector as Kubernetes prints one into messages about external metrics."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    needs = "".join(
+        f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{needs}}},}}"
+    )
+
+
+async def _ask(
+    client: Client, path: str, query: dict[str, str], what: str, source: str, *, resource: str = ""
+) -> list[Obj]:
+    """`resource` is named in the message when nobody serves the API."""
     try:
         found = await client.transport.request("GET", path, query=query)
     except (StatusError, ConnectionError) as error:
         text = error.message if isinstance(error, StatusError) else str(error)
+        if resource and text == NOT_SERVED:
+            text = f"{text} (get {resource})"
         raise NoReplicaCount(f"unable to get {what}: unable to fetch metrics from {source}: {text}") from None
     items: list[Obj] = found.get("items") or []
     if not items:

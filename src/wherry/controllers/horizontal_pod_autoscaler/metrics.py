@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
-from wherry.api.labels import Selector
 from wherry.api.quantity import Quantity
 from wherry.api.resources import POD_METRICS
 from wherry.api.types import Obj
@@ -29,12 +28,13 @@ from wherry.controllers.horizontal_pod_autoscaler.usage import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """For whom: the pods a scale's selector means, and how many replicas it has now."""
+    """For whom: the pods a scale's selector means, how many replicas it asks for (`current`) and says it has (`seen`)."""
 
     namespace: str
     selector: str
     pods: list[Obj]
     current: int
+    seen: int
     tolerance: Tolerance
 
 
@@ -74,7 +74,7 @@ class Metrics:
                     count, name, status = await self._custom(spec, asked)
             except NoReplicaCount as error:
                 if not result.failures:
-                    result.invalid = f"first error is: failed to get {_what(spec)} metric value: {error}"
+                    result.invalid = f"first error is: failed to get {_what(spec)}: {error}"
                 result.failures.append((_REASONS[spec["type"]], str(error)))
                 continue
             result.statuses.append(status)
@@ -94,9 +94,10 @@ class Metrics:
         except NoReplicaCount as error:
             what = "utilization" if target.get("averageUtilization") is not None else "usage"
             raise NoReplicaCount(f"failed to get {resource} {what}: {error}") from None
-        name = f"{resource} {'container ' if container else ''}resource"
+        name = f"{resource} resource"
         if target.get("averageUtilization") is not None:
-            name += " utilization (percentage of request)"
+            whose = "container resource" if container else "resource"
+            name = f"{resource} {whose} utilization (percentage of request)"
         return count, name, _status(kind, resource, container, count)
 
     async def _custom(self, spec: Obj, asked: Asked) -> tuple[Count, str, Obj]:
@@ -126,16 +127,18 @@ class Metrics:
     async def _of_one(self, kind: str, source: Obj, asked: Asked) -> tuple[Count, str]:
         """A value that is not measured by pod: of an object, or from outside. `Count.utilization` is the value itself."""
         metric, target = source["metric"], source["target"]
+        name = f"external metric {metric['name']}({custom.selector_text(metric.get('selector'))})"
         if kind == "Object":
             described = source["describedObject"]
             value = await custom.of_object(self._client, asked.namespace, described, metric)
-            name = f"{described['kind']} metric {metric['name']}"
         else:
             value = await custom.external(self._client, asked.namespace, metric)
-            name = f"external metric {metric['name']}({Selector.from_object(metric.get('selector'))})"
         if target.get("averageValue") is not None:
+            # Kubernetes calls an Object metric external here.
             average = custom.milli(target["averageValue"])
-            return custom.for_average(value, average, asked.current, asked.tolerance), name
+            return custom.for_average(value, average, asked.seen, asked.tolerance), name
+        if kind == "Object":
+            name = f"{described['kind']} metric {metric['name']}"
         wanted = custom.milli(target["value"])
         replicas = custom.for_value(value, wanted, asked.pods, asked.current, asked.tolerance)
         return Count(replicas, 0, value), name
@@ -163,15 +166,21 @@ class Metrics:
 
 
 def _what(spec: Obj) -> str:
-    """The metric of a spec, in the sentence about all of them."""
+    """The metric of a spec, in the sentence about all of them; that of a value from outside says it twice."""
     kind = spec["type"]
-    if kind in ("Pods", "Object"):
-        return str(kind.lower())
-    if kind == "External":
-        return f"{spec['external']['metric']['name']} external"
     if kind == "Resource":
-        return f"{spec['resource']['name']} resource"
-    return f"{spec['containerResource']['name']} container"
+        return f"{spec['resource']['name']} resource metric value"
+    if kind == "ContainerResource":
+        return f"{spec['containerResource']['container']} container metric value"
+    if kind == "Pods":
+        return "pods metric value"
+    source = spec[kind.lower()]
+    name, average = source["metric"]["name"], source["target"].get("averageValue") is not None
+    if kind == "Object":
+        return "object metric value" + (f": failed to get {name} object metric" if average else "")
+    return f"{name} external metric value: failed to get " + (
+        f"{name} external metric" if average else f"external metric {name}"
+    )
 
 
 _REASONS = {

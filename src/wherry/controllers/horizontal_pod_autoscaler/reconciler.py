@@ -68,7 +68,8 @@ class Autoscaler:
         self._scale_down_seconds = scale_down_seconds
         self._metrics = Metrics(parts.client, parts.clock)
         self._histories: dict[str, behavior.History] = {}
-        self._told: dict[str, dict[str, str]] = {}
+        self._told: dict[str, dict[str, tuple[str, float]]] = {}
+        """uid -> what was said last for each reason, and when."""
         self._reported: dict[str, float] = {}
 
     def forget(self, hpa: Obj) -> None:
@@ -105,7 +106,6 @@ class Autoscaler:
         gvr, scale = await self._scale(hpa, look)
         current = scale.get("spec", {}).get("replicas", 0)
         look.current = current
-        look.desired = current
         lowest, highest = hpa["spec"].get("minReplicas", 1), hpa["spec"]["maxReplicas"]
         text = "the HPA controller was able to get the target's current scale"
         look.say("AbleToScale", "True", "SucceededGetScale", text)
@@ -123,11 +123,11 @@ class Autoscaler:
             wanted, why = lowest, "Current number of replicas below Spec.MinReplicas"
         else:
             wanted, why = await self._by_metrics(hpa, scale, look, history)
-        look.desired = wanted
         if wanted != current:
             await self._rescale(hpa, gvr, scale, wanted, why, look)
             history.changes.append((look.now, wanted - current))
             look.scaled_at = look.now
+        look.desired = wanted
 
     async def _by_metrics(self, hpa: Obj, scale: Obj, look: _Look, history: behavior.History) -> tuple[int, str]:
         measured = await self._measure(hpa, scale, look)
@@ -156,6 +156,7 @@ class Autoscaler:
             text,
             self._pods.list(hpa["metadata"]["namespace"], selector),
             look.current,
+            scale.get("status", {}).get("replicas", 0),
             behavior.tolerance(hpa),
         )
         measured = await self._metrics.measure(hpa["spec"].get("metrics") or (), asked)
@@ -198,7 +199,6 @@ class Autoscaler:
         except StatusError as error:
             text = f"New size: {wanted}; reason: {why}; error: {error.message}"
             self._recorder.event(hpa, "Warning", "FailedRescale", text)
-            look.desired = look.current
             message = f"the HPA controller was unable to update the target scale: {error.message}"
             look.stop("AbleToScale", "False", "FailedUpdateScale", message)
         self._recorder.event(hpa, "Normal", "SuccessfulRescale", f"New size: {wanted}; reason: {why}")
@@ -206,10 +206,11 @@ class Autoscaler:
         look.say("AbleToScale", "True", "SucceededRescale", text)
 
     def _tell(self, hpa: Obj, reason: str, message: str) -> None:
-        """Once, not at every look."""
-        told = self._told.setdefault(hpa["metadata"]["uid"], {})
-        if told.get(reason) != message:
-            told[reason] = message
+        """Again only as often as Kubernetes would look, not at every look."""
+        told, now = self._told.setdefault(hpa["metadata"]["uid"], {}), self._clock.time()
+        before, since = told.get(reason, ("", 0.0))
+        if before != message or now - since >= SYNC_SECONDS:
+            told[reason] = message, now
             self._recorder.event(hpa, "Warning", reason, message)
 
 
@@ -222,7 +223,6 @@ class _Look:
 
     def __init__(self, hpa: Obj, now: float) -> None:
         self.now = now
-        self._hpa = hpa
         self._before: Obj = hpa.get("status", {})
         self._conditions: list[Obj] = list(self._before.get("conditions") or ())
         self.current: int = self._before.get("currentReplicas", 0)
@@ -244,7 +244,8 @@ class _Look:
         raise _Stop
 
     def status(self) -> Obj:
-        status: Obj = {"observedGeneration": self._hpa["metadata"].get("generation", 1)}
+        """Without observedGeneration: an autoscaler has no generation."""
+        status: Obj = {}
         scaled = rfc3339(self.scaled_at) if self.scaled_at is not None else self._before.get("lastScaleTime")
         if scaled:
             status["lastScaleTime"] = scaled
