@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from test_stateful import MemoryDirectories, a_claim, a_class
 from world import World, pod_template, world
 
 from wherry.aio.virtual import run_virtual
-from wherry.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, REPLICATION_CONTROLLERS, STORAGE_CLASSES
+from wherry.api.resources import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    SERVICE_ACCOUNTS,
+    STORAGE_CLASSES,
+)
 from wherry.api.types import Obj
 from wherry.controllers import ephemeral_volume, persistent_volume, replicaset
+from wherry.controllers.replicaset import plan as planning
 from wherry.reconcile.pods import is_active
 
 
@@ -68,6 +77,40 @@ def test_a_replication_controller_keeps_its_number() -> None:
 
             await w.until(released)
             assert len([one for one in await w.items(PODS) if is_active(one)]) == 2
+
+    run_virtual(main())
+
+
+def test_a_large_set_writes_its_status_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not after each change of each pod, nor because it has just written one; and it does not dawdle with new pods."""
+    monkeypatch.setattr(planning, "MANY_PODS", 40)
+    monkeypatch.setattr(planning, "BURST", 10)
+
+    async def main() -> None:
+        async with world() as w:
+            await w.until(lambda: w.get(SERVICE_ACCOUNTS, "default"))
+            statuses: list[Obj] = []
+            sets = w.factory.informer(REPLICA_SETS)
+            sets.add_handler(lambda type, obj, old: statuses.append(obj))
+            one = a_controller(40, selector={"matchLabels": {"app": "old"}})
+            one["spec"]["template"]["metadata"]["labels"]["tier"] = "web"
+            begin = w.clock.time()
+            await w.client.create(REPLICA_SETS, {**one, "apiVersion": "apps/v1", "kind": "ReplicaSet"})
+            await w.until(lambda: statuses and statuses[-1]["status"].get("readyReplicas") == 40)
+            assert w.clock.time() - begin < 0.3  # four times ten pods, which do not wait for statuses
+            before = len(statuses)
+            for pod in (await w.items(PODS))[:30]:
+                await w.client.patch(PODS, pod["metadata"]["name"], {"metadata": {"labels": {"tier": "x"}}}, "default")
+                await asyncio.sleep(0.01)
+            await w.until(lambda: statuses[-1]["status"].get("fullyLabeledReplicas") == 10, 1)
+            assert 2 <= len(statuses) - before <= 5
+            controller = next(one for one in w.controllers if one.name == "replicaset")
+            told = statuses[-1]
+            controller.reconciler.on_replicaset("modified", told, told)  # type: ignore[attr-defined]
+            assert (controller.queue.statistics()["depth"], controller.queue.statistics()["delayed"]) == (0, 1)
+            changed = {**told, "metadata": {**told["metadata"], "generation": 2}}
+            controller.reconciler.on_replicaset("modified", changed, told)  # type: ignore[attr-defined]
+            assert controller.queue.statistics()["depth"] == 1
 
     run_virtual(main())
 

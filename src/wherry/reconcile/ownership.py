@@ -67,9 +67,12 @@ def index_by_owner(informer: Informer) -> None:
 
 def children(informer: Informer, owner: Obj) -> list[Obj]:
     """What `owner` controls, and what nobody controls in its namespace: the candidates for `claim`."""
-    metadata = owner["metadata"]
-    owned = informer.by_index(OWNER_INDEX, metadata["uid"])
-    return [*owned, *informer.by_index(OWNER_INDEX, f"orphan:{metadata.get('namespace', '')}")]
+    return [*informer.by_index(OWNER_INDEX, owner["metadata"]["uid"]), *orphans(informer, owner)]
+
+
+def orphans(informer: Informer, owner: Obj) -> list[Obj]:
+    """What nobody controls in the namespace of `owner`."""
+    return informer.by_index(OWNER_INDEX, f"orphan:{owner['metadata'].get('namespace', '')}")
 
 
 @dataclass(frozen=True, slots=True)
