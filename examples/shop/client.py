@@ -76,7 +76,7 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self._server + path, data, headers, method=method)
-        with urllib.request.urlopen(request, context=self._context, timeout=5) as answer:
+        with urllib.request.urlopen(request, context=self._context, timeout=30) as answer:
             return dict(json.load(answer))
 
     def pods(self, service: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ python verify.py --orders 600 --visitors 8 --kills 16 --seed 1
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -37,6 +38,7 @@ SERVICES = ("products", "cart", "user", "orders", "payments", "tracking", "store
 SKUS = ("anchor", "compass", "flag", "lantern", "map", "oar", "rope", "whistle")
 METHODS = ("card",) * 8 + ("invoice", "declined")
 STOCK = 100  # of each product, and one for every order: some still sell out
+TICK_SECONDS = 0.02  # more than any file system takes for one tick of its time stamps
 PATIENCE_SECONDS = 240.0  # of a visitor and for settling: a service killed thrice is left alone for 40 s, as everywhere
 
 
@@ -90,10 +92,11 @@ class Ledger:
             self.folders[claim["metadata"]["name"].removesuffix("-data")] = Path(volume["spec"]["hostPath"]["path"])
 
     def read(self) -> Books:
+        """The books of a moment in which nothing was written: only then are the copies whole and of one time."""
         while True:
             with tempfile.TemporaryDirectory() as folder:
-                before = self._copy(Path(folder))
-                if before == self._state():  # else something was written meanwhile and the copies may be torn
+                before = self._state()
+                if self._quiet(before) and self._copy(Path(folder)) and before == self._state():
                     return self._books(Path(folder))
             time.sleep(0.05)
 
@@ -104,17 +107,28 @@ class Ledger:
         return books
 
     def _files(self) -> list[Path]:
-        found = [folder / f"{name}.db{end}" for name, folder in self.folders.items() for end in ("", "-wal")]
-        return [file for file in found if file.exists()]
+        return [folder / f"{name}.db{end}" for name, folder in self.folders.items() for end in ("", "-wal")]
 
     def _state(self) -> list[tuple[str, int, int]]:
-        return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in self._files()]
-
-    def _copy(self, folder: Path) -> list[tuple[str, int, int]]:
-        state = self._state()
+        found = []
         for file in self._files():
-            shutil.copy(file, folder)
-        return state
+            with contextlib.suppress(FileNotFoundError):  # whoever closes a database last takes its log away
+                found.append((file.name, (status := file.stat()).st_size, status.st_mtime_ns))
+        return found
+
+    @staticmethod
+    def _quiet(state: list[tuple[str, int, int]]) -> bool:
+        """A second write within a tick of the file system's clock does not show: wait until that is over."""
+        return time.time_ns() - max((changed for _, _, changed in state), default=0) > TICK_SECONDS * 1e9
+
+    def _copy(self, folder: Path) -> bool:
+        try:
+            for file in self._files():
+                if file.exists():
+                    shutil.copy(file, folder)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _books(self, folder: Path) -> Books:
         def rows(service: str, query: str) -> list[dict[str, Any]]:
