@@ -92,11 +92,11 @@ class Ledger:
             self.folders[claim["metadata"]["name"].removesuffix("-data")] = Path(volume["spec"]["hostPath"]["path"])
 
     def read(self) -> Books:
-        """The books of a moment in which nothing was written: only then are the copies whole and of one time."""
         while True:
-            with tempfile.TemporaryDirectory() as folder:
-                before = self._state()
-                if self._quiet(before) and self._copy(Path(folder)) and before == self._state():
+            # Whoever closes a database last takes its log away, perhaps just now.
+            with tempfile.TemporaryDirectory() as folder, contextlib.suppress(FileNotFoundError):
+                before = self._copy(Path(folder))
+                if before == self._state():  # else something was written meanwhile and the copies may be torn
                     return self._books(Path(folder))
             time.sleep(0.05)
 
@@ -107,28 +107,18 @@ class Ledger:
         return books
 
     def _files(self) -> list[Path]:
-        return [folder / f"{name}.db{end}" for name, folder in self.folders.items() for end in ("", "-wal")]
+        found = [folder / f"{name}.db{end}" for name, folder in self.folders.items() for end in ("", "-wal")]
+        return [file for file in found if file.exists()]
 
     def _state(self) -> list[tuple[str, int, int]]:
-        found = []
+        return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in self._files()]
+
+    def _copy(self, folder: Path) -> list[tuple[str, int, int]]:
+        """A second write within a tick of the file system's clock does not show: the state of such a moment is none."""
+        recent, state = time.time_ns() - TICK_SECONDS * 1e9, self._state()
         for file in self._files():
-            with contextlib.suppress(FileNotFoundError):  # whoever closes a database last takes its log away
-                found.append((file.name, (status := file.stat()).st_size, status.st_mtime_ns))
-        return found
-
-    @staticmethod
-    def _quiet(state: list[tuple[str, int, int]]) -> bool:
-        """A second write within a tick of the file system's clock does not show: wait until that is over."""
-        return time.time_ns() - max((changed for _, _, changed in state), default=0) > TICK_SECONDS * 1e9
-
-    def _copy(self, folder: Path) -> bool:
-        try:
-            for file in self._files():
-                if file.exists():
-                    shutil.copy(file, folder)
-        except FileNotFoundError:
-            return False
-        return True
+            shutil.copy(file, folder)
+        return [] if any(changed > recent for _, _, changed in state) else state
 
     def _books(self, folder: Path) -> Books:
         def rows(service: str, query: str) -> list[dict[str, Any]]:
