@@ -15,7 +15,8 @@ from wherry.api.scheme import Scheme
 from wherry.apiserver.aggregation import aggregator, local
 from wherry.apiserver.app import App
 from wherry.apiserver.auth.user import AUTHENTICATED, MASTERS, User
-from wherry.apiserver.bootstrap.objects import BootstrapOptions
+from wherry.apiserver.bootstrap import keeper
+from wherry.apiserver.bootstrap.objects import BootstrapOptions, kept_objects
 from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.trust import Identity
 from wherry.client.events import EventRecorder
@@ -89,11 +90,18 @@ def compose(app: App, site: Site, options: Options, clock: Clock, rng: random.Ra
     workers += [
         aggregator.build(app.core, client, factory, clock, site.identity),
         local.build(app.core.serving, client, factory, clock),
+        _keeper(app, site, options, factory, clock),
     ]
     if options.simulated_nodes:
         workers += _simulation(app, site, options, client, factory, clock, rng)
     app.metrics.collectors.append(work_queues(lambda: _queues(workers)))
     return Composition(client, factory, workers)
+
+
+def _keeper(app: App, site: Site, options: Options, factory: InformerFactory, clock: Clock) -> controllers.Runs:
+    scheme = app.core.scheme
+    kept = kept_objects(bootstrap_options(options, site, scheme, clock))
+    return keeper.build(client_as(app, "kube-apiserver"), factory, clock, scheme, kept)
 
 
 def _simulation(

@@ -15,6 +15,7 @@ import msgspec
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
+from wherry.apiserver.bootstrap.repairs import AUTO_UPDATE_SPEC, MANDATORY
 
 AUTO_UPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -59,7 +60,33 @@ def bootstrap_objects(options: BootstrapOptions) -> list[Obj]:
         *_authentication(options),
         *options.extra,
     ]
+    return _served(objects, options)
+
+
+def kept_objects(options: BootstrapOptions) -> list[Obj]:
+    """Those that come back when they are deleted while the server runs (`keeper.py`); their status is others' business."""
+    objects = [
+        *(_object("v1", "Namespace", name) for name in NAMESPACES),
+        *_flow_control(options.now),
+        *_network(options),
+        *_authentication(options),
+    ]
+    bare = [{key: value for key, value in each.items() if key != "status"} for each in objects]
+    return _served(bare, options)
+
+
+def _served(objects: list[Obj], options: BootstrapOptions) -> list[Obj]:
     return [each for each in objects if options.scheme.by_kind(each["apiVersion"], each["kind"]) is not None]
+
+
+def mandatory_specs(kind: str) -> dict[str, Obj]:
+    """Name -> spec of the FlowSchemas or PriorityLevelConfigurations nobody may change."""
+    recorded = _recorded("flowcontrol.json")
+    return {
+        each["metadata"]["name"]: each["spec"]
+        for each in recorded
+        if each["kind"] == kind and each["metadata"]["name"] in MANDATORY
+    }
 
 
 def _object(api_version: str, kind: str, name: str, namespace: str = "", **more: Any) -> Obj:
@@ -141,10 +168,10 @@ def _priority_classes() -> list[Obj]:
 
 
 def _flow_control(now: str) -> list[Obj]:
-    """Stored for clients that look; Wherry itself has no queues."""
+    """What `limits.py` acts on, and its conditions."""
     objects = []
     for each in _recorded("flowcontrol.json"):
-        metadata = {**each["metadata"], "annotations": {"apf.kubernetes.io/autoupdate-spec": "true"}}
+        metadata = {**each["metadata"], "annotations": {AUTO_UPDATE_SPEC: "true"}}
         made = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", **each, "metadata": metadata}
         if each["kind"] == "FlowSchema":
             level = each["spec"]["priorityLevelConfiguration"]["name"]

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
+from wherry.apiserver.bootstrap.objects import mandatory_specs
+from wherry.apiserver.bootstrap.repairs import MANDATORY
 from wherry.apiserver.registry.built_in import fill
 from wherry.apiserver.registry.strategy import Strategy
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation import internal_form
 
 PRECEDENCE_MAX = 10_000
 QUEUES_MAX = 10_000_000
@@ -48,7 +51,16 @@ class FlowSchemaStrategy(Strategy):
             causes.append(f.required(where, "must reference a priority level"))
         for index, rule in enumerate(spec.get("rules") or []):
             causes += _rule(rule, f"spec.rules[{index}]")
-        return causes
+        return causes + _fixed(obj, "FlowSchema", spec)
+
+
+def _fixed(obj: Obj, kind: str, spec: Obj, but_for: str = "") -> list[Cause]:
+    """The objects the server cannot do without are as they are."""
+    name = obj["metadata"].get("name", "")
+    if name not in MANDATORY or spec == mandatory_specs(kind)[name]:
+        return []
+    text = f"spec of '{name}' {but_for}must equal the fixed value"
+    return [f.invalid("spec", internal_form.shown(obj["spec"], f"{kind}Spec"), text)]
 
 
 def _rule(rule: Obj, where: str) -> list[Cause]:
@@ -167,6 +179,13 @@ class PriorityLevelConfigurationStrategy(Strategy):
 
     def validate(self, obj: Obj) -> list[Cause]:
         spec, name = obj["spec"], obj["metadata"].get("name", "")
+        but_for = ""
+        if name == "exempt":
+            but_for = "except the 'spec.exempt' field "
+            spec = {**spec, "exempt": mandatory_specs(self.resource.kind)[name]["exempt"]}
+        return self._spec(obj["spec"], name) + _fixed(obj, self.resource.kind, spec, but_for)
+
+    def _spec(self, spec: Obj, name: str) -> list[Cause]:
         kind, limited = spec.get("type", ""), spec.get("limited")
         if kind not in ("Exempt", "Limited"):
             return [f.not_supported("spec.type", kind, ("Exempt", "Limited"))]

@@ -69,6 +69,10 @@ _STRUCTS = {
     "MatchLabelKeys",
     "PodClaim": "Name:s ResourceClaimName ResourceClaimTemplateName",
     "Affinity": "NodeAffinity PodAffinity PodAntiAffinity",
+    "NodeSelectorTerm": "MatchExpressions:[Requirement] MatchFields:[Requirement]",
+    "ScopeSelector": "MatchExpressions:[ScopeRequirement]",
+    "ScopeRequirement": "ScopeName:s Operator:s Values",
+    "Requirement": "Key:s Operator:s Values",
     "Volume": "Name:s HostPath:*HostPath EmptyDir:*EmptyDir GCEPersistentDisk AWSElasticBlockStore GitRepo Secret:*Secret NFS "
     "ISCSI Glusterfs PersistentVolumeClaim:*Claim RBD Quobyte FlexVolume Cinder CephFS Flocker DownwardAPI:*DownwardAPI FC "
     "AzureFile ConfigMap:*ConfigMap VsphereVolume AzureDisk PhotonPersistentDisk Projected:*Projected PortworxVolume ScaleIO "
@@ -92,6 +96,18 @@ _STRUCTS = {
     "Amounts": "Limits Requests",
     "Source": "APIGroup Kind:s Name:s",
     "SourceRef": "APIGroup Kind:s Name:s Namespace",
+    "FlowSchemaSpec": "PriorityLevelConfiguration:Name MatchingPrecedence:i DistinguisherMethod:*Type Rules:[FlowRule]",
+    "Type": "Type:s",
+    "FlowRule": "Subjects:[FlowSubject] ResourceRules:[FlowResources] NonResourceRules:[FlowPaths]",
+    "FlowSubject": "Kind:s User:*Name Group:*Name ServiceAccount:*Account",
+    "Account": "Namespace:s Name:s",
+    "FlowResources": "Verbs APIGroups Resources ClusterScope:b Namespaces",
+    "FlowPaths": "Verbs NonResourceURLs",
+    "PriorityLevelConfigurationSpec": "Type:s Limited:*Limited Exempt:*Exempt",
+    "Limited": "NominalConcurrencyShares:i LimitResponse:LimitResponse LendablePercent BorrowingLimitPercent",
+    "LimitResponse": "Type:s Queuing:*Queuing",
+    "Queuing": "Queues:i HandSize:i QueueLengthLimit:i",
+    "Exempt": "NominalConcurrencyShares LendablePercent",
 }
 """Struct -> its fields in order: `Field` may be null, `:s :b :i :q` have a zero value, `:Struct :*Struct :[Struct]` nest, and
 `:v` is shown as users write it."""
