@@ -109,6 +109,7 @@ class App:
         self.tokens = tokens
         self.limits = Limits(self.core.reader, storage)
         self.metrics = Metrics(storage, self.core.serving, self.limits)
+        self.metrics.collectors.append(self.core.admission.families)
         self.health = Health(lambda: "")
         self._documents = Documents(self.core.serving, self.health, self.metrics, tokens, options.server_address)
         self.metrics_api = MetricsAPI(self.core.reader, options.kubelet_socket, clock)
@@ -151,9 +152,9 @@ class App:
         finally:
             metrics.in_flight[kind] -= 1
         code = 101 if isinstance(answer, Hijack) else answer.status
-        series = request.series = metrics.series(info, self._is_known(info), code)
+        series = request.series = metrics.series(request, info, self._is_known(info), code)
         if isinstance(answer, Response):
-            metrics.measured(series, self.clock.monotonic() - started)
+            metrics.measured(series, request, self.clock.monotonic() - started)
         else:
             series.unmeasured += 1
         return answer
@@ -172,7 +173,7 @@ class App:
             asked = attributes(info, request.query)
             request.audit.identified(known, user, asked, core.authorizer.decide(user, asked))
         try:
-            request.flow, seated = await self.limits.enter(user, info)
+            seated = await self.limits.enter(request, user, info)
         except TooMany as error:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "X-Content-Type-Options": "nosniff"}
             return Response(429, None, f"{error}\n".encode(), negotiation.TEXT, headers)

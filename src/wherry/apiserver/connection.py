@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
                 await self._write_passed(request, answer, keep_alive)
             else:
                 keep_alive = False
-                await self._hijack(answer)
+                await self._hijack(request, answer)
         except ConnectionError:
             keep_alive = False
         except asyncio.CancelledError:
@@ -249,10 +249,12 @@ class Connection(asyncio.Protocol):
         headers = self._headers(request, answer.content_type, answer.headers)
         headers.append(("Transfer-Encoding", "chunked"))
         self._transport.write(http1.answer_head(answer.status, headers))
-        await self._send_items(answer.items, chunked=True)
+        await self._send_items(request, answer.items, chunked=True)
 
-    async def _send_items(self, items: AsyncGenerator[bytes, None], chunked: bool) -> None:
-        self._app.metrics.long_running += 1
+    async def _send_items(self, request: Request, items: AsyncGenerator[bytes, None], chunked: bool) -> None:
+        series = request.series
+        assert series is not None, "an answer was counted"
+        series.lasting += 1
         self._streaming = True
         try:
             async for item in items:
@@ -264,7 +266,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(http1.LAST_CHUNK)
         finally:
             self._streaming = False
-            self._app.metrics.long_running -= 1
+            series.lasting -= 1
             await items.aclose()
 
     async def _write_passed(self, request: Request, answer: Passed, keep_alive: bool) -> None:
@@ -281,16 +283,18 @@ class Connection(asyncio.Protocol):
         if not keep_alive:
             fields.append(("Connection", "close"))
         self._transport.write(http1.passed_head(answer.status, answer.phrase, fields))
-        await self._send_items(answer.items, chunked)
+        await self._send_items(request, answer.items, chunked)
 
-    async def _hijack(self, answer: Hijack) -> None:
+    async def _hijack(self, request: Request, answer: Hijack) -> None:
         connection = self._hijacked = Hijacked(self._transport, self._drain)
         connection.feed(self._reader.rest() or None)
-        self._app.metrics.long_running += 1
+        series = request.series
+        assert series is not None, "an answer was counted"
+        series.lasting += 1
         try:
             await answer.run(connection)
         finally:
-            self._app.metrics.long_running -= 1
+            series.lasting -= 1
 
     def _headers(self, request: Request, content_type: str, more: dict[str, str]) -> list[tuple[str, str]]:
         headers = [("Cache-Control", "no-cache, private"), ("Date", self._edge.date().decode())]

@@ -211,6 +211,7 @@ class Core:
             world=self,
             warnings=call.request.warnings,
             annotations=call.request.audit.annotations if call.request.audit is not None else {},
+            origin=call.request,
         )
 
     async def admit(self, call: Call, operation: str, obj: Obj, dry_run: bool = False) -> Write:

@@ -57,6 +57,8 @@ class Request:
     """The flow of priority and fairness it belongs to."""
     series: Series | None = None
     """What it was counted as."""
+    elsewhere: float = 0.0
+    """Seconds it waited for others: for its turn, and for webhooks."""
     stream: Body | None = None
     """A long body that is passed on as it comes, instead of `body` (proxies)."""
     client: str = ""

@@ -16,11 +16,13 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from wherry.api.histogram import Histogram
 from wherry.api.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
 from wherry.api.types import Obj
 from wherry.apiserver import flow_matching
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.filters.request_info import RequestInfo
+from wherry.apiserver.http import Request
 from wherry.apiserver.registry.strategy import Reader
 from wherry.storage.interface import Storage
 
@@ -30,6 +32,9 @@ WAIT_SECONDS = 15.0
 """A quarter of a request's time, as in Kubernetes."""
 RETRY_AFTER_SECONDS = 1
 REMEMBERED_MAX = 4096
+WAIT_BUCKETS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
+EXECUTION_BUCKETS = (*WAIT_BUCKETS, 60.0)
+"""Seconds; Kubernetes' of its flow control."""
 _PREFIXES = ("/registry/flowcontrol.apiserver.k8s.io/flowschemas/",
              "/registry/flowcontrol.apiserver.k8s.io/prioritylevelconfigurations/")  # fmt: skip
 
@@ -58,8 +63,23 @@ class Level:
     executing: int = 0
     waiting: int = 0
     turn: int = 0
-    dispatched: int = 0
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    """By the name of the FlowSchema."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the requests of one FlowSchema at one level, for /metrics."""
+
+    at_once: int = 0
+    """Requests that did not wait for their seat."""
+    executing: int = 0
+    waiting: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    waited: Histogram = field(default_factory=lambda: Histogram(WAIT_BUCKETS))
+    """Of those that waited and got a seat."""
+    in_vain: Histogram = field(default_factory=lambda: Histogram(WAIT_BUCKETS))
+    executed: Histogram = field(default_factory=lambda: Histogram(EXECUTION_BUCKETS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,7 @@ class Flow:
     schema: str
     schema_uid: str
     queues: tuple[int, ...]
+    tally: Tally
 
 
 class Limits:
@@ -109,7 +130,8 @@ class Limits:
             if level is not None and flow_matching.matches(schema, user, info):
                 name, uid = schema["metadata"]["name"], schema["metadata"].get("uid", "")
                 text = f"{name}\n{flow_matching.flow(schema, user, info)}"
-                return Flow(level, name, uid, deal(text, len(level.queues), level.hand))
+                tally = level.tallies.setdefault(name, Tally())
+                return Flow(level, name, uid, deal(text, len(level.queues), level.hand), tally)
         return None
 
     def _read(self) -> None:
@@ -119,64 +141,81 @@ class Limits:
         found = list(self._reader.list(PRIORITY_LEVELS))
         total = sum(_shares(each) for each in found) or 1
         before, self.levels = self.levels, {}
+        names = {each["metadata"]["name"] for each in self._schemas}
         for each in found:
             made = level_of(each, total)
             old = before.get(made.name)
             if old is not None and len(old.queues) == len(made.queues):
                 old.uid, old.seats, old.lends, old.borrows = made.uid, made.seats, made.lends, made.borrows
                 old.hand, old.length = made.hand, made.length
+                old.tallies = {name: tally for name, tally in old.tallies.items() if name in names}
                 made = old
             self.levels[made.name] = made
 
     # -- seats
 
-    async def enter(self, user: User, info: RequestInfo) -> tuple[Flow | None, bool]:
-        """(the request's flow, whether it holds a seat to be given back). Raises TooMany."""
-        flow = self.flow_of(user, info)
+    async def enter(self, request: Request, user: User, info: RequestInfo) -> bool:
+        """Give the request its flow and, perhaps after a while, a seat; whether it holds one. Raises TooMany."""
+        flow = request.flow = self.flow_of(user, info)
         if flow is None or is_long_running(info):
-            return flow, False
+            return False
         turn = self.take(flow)
         if turn is not None:
-            await self.wait(flow, turn)
-        return flow, True
+            request.elsewhere += await self.wait(flow, turn)
+        return True
 
     def take(self, flow: Flow) -> asyncio.Future[None] | None:
         """A seat at once (None), or what to wait for. Raises TooMany."""
         level = flow.level
         if not level.waiting and self._is_free(level):
             level.executing += 1
-            level.dispatched += 1
+            flow.tally.executing += 1
+            flow.tally.at_once += 1
             return None
         if not flow.queues:
-            raise self._refused(level, "concurrency-limit")
+            raise self._refused(flow, "concurrency-limit")
         queue = min((level.queues[index] for index in flow.queues), key=len)
         if len(queue) >= level.length or not level.seats:
-            raise self._refused(level, "queue-full")
+            raise self._refused(flow, "queue-full")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         level.waiting += 1
+        flow.tally.waiting += 1
         return turn
 
-    async def wait(self, flow: Flow, turn: asyncio.Future[None]) -> None:
-        """Until it is this request's turn; it holds a seat then. Raises TooMany."""
+    async def wait(self, flow: Flow, turn: asyncio.Future[None]) -> float:
+        """Until it is this request's turn; it holds a seat then. How many seconds that took. Raises TooMany."""
+        now = asyncio.get_running_loop().time
+        started = now()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await turn
         except BaseException as error:
+            flow.tally.in_vain.observe(now() - started)
             if turn.done() and not turn.cancelled():
-                self.give(flow)  # the seat came in the moment we went
+                self._leave(flow.level)  # the seat came in the moment we went
             else:
                 self._forget(flow.level, turn)
             if isinstance(error, TimeoutError):
-                raise self._refused(flow.level, "time-out") from None
+                raise self._refused(flow, "time-out") from None
             raise
+        finally:
+            flow.tally.waiting -= 1
+        waited = now() - started
+        flow.tally.waited.observe(waited)
+        flow.tally.executing += 1
+        return waited
 
     def give(self, flow: Flow) -> None:
         """The request is over, or goes on without a seat: whoever is next may begin."""
-        flow.level.executing -= 1
-        if flow.level.waiting:
-            self._next(flow.level)
-        elif flow.level.seats is not None:
+        flow.tally.executing -= 1
+        self._leave(flow.level)
+
+    def _leave(self, left: Level) -> None:
+        left.executing -= 1
+        if left.waiting:
+            self._next(left)
+        elif left.seats is not None:
             for level in self.levels.values():
                 if level.waiting and self._is_free(level):
                     self._next(level)
@@ -197,7 +236,6 @@ class Limits:
             level.waiting -= 1
             if not turn.done():
                 level.executing += 1
-                level.dispatched += 1
                 turn.set_result(None)
                 return
 
@@ -219,8 +257,9 @@ class Limits:
                 level.waiting -= 1
                 return
 
-    def _refused(self, level: Level, reason: str) -> TooMany:
-        level.rejected[reason] = level.rejected.get(reason, 0) + 1
+    def _refused(self, flow: Flow, reason: str) -> TooMany:
+        rejected = flow.tally.rejected
+        rejected[reason] = rejected.get(reason, 0) + 1
         return TooMany(reason)
 
 

@@ -1,13 +1,12 @@
 """/metrics, /metrics/resource and /metrics/cadvisor of a node, made of what /stats/summary knows.
 
-Pure: a Summary in, Prometheus text out. Names are those of the kubelet and of cAdvisor, for what is measured here: CPU and
-memory of containers, pods and the node.
+Pure: a Summary and the node's pods in, Prometheus text out. Names are those of the kubelet and of cAdvisor, for what is
+measured here: CPU and memory of containers, pods and the node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Sequence
 
 from wherry.aio.clock import parse_rfc3339 as parse
 from wherry.api import exposition
@@ -17,7 +16,7 @@ from wherry.api.types import Obj
 NANO = 1e-9
 
 
-def resource(summary: Obj) -> bytes:
+def resource(summary: Obj, _: Sequence[Obj] = ()) -> bytes:
     """/metrics/resource: what metrics-server reads."""
     node, pods = summary["node"], summary["pods"]
     families = [
@@ -48,11 +47,16 @@ def resource(summary: Obj) -> bytes:
     return exposition.text(families)
 
 
-def cadvisor(summary: Obj) -> bytes:
-    """/metrics/cadvisor: containers by pod, the node as the container `/`."""
+def cadvisor(summary: Obj, pods: Sequence[Obj] = ()) -> bytes:
+    """/metrics/cadvisor: containers by pod, the node as the container `/`. Dashboards drop what has no image."""
     node = summary["node"]
     whole: list[tuple[dict[str, str], Obj]] = [({"id": "/"}, node)]
-    found = list(chain(whole, _containers(summary["pods"])))
+    known = {key: labels for pod in pods for key, labels in _identities(pod)}
+    found = whole + [
+        ({**labels, **known.get((pod["podRef"]["uid"], each["name"]), {})}, each)
+        for pod in summary["pods"]
+        for labels, each in _containers([pod])
+    ]
     families = [
         _family(
             "container_cpu_usage_seconds_total",
@@ -67,6 +71,12 @@ def cadvisor(summary: Obj) -> bytes:
             (_memory(labels, each) for labels, each in found),
         ),
         _family(
+            "container_memory_rss",
+            "gauge",
+            "Anonymous memory.",
+            (Sample(labels, each["memory"]["rssBytes"]) for labels, each in found if "rssBytes" in each["memory"]),
+        ),
+        _family(
             "container_memory_usage_bytes",
             "gauge",
             "Memory in use.",
@@ -79,7 +89,7 @@ def cadvisor(summary: Obj) -> bytes:
     return exposition.text(families)
 
 
-def kubelet(summary: Obj) -> bytes:
+def kubelet(summary: Obj, _: Sequence[Obj] = ()) -> bytes:
     """/metrics: the agent itself."""
     pods = summary["pods"]
     count = sum(len(pod["containers"]) for pod in pods)
@@ -104,6 +114,15 @@ def _pod(pod: Obj) -> dict[str, str]:
 
 def _containers(pods: Iterable[Obj]) -> Iterable[tuple[dict[str, str], Obj]]:
     return [({"container": each["name"], **_pod(pod)}, each) for pod in pods for each in pod["containers"]]
+
+
+def _identities(pod: Obj) -> Iterable[tuple[tuple[str, str], dict[str, str]]]:
+    """((uid of the pod, container), labels that say what it runs)."""
+    uid, status = pod["metadata"]["uid"], pod.get("status") or {}
+    for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        container = (each.get("containerID") or "").rpartition("/")[2]
+        labels = {"image": each.get("image") or "", "name": container, "id": f"/kubepods/pod{uid}/{container}"}
+        yield (uid, each["name"]), labels
 
 
 def _cpu(labels: dict[str, str], of: Obj) -> Sample:

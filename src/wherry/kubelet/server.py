@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from wherry.launcher.protocol import unix_address
 
 STOP_SECONDS = 0.2  # streams end with the agent; kubectl sees the connection close
 BACKLOG = 128
-_METRICS: Mapping[str, Callable[[Obj], bytes]] = {
+_METRICS: Mapping[str, Callable[[Obj, Sequence[Obj]], bytes]] = {
     "/metrics": metrics.kubelet,
     "/metrics/resource": metrics.resource,
     "/metrics/cadvisor": metrics.cadvisor,
@@ -77,9 +77,9 @@ class KubeletServer:
     async def _pods(self, request: web.Request) -> web.Response:
         return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._workers.pods()})
 
-    async def _measured(self, form: Callable[[Obj], bytes], request: web.Request) -> web.Response:
+    async def _measured(self, form: Callable[[Obj, Sequence[Obj]], bytes], request: web.Request) -> web.Response:
         try:
-            body = form(await self._stats.summary())
+            body = form(await self._stats.summary(), self._workers.pods())
         except ConnectionError as error:
             return web.Response(status=503, text=f"container runtime is away: {error}")
         return web.Response(body=body, headers={"Content-Type": MEDIA_TYPE})

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.aio.virtual import run_virtual
+from wherry.api import exposition
 from wherry.api.resources import FLOW_SCHEMAS
 from wherry.api.types import GVR, Obj
 from wherry.apiserver import flow_matching
 from wherry.apiserver.auth.user import User, service_account_user
 from wherry.apiserver.filters.request_info import parse
+from wherry.apiserver.flow_metrics import flows
 from wherry.apiserver.limits import WAIT_SECONDS, Flow, Limits, TooMany, deal
 from wherry.storage.memory import MemoryStorage
 
@@ -164,6 +166,16 @@ def test_who_finds_no_seat_is_turned_away_or_waits_its_turn() -> None:
         await made.wait(low, second)
         made.give(low)
         assert (low.level.executing, low.level.waiting) == (0, 0)
+        text = exposition.text(flows(made)).decode()
+        labels = 'flow_schema="low",priority_level="low"'
+        prefix = "apiserver_flowcontrol_"
+        assert f"{prefix}dispatched_requests_total{{{labels}}} 3\n" in text
+        wait = f"{prefix}request_wait_duration_seconds_count"
+        assert f'{wait}{{execute="true",{labels}}} 3\n' in text
+        assert f'{wait}{{execute="false",{labels}}} 1\n' in text
+        assert f'{prefix}rejected_requests_total{{{labels},reason="queue-full"}} 1\n' in text
+        assert f"{prefix}current_executing_requests{{{labels}}} 0\n" in text
+        assert f"{prefix}current_inqueue_requests{{{labels}}} 0\n" in text
 
     run_virtual(scene())
 
@@ -236,4 +248,4 @@ async def test_the_flow_of_an_answer_is_named() -> None:
     await server.app.handle(request)
     assert request.flow is not None
     assert (request.flow.schema, request.flow.level.uid) == ("everything", uid)
-    assert (request.flow.level.executing, request.flow.level.dispatched) == (0, 1)
+    assert (request.flow.tally.executing, request.flow.tally.at_once) == (0, 1)

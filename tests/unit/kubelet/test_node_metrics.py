@@ -41,8 +41,11 @@ def test_what_metrics_server_reads() -> None:
 
 
 def test_what_dashboards_read() -> None:
-    lines = metrics.cadvisor(SUMMARY).decode().splitlines()
-    assert f'container_cpu_usage_seconds_total{{container="c",cpu="total",namespace="shop",pod="p"}} 1.5 {AT}' in lines
+    status = {"name": "c", "image": "shop/cart:1", "containerID": "wherry://abc"}
+    pod = {"metadata": {"uid": "u"}, "status": {"containerStatuses": [status]}}
+    lines = metrics.cadvisor(SUMMARY, [pod]).decode().splitlines()
+    labels = 'id="/kubepods/podu/abc",image="shop/cart:1",name="abc",namespace="shop",pod="p"'
+    assert f'container_cpu_usage_seconds_total{{container="c",cpu="total",{labels}}} 1.5 {AT}' in lines
     assert f'container_memory_working_set_bytes{{id="/"}} {1 << 30} {AT}' in lines
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wherry.api.scheme import Scheme
     from wherry.apiserver.auth.rbac import Authorizer
     from wherry.apiserver.core import Served
+    from wherry.apiserver.http import Request
     from wherry.apiserver.outward import Outward
     from wherry.storage.interface import Storage
 
@@ -73,6 +74,8 @@ class AdmissionRequest:
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit log."""
     reinvocation: Reinvocation = field(default_factory=Reinvocation)
+    origin: Request | None = None
+    """The client's request this belongs to."""
 
     def is_for(self, group: str, resource: str, *operations: str) -> bool:
         """Whether this is one of `operations` on the object itself, not on a subresource."""
@@ -97,7 +100,8 @@ class AdmissionRequest:
 
 class Plugin(Protocol):
     """One rule of admission. It has `admit`, `validate`, or both. A class attribute `concerns`, a frozenset of (group,
-    plural), says that it has to do with no other resources: it is not even asked about them."""
+    plural), says that it has to do with no other resources: it is not even asked about them. `name`: what Kubernetes calls it,
+    where that is not the name of the class."""
 
 
 class Mutating(Plugin, Protocol):

@@ -254,3 +254,28 @@ async def test_a_container_that_a_webhook_adds_gets_the_token_too() -> None:
     (volume,) = [each["name"] for each in spec["volumes"]]
     assert [[mount["name"] for mount in each["volumeMounts"]] for each in spec["containers"]] == [[volume], [volume]]
     assert [each["imagePullPolicy"] for each in spec["containers"]] == ["IfNotPresent", "IfNotPresent"]
+
+
+async def test_what_webhooks_answered_is_counted() -> None:
+    server, callee = await world()
+    await configure(server, "Mutating", "m", hook("a", "configmaps"), hook("o", "configmaps", failurePolicy="Ignore"))
+    await configure(server, "Validating", "v", hook("b", "configmaps"))
+    callee.answers |= {
+        "a": patching(LABEL),
+        "o": lambda request: OSError("down"),
+        "b": lambda request: {"allowed": False, "status": {"code": 403}},
+    }
+    assert (await server.ask("POST", MAPS, config_map())).status == 403
+    callee.answers["a"] = callee.answers["o"]
+    assert (await server.ask("POST", MAPS, config_map())).status == 500
+    text = (await server.ask("GET", "/metrics")).body
+    prefix = "apiserver_admission_webhook_"
+    for line in (
+        'admission_duration_seconds_count{name="a.example.com",operation="CREATE",rejected="false",type="admit"} 1',
+        'admission_duration_seconds_count{name="a.example.com",operation="CREATE",rejected="true",type="admit"} 1',
+        'request_total{code="403",name="b.example.com",operation="CREATE",rejected="true",type="validating"} 1',
+        'rejection_count{error_type="no_error",name="b.example.com",operation="CREATE",rejection_code="403",type="validating"} 1',
+        'rejection_count{error_type="calling_webhook_error",name="a.example.com",operation="CREATE",rejection_code="0",type="admit"} 1',
+        'fail_open_count{name="o.example.com",type="admit"} 1',
+    ):
+        assert f"\n{prefix}{line}\n" in text, line

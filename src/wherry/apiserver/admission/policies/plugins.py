@@ -42,6 +42,8 @@ def _read(world: World, prefixes: tuple[str, ...]) -> tuple[Policy, ...]:
 
 
 class ValidatingAdmissionPolicies:
+    name = "ValidatingAdmissionPolicy"
+
     def __init__(self) -> None:
         self._policies = _Policies("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 
@@ -54,6 +56,8 @@ class ValidatingAdmissionPolicies:
 
 
 class MutatingAdmissionPolicies:
+    name = "MutatingAdmissionPolicy"
+
     def __init__(self) -> None:
         self._policies = _Policies("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")
 

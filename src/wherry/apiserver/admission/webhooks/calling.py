@@ -9,8 +9,9 @@ from wherry.api import json
 from wherry.api.errors import StatusError, internal_error
 from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.request import AdmissionRequest, World
+from wherry.apiserver.admission.webhooks.figures import CALLING, NO_ERROR, WebhookFigures
 from wherry.apiserver.admission.webhooks.index import Hook
-from wherry.apiserver.admission.webhooks.review import BadAnswer, Unreadable, Verdict, review, verdict
+from wherry.apiserver.admission.webhooks.review import BadAnswer, Unreadable, Verdict, refusal, review, verdict
 from wherry.apiserver.outward import OutwardError, Reply
 from wherry.apiserver.registry.object_meta import new_uid
 
@@ -33,7 +34,32 @@ class CallFailed(Exception):
     """No verdict came. `str` is what Kubernetes says, without the webhook's name."""
 
 
-async def ask(world: World, hook: Hook, request: AdmissionRequest, form: Form, mutating: bool) -> Verdict:
+async def ask(
+    world: World, hook: Hook, request: AdmissionRequest, form: Form, figures: WebhookFigures
+) -> Verdict | CallFailed:
+    """The verdict, or why there is none; `figures` are told of it."""
+    started = world.clock.monotonic()
+    try:
+        answer: Verdict | CallFailed = await _ask(world, hook, request, form, figures.mutating)
+    except CallFailed as error:
+        answer = error
+    took, name, operation = world.clock.monotonic() - started, hook.name, request.operation
+    if isinstance(answer, CallFailed):
+        figures.asked(name, operation, took, not hook.ignores_failures, 500)
+        if hook.ignores_failures:
+            figures.failed_open(name)
+        else:
+            figures.rejected(name, operation, CALLING, 0)
+    elif answer.allowed:
+        figures.asked(name, operation, took, False, 200)
+    else:
+        code = refusal(name, answer.status).code
+        figures.asked(name, operation, took, True, code)
+        figures.rejected(name, operation, NO_ERROR, code)
+    return answer
+
+
+async def _ask(world: World, hook: Hook, request: AdmissionRequest, form: Form, mutating: bool) -> Verdict:
     """Raises CallFailed."""
     uid = new_uid(request.context.rng)
     body = json.encode(review(request, form, uid, hook.review_version))

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 
 from wherry.api import json
-from wherry.api.errors import internal_error
+from wherry.api.errors import StatusError, internal_error
 from wherry.api.scheme import Resource
 from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.matching import is_exempt
 from wherry.apiserver.admission.request import AdmissionRequest, World
 from wherry.apiserver.admission.rounds import Rounds
 from wherry.apiserver.admission.webhooks.calling import CallFailed, ask, failing_closed
+from wherry.apiserver.admission.webhooks.figures import INTERNAL, WebhookFigures
 from wherry.apiserver.admission.webhooks.index import Hook, Index
 from wherry.apiserver.admission.webhooks.review import Verdict, refusal
 from wherry.apiserver.drafts import draft
@@ -26,7 +27,10 @@ log = logging.getLogger(__name__)
 class MutatingWebhooks:
     """The plugin."""
 
+    name = "MutatingAdmissionWebhook"
+
     def __init__(self) -> None:
+        self.figures = WebhookFigures(mutating=True)
         self._index = Index("mutatingwebhookconfigurations")
 
     def asks(self, world: World, resource: Resource, subresource: str, operation: str) -> bool:
@@ -51,16 +55,22 @@ class MutatingWebhooks:
             return
         key = f"round_{int(request.reinvocation.again)}_index_{index}"
         note = {"configuration": hook.configuration, "webhook": hook.name}
-        try:
-            verdict = await ask(world, hook, request, form, mutating=True)
-        except CallFailed as error:
+        started = world.clock.monotonic()
+        answer = await ask(world, hook, request, form, self.figures)
+        if request.origin is not None:
+            request.origin.elsewhere += world.clock.monotonic() - started
+        if isinstance(answer, CallFailed):
             if not hook.ignores_failures:
-                raise failing_closed(hook, error) from error
-            log.warning("webhook %s failed, going on without it: %s", hook.name, error)
+                raise failing_closed(hook, answer)
+            log.warning("webhook %s failed, going on without it: %s", hook.name, answer)
             request.annotations[f"failed-open.mutation.webhook.admission.k8s.io/{key}"] = hook.name
             return
-        settle(request, hook, verdict)
-        changed = _apply(request, hook, form, verdict)
+        settle(request, hook, answer)
+        try:
+            changed = _apply(request, hook, form, answer)
+        except StatusError as error:
+            self.figures.rejected(hook.name, request.operation, INTERNAL, error.code)
+            raise
         request.annotations[f"mutation.webhook.admission.k8s.io/{key}"] = json.encode(
             {**note, "mutated": changed}
         ).decode()

@@ -11,6 +11,7 @@ from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.matching import is_exempt
 from wherry.apiserver.admission.request import AdmissionRequest, World
 from wherry.apiserver.admission.webhooks.calling import CallFailed, ask, failing_closed
+from wherry.apiserver.admission.webhooks.figures import WebhookFigures
 from wherry.apiserver.admission.webhooks.index import Hook, Index
 from wherry.apiserver.admission.webhooks.mutating import settle
 from wherry.apiserver.admission.webhooks.review import Verdict
@@ -21,7 +22,10 @@ log = logging.getLogger(__name__)
 class ValidatingWebhooks:
     """The plugin."""
 
+    name = "ValidatingAdmissionWebhook"
+
     def __init__(self) -> None:
+        self.figures = WebhookFigures(mutating=False)
         self._index = Index("validatingwebhookconfigurations")
 
     def asks(self, world: World, resource: Resource, subresource: str, operation: str) -> bool:
@@ -34,7 +38,10 @@ class ValidatingWebhooks:
         chosen = _chosen(self._index.hooks(world), request)
         if not chosen:
             return
-        verdicts = await asyncio.gather(*(_ask(world, hook, request, form) for hook, form in chosen))
+        started = world.clock.monotonic()
+        verdicts = await asyncio.gather(*(ask(world, hook, request, form, self.figures) for hook, form in chosen))
+        if request.origin is not None:
+            request.origin.elsewhere += world.clock.monotonic() - started
         refusals: list[StatusError] = []
         for index, ((hook, _), verdict) in enumerate(zip(chosen, verdicts, strict=True)):
             try:
@@ -48,13 +55,6 @@ class ValidatingWebhooks:
 def _chosen(hooks: tuple[Hook, ...], request: AdmissionRequest) -> list[tuple[Hook, Form]]:
     forms = ((hook, hook.criteria.form(request)) for hook in hooks)
     return [(hook, form) for hook, form in forms if form is not None and hook.conditions.hold(request, form)]
-
-
-async def _ask(world: World, hook: Hook, request: AdmissionRequest, form: Form) -> Verdict | CallFailed:
-    try:
-        return await ask(world, hook, request, form, mutating=False)
-    except CallFailed as error:
-        return error
 
 
 def _settle(request: AdmissionRequest, hook: Hook, verdict: Verdict | CallFailed, index: int) -> None:
