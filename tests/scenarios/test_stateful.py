@@ -220,12 +220,54 @@ def test_a_claim_in_use_is_protected() -> None:
             pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
             await w.client.create(PODS, pod)
             await w.until(lambda: ready(w, 1))
+            annotations = (await w.client.get(PERSISTENT_VOLUME_CLAIMS, "data", "default"))["metadata"]["annotations"]
+            assert annotations["volume.kubernetes.io/storage-provisioner"] == "wherry.dev/directory"
             await w.client.delete(PERSISTENT_VOLUME_CLAIMS, "data", "default")
+            await asyncio.sleep(30)
+            assert await w.get(PERSISTENT_VOLUME_CLAIMS, "data") is not None
+            # Also one that has ended holds it, as long as it is there.
+            ended = {"status": {"phase": "Succeeded"}}
+            await w.client.patch(PODS, "one", ended, "default", type="merge", subresource="status")
             await asyncio.sleep(30)
             assert await w.get(PERSISTENT_VOLUME_CLAIMS, "data") is not None
             await w.client.delete(PODS, "one", "default")
             await asyncio.sleep(3)
             assert await w.get(PERSISTENT_VOLUME_CLAIMS, "data") is None
+
+    run_virtual(main())
+
+
+def test_a_pod_without_a_node_protects_no_claim() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(PERSISTENT_VOLUME_CLAIMS, a_claim())
+            pod: Obj = {"apiVersion": "v1", "kind": "Pod", **pod_template("one")}
+            pod["metadata"] = {**pod["metadata"], "name": "one", "namespace": "default"}
+            claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+            pod["spec"] |= {"volumes": [claim], "nodeSelector": {"disk": "ssd"}}
+            await w.client.create(PODS, pod)
+            await asyncio.sleep(5)
+            await w.client.delete(PERSISTENT_VOLUME_CLAIMS, "data", "default")
+            await asyncio.sleep(1)
+            assert await w.get(PERSISTENT_VOLUME_CLAIMS, "data") is None
+
+    run_virtual(main())
+
+
+def test_volumes_of_others_are_asked_for_by_name() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            theirs = {**a_class("fast", "Immediate"), "provisioner": "rancher.io/local-path"}
+            await w.client.create(STORAGE_CLASSES, theirs)
+            await w.client.create(PERSISTENT_VOLUME_CLAIMS, a_claim(storageClassName="fast"))
+            await asyncio.sleep(1)
+            claim = await w.client.get(PERSISTENT_VOLUME_CLAIMS, "data", "default")
+            for key in ("volume.beta.kubernetes.io", "volume.kubernetes.io"):
+                assert claim["metadata"]["annotations"][f"{key}/storage-provisioner"] == "rancher.io/local-path"
+            assert claim["status"]["phase"] == "Pending"
+            assert [text.split(":")[0] for text in await w.reasons("data")] == ["ExternalProvisioning"]
 
     run_virtual(main())
 

@@ -10,7 +10,7 @@ from test_stateful import a_set, start
 from world import World, world
 
 from wherry.aio.virtual import run_virtual
-from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, STATEFUL_SETS
 from wherry.api.types import Obj
 from wherry.reconcile.pods import is_ready
 
@@ -207,8 +207,7 @@ def test_a_pod_that_failed_is_made_again() -> None:
                 return found is not None and found["metadata"]["uid"] != before and is_ready(found)
 
             await w.until(another)
-            text = "RecreatingFailedPod: StatefulSet default/nats is recreating failed Pod nats-0"
-            assert text in await w.reasons("nats")
+            assert "SuccessfulDelete: delete Pod nats-0 in StatefulSet nats successful" in await w.reasons("nats")
 
     run_virtual(main())
 
@@ -227,5 +226,92 @@ def test_a_member_has_its_labels_whoever_takes_them_away() -> None:
                 return bool(pod["metadata"]["labels"].get(key) == "nats-0")
 
             await w.until(restored)
+            text = "SuccessfulUpdate: update Pod nats-0 in StatefulSet nats successful"
+            assert text in await w.reasons("nats")
+
+    run_virtual(main())
+
+
+def test_what_a_quota_refuses_is_told_and_the_status_counts_the_rest() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            hard = {"pods": "2", "persistentvolumeclaims": "3"}
+            quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}}
+            await w.client.create(RESOURCE_QUOTAS, quota, "default")
+            await w.client.create(STATEFUL_SETS, a_set(5, podManagementPolicy="Parallel"))
+            await asyncio.sleep(10)
+            status = (await w.client.get(STATEFUL_SETS, "nats", "default"))["status"]
+            assert (status["replicas"], status["readyReplicas"], status["observedGeneration"]) == (2, 2, 1)
+            told = "\n".join(await w.reasons("nats"))
+            assert "FailedCreate: create Pod nats-2 in StatefulSet nats failed error: pods " in told
+            over = 'persistentvolumeclaims "data-nats-3" is forbidden: exceeded quota: q, '
+            assert (
+                f"FailedCreate: create Claim data-nats-3 for Pod nats-3 in StatefulSet nats failed error: {over}"
+                in told
+            )
+            text = "create Pod nats-3 in StatefulSet nats failed error: failed to create PVC data-nats-3: "
+            assert f"FailedCreate: {text}{over}" in told
+
+    run_virtual(main())
+
+
+def test_a_claim_that_is_missing_is_made_again_for_a_pod_that_waits() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            statefulset = a_set(1)
+            statefulset["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "ssd"}
+            await w.client.create(STATEFUL_SETS, statefulset)
+            pod = await w.until(lambda: w.get(PODS, "nats-0"))
+            before = (await w.client.get(PERSISTENT_VOLUME_CLAIMS, "data-nats-0", "default"))["metadata"]["uid"]
+            await w.client.delete(PERSISTENT_VOLUME_CLAIMS, "data-nats-0", "default")
+
+            async def again() -> bool:
+                found = await w.get(PERSISTENT_VOLUME_CLAIMS, "data-nats-0")
+                return found is not None and found["metadata"]["uid"] != before
+
+            await w.until(again)
+            assert (await w.client.get(PODS, "nats-0", "default"))["metadata"]["uid"] == pod["metadata"]["uid"]
+
+    run_virtual(main())
+
+
+def test_a_claim_that_is_going_is_waited_for() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            await w.client.create(STATEFUL_SETS, a_set(1))
+            await available(w, 0)
+            held = {"metadata": {"finalizers": ["example.com/backup"]}}
+            claim = (PERSISTENT_VOLUME_CLAIMS, "data-nats-0")
+            await w.client.patch(*claim, held, "default", type="merge")
+            await w.client.delete(*claim, "default")
+            await w.client.delete(PODS, "nats-0", "default")
+            await asyncio.sleep(20)
+            assert await w.items(PODS) == []
+            going = "create Pod nats-0 in StatefulSet nats failed error: pvc data-nats-0 is being deleted"
+            assert f"FailedCreate: {going}" in await w.reasons("nats")
+            await w.client.patch(*claim, {"metadata": {"finalizers": None}}, "default", type="merge")
+            await available(w, 0)
+
+    run_virtual(main())
+
+
+def test_scaled_in_and_out_at_once_a_pod_does_not_take_the_claim_that_goes() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            policy = {"whenScaled": "Delete", "whenDeleted": "Retain"}
+            await w.client.create(STATEFUL_SETS, a_set(2, persistentVolumeClaimRetentionPolicy=policy))
+            await available(w, 0, 1)
+            before = (await w.client.get(PERSISTENT_VOLUME_CLAIMS, "data-nats-1", "default"))["metadata"]["uid"]
+            await change(w, replicas=1)
+            await w.until(lambda: len(w.factory.informer(PODS).list("default")) == 1)
+            await change(w, replicas=2)
+            await available(w, 0, 1)
+            claim = await w.client.get(PERSISTENT_VOLUME_CLAIMS, "data-nats-1", "default")
+            assert claim["metadata"]["uid"] != before
+            assert claim["status"]["phase"] == "Bound"
 
     run_virtual(main())

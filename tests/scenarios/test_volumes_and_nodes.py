@@ -87,11 +87,12 @@ def test_a_volume_is_made_for_the_node_that_was_chosen() -> None:
             await w.client.create(PODS, a_pod("direct", nodeName=NODE, volumes=uses("x", "data")["spec"]["volumes"]))
             await asyncio.sleep(5)
             assert (await claim(w, "Pending"))["metadata"].get("annotations", {}).get(SELECTED_NODE) is None
-            assert "WaitForPodScheduled: waiting for pod direct to be scheduled" in await w.reasons("data")
+            assert [text.split(":")[0] for text in await w.reasons("data")] == ["WaitForFirstConsumer"]
             await w.client.create(PODS, uses("one", "data"))
             await w.until(lambda: placed(w, "one"), 5)
             assert await node_of(w, "one") == f"{NODE}-1"
             assert (await claim(w, "Bound"))["metadata"]["annotations"][SELECTED_NODE] == f"{NODE}-1"
+            assert "WaitForPodScheduled: waiting for pod one to be scheduled" in await w.reasons("data")
 
     run_virtual(main())
 

@@ -11,7 +11,8 @@ from wherry.reconcile.volume_matching import BOUND_BY_CONTROLLER, SELECTED_NODE,
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-STORAGE_PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+STORAGE_PROVISIONERS = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
+"""Who is to make the volume: external provisioners look for their name in one of the two."""
 
 _NONE_SET = "no persistent volumes available for this claim and no storage class is set"
 _WAITING = "waiting for first consumer to be created before binding"
@@ -19,7 +20,8 @@ _WAITING = "waiting for first consumer to be created before binding"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Bind to `volume`, or provision with `storage_class`, or wait and say why (event type, reason, message)."""
+    """Bind to `volume`, or provision with `storage_class`, or wait and say why (event type, reason, message): with a
+    `storage_class`, for its own provisioner."""
 
     volume: Obj | None = None
     storage_class: Obj | None = None
@@ -52,7 +54,8 @@ def next_step(
     if storage_class is None:
         return _fails(f'storageclass.storage.k8s.io "{name}" not found')
     if storage_class["provisioner"] != provisioner:
-        return Step(say=("Normal", "ExternalProvisioning", _external(storage_class["provisioner"])))
+        text = _external(storage_class["provisioner"])
+        return Step(storage_class=storage_class, say=("Normal", "ExternalProvisioning", text))
     return _provision(claim, storage_class)
 
 
@@ -84,6 +87,15 @@ def _external(provisioner: str) -> str:
         "system administrator. If volume creation is delayed, please verify that the provisioner is running and "
         "correctly registered."
     )
+
+
+def named_provisioner(claim: Obj, provisioner: str) -> Obj:
+    """The claim with its provisioner's name in it; itself if it has that already."""
+    before = claim["metadata"].get("annotations") or {}
+    if all(before.get(key) == provisioner for key in STORAGE_PROVISIONERS):
+        return claim
+    annotations = {**before, **dict.fromkeys(STORAGE_PROVISIONERS, provisioner)}
+    return {**claim, "metadata": {**claim["metadata"], "annotations": annotations}}
 
 
 def volume_for(claim: Obj, storage_class: Obj, path: str, provisioner: str) -> Obj:

@@ -124,7 +124,7 @@ class VolumeReconciler:
 
     async def _claim(self, claim: Obj) -> None:
         if "deletionTimestamp" in claim["metadata"]:
-            if not self._users(claim):
+            if not self._holders(claim):
                 await self._drop_finalizer(PERSISTENT_VOLUME_CLAIMS, claim, CLAIM_PROTECTION)
             return
         name = claim["spec"].get("volumeName")
@@ -136,20 +136,31 @@ class VolumeReconciler:
             self._volumes.list(),
             self._classes.get,
             self._provisioner,
-            consumers=[pod["metadata"]["name"] for pod in self._users(claim)],
+            consumers=self._consumers(claim),
         )
         if step.volume is not None:
             await self._bind(claim, step.volume)
-        elif step.storage_class is not None:
-            await self._provision(claim, step.storage_class)
-        elif step.say is not None:
+            return
+        if step.storage_class is not None:
+            wanted = binding.named_provisioner(claim, step.storage_class["provisioner"])
+            if wanted is not claim:
+                claim = await self._client.update(PERSISTENT_VOLUME_CLAIMS, wanted)
+            if step.say is None:
+                await self._provision(claim, step.storage_class)
+        if step.say is not None:
             self._say(claim, step.say)
             await self._phase(PERSISTENT_VOLUME_CLAIMS, claim, "Pending")
 
-    def _users(self, claim: Obj) -> list[Obj]:
-        """Pods that use the claim and have not ended."""
+    def _holders(self, claim: Obj) -> list[Obj]:
+        """Pods that protect the claim. Who has no node yet does not, for no node would mount a claim that goes; who has
+        ended does, as long as it is there."""
         pods = self._pods.by_index(CLAIM_INDEX, str(Request.of(claim)))
-        return [pod for pod in pods if not is_finished(pod)]
+        return [pod for pod in pods if pod["spec"].get("nodeName")]
+
+    def _consumers(self, claim: Obj) -> list[str]:
+        """Names of the pods that use the claim and wait for a node."""
+        pods = self._pods.by_index(CLAIM_INDEX, str(Request.of(claim)))
+        return [pod["metadata"]["name"] for pod in pods if not pod["spec"].get("nodeName") and not is_finished(pod)]
 
     async def _bound_claim(self, claim: Obj, name: str) -> None:
         completed = binding.BIND_COMPLETED in (claim["metadata"].get("annotations") or {})

@@ -89,6 +89,13 @@ def claim_name(statefulset: Obj, template: Obj, ordinal: int) -> str:
     return f"{template['metadata']['name']}-{pod_name(statefulset, ordinal)}"
 
 
+def is_claim_of(statefulset: Obj, claim: Obj) -> bool:
+    """Whether one of the set's pods would use a claim of that name."""
+    prefix = str(claim["metadata"]["name"]).rpartition("-")[0]
+    set_name, templates = statefulset["metadata"]["name"], statefulset["spec"].get("volumeClaimTemplates") or ()
+    return any(prefix == f"{template['metadata']['name']}-{set_name}" for template in templates)
+
+
 def retention(statefulset: Obj) -> tuple[str, str]:
     """(whenDeleted, whenScaled) of the claims' retention policy."""
     policy = statefulset["spec"].get("persistentVolumeClaimRetentionPolicy") or {}

@@ -4,11 +4,11 @@ the name is taken, or the uid to delete is another.
 
 from __future__ import annotations
 
-from wherry.api.errors import StatusError, is_already_exists, is_not_found
 from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
-from wherry.api.types import GVR, Obj
+from wherry.api.types import Obj
 from wherry.client.informer import Informer
 from wherry.controllers.statefulset import pods as members
+from wherry.controllers.statefulset.control import StatefulPodControl
 from wherry.controllers.statefulset.plan import Create, Plan, plan
 from wherry.controllers.statefulset.status import status
 from wherry.reconcile import revisions as histories
@@ -21,10 +21,9 @@ from wherry.reconcile.ownership import (
     index_by_owner,
 )
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pods import is_finished, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
-from wherry.reconcile.writes import delete_exactly, with_metadata, write_status_if_there
+from wherry.reconcile.writes import delete_exactly, write_status_if_there
 
 HASH_LABEL = "controller.kubernetes.io/hash"
 
@@ -39,6 +38,7 @@ def build(parts: Parts, *, workers: int = 5) -> Controller:
     reconciler = StatefulSetReconciler(parts, sets, pods, claims, revisions, queue)
     sets.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
     pods.add_handler(reconciler.on_pod)
+    claims.add_handler(reconciler.on_claim)
     return Controller("statefulset", reconciler, queue, workers=workers, sources=sources)
 
 
@@ -55,11 +55,10 @@ class StatefulSetReconciler:
         self._client = parts.client
         self._sets = sets
         self._pods = pods
-        self._claims = claims
         self._revisions = revisions
-        self._recorder = parts.recorder
         self._clock = parts.clock
         self._queue = queue
+        self._control = StatefulPodControl(parts, claims)
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
         for one in (pod, old):
@@ -69,6 +68,13 @@ class StatefulSetReconciler:
         if controller_of(pod) is None and type != "deleted":
             for candidate in adopters(self._sets.list(pod["metadata"]["namespace"]), pod):
                 self._queue.add(Request.of(candidate))
+
+    def on_claim(self, type: str, claim: Obj, old: Obj | None) -> None:
+        """One that is gone may be what a pod waits for, or has to be made again."""
+        if type == "deleted":
+            for statefulset in self._sets.list(claim["metadata"]["namespace"]):
+                if members.is_claim_of(statefulset, claim):
+                    self._queue.add(Request.of(statefulset))
 
     async def reconcile(self, request: Request) -> Result | None:
         statefulset = self._sets.get(request.name, request.namespace)
@@ -90,91 +96,31 @@ class StatefulSetReconciler:
         current = history.current if history.current is not history.update else update
         names = current["metadata"]["name"], update["metadata"]["name"]
         todo = plan(statefulset, pods, names[1], self._clock.time())
-        await self._perform(statefulset, pods, todo, current, update)
+        failure = await self._perform(statefulset, pods, todo, current, update)
         collisions = statefulset.get("status", {}).get("collisionCount", 0)
         new, next_change = status(statefulset, pods, *names, collisions, self._clock.time())
         await write_status_if_there(self._client, STATEFUL_SETS, statefulset, new)
         used = {(pod["metadata"].get("labels") or {}).get(members.REVISION, "") for pod in pods}
         for old in histories.to_forget(statefulset, revisions, used | {*names}):
             await delete_exactly(self._client, CONTROLLER_REVISIONS, old)
+        if failure is not None:
+            raise failure
         return Result(requeue_after=next_change)
 
-    # -- pods and their claims
-
-    async def _perform(self, statefulset: Obj, pods: list[Obj], todo: Plan, current: Obj, update: Obj) -> None:
+    async def _perform(
+        self, statefulset: Obj, pods: list[Obj], todo: Plan, current: Obj, update: Obj
+    ) -> Exception | None:
+        """The first failure; the status tells what was reached all the same."""
         condemned = {pod["metadata"]["uid"] for pod in todo.condemned}
-        for pod in pods:
-            await self._settle_claims(statefulset, pod, condemned=pod["metadata"]["uid"] in condemned)
-        for pod in pods:
-            await self._settle_identity(statefulset, pod)
-        failures = await all_of(todo.delete, lambda pod: self._delete(statefulset, pod))
+
+        async def settle(pod: Obj) -> None:
+            await self._control.settle(statefulset, pod, condemned=pod["metadata"]["uid"] in condemned)
+
+        failures = await all_of(pods, settle)
+        failures += await all_of(todo.delete, lambda pod: self._control.delete(statefulset, pod))
 
         async def create(one: Create) -> None:
-            await self._create(statefulset, one.ordinal, update if one.updated else current)
+            await self._control.create(statefulset, one.ordinal, update if one.updated else current)
 
         failures += await all_of(todo.create, create)
-        if failures:
-            raise failures[0]
-
-    async def _create(self, statefulset: Obj, ordinal: int, revision: Obj) -> None:
-        set_name, name = statefulset["metadata"]["name"], members.pod_name(statefulset, ordinal)
-        for wanted in members.claims_of(statefulset, ordinal):
-            claim_name = wanted["metadata"]["name"]
-            what = f"Claim {claim_name} Pod {name} in StatefulSet {set_name}"
-            if self._claims.get(claim_name, wanted["metadata"]["namespace"]) is None:
-                await self._make(statefulset, PERSISTENT_VOLUME_CLAIMS, wanted, f"create {what} success", what)
-        pod = members.new_pod(statefulset, ordinal, histories.template_of(revision), revision["metadata"]["name"])
-        what = f"Pod {name} in StatefulSet {set_name}"
-        await self._make(statefulset, PODS, pod, f"create {what} successful", what)
-
-    async def _make(self, statefulset: Obj, gvr: GVR, obj: Obj, success: str, what: str) -> None:
-        try:
-            await self._client.create(gvr, obj)
-        except StatusError as error:
-            if is_already_exists(error):
-                return  # ours, not visible yet; or a stranger's, which then is never healthy
-            text = f"create {what} failed error: {error.message}"
-            self._recorder.event(statefulset, "Warning", "FailedCreate", text)
-            raise
-        self._recorder.event(statefulset, "Normal", "SuccessfulCreate", success)
-
-    async def _delete(self, statefulset: Obj, pod: Obj) -> None:
-        name, set_name = pod["metadata"]["name"], statefulset["metadata"]["name"]
-        if is_finished(pod):
-            text = f"StatefulSet {statefulset['metadata']['namespace']}/{set_name} is recreating failed Pod {name}"
-            self._recorder.event(statefulset, "Warning", "RecreatingFailedPod", text)
-        try:
-            there = await delete_exactly(self._client, PODS, pod)
-        except StatusError as error:
-            text = f"delete Pod {name} in StatefulSet {set_name} failed error: {error.message}"
-            self._recorder.event(statefulset, "Warning", "FailedDelete", text)
-            raise
-        if there:
-            text = f"delete Pod {name} in StatefulSet {set_name} successful"
-            self._recorder.event(statefulset, "Normal", "SuccessfulDelete", text)
-
-    async def _settle_identity(self, statefulset: Obj, pod: Obj) -> None:
-        labels, metadata = members.missing_labels(statefulset, pod), pod["metadata"]
-        if not labels or is_terminating(pod):
-            return
-        patch = {"metadata": {"uid": metadata["uid"], "labels": labels}}
-        try:
-            await self._client.patch(PODS, metadata["name"], patch, metadata["namespace"], type="merge")
-        except StatusError as error:
-            if not is_not_found(error):
-                raise
-
-    async def _settle_claims(self, statefulset: Obj, pod: Obj, *, condemned: bool) -> None:
-        """Let the claims' owners say what the retention policy says now; before a pod is scaled away they are its own."""
-        ordinal = members.ordinal_of(statefulset, pod)
-        for template in statefulset["spec"].get("volumeClaimTemplates") or ():
-            if ordinal is None:
-                return
-            name = members.claim_name(statefulset, template, ordinal)
-            found = self._claims.get(name, statefulset["metadata"]["namespace"])
-            if found is None or "deletionTimestamp" in found["metadata"]:
-                continue
-            owners = members.owners_wanted(statefulset, found, pod, condemned=condemned)
-            if owners != (found["metadata"].get("ownerReferences") or []):
-                changed = with_metadata(found, ownerReferences=owners)
-                await self._client.update(PERSISTENT_VOLUME_CLAIMS, changed)
+        return failures[0] if failures else None
