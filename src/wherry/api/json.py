@@ -89,6 +89,19 @@ def _paths(value: Any, path: str, repeated: dict[int, list[str]]) -> Iterator[st
             yield from _paths(child, f"{path}[{index}]", repeated)
 
 
+def kind_of(value: Any) -> str:
+    """The JSON type of a value in Go's words."""
+    if isinstance(value, bool):
+        return "bool"
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list):
+        return "array"
+    return "string" if isinstance(value, str) else "number"
+
+
 def syntax_problem(data: bytes) -> str:
     """Why `data` is no JSON, in the words of Go's encoding/json, which API clients look for."""
     try:

@@ -25,6 +25,7 @@ from wherry.apiserver.strategic import go_format
 
 Normalise: TypeAlias = Callable[[Obj, Schema], Findings]
 SUMMARY_BYTES = 30
+json_kind = json.kind_of
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
 
@@ -151,19 +152,6 @@ def read_options(core: Core, call: Call) -> Any:
     if problem:
         raise _unfit(kind, "v1", problem)
     return value
-
-
-def json_kind(value: Any) -> str:
-    """The JSON type of a value in Go's words."""
-    if isinstance(value, bool):
-        return "bool"
-    if value is None:
-        return "null"
-    if isinstance(value, dict):
-        return "object"
-    if isinstance(value, list):
-        return "array"
-    return "string" if isinstance(value, str) else "number"
 
 
 def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str], list[str]]:

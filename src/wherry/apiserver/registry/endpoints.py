@@ -44,7 +44,7 @@ def _address(address: Obj, path: str) -> list[Cause]:
     causes = non_special_ip(address.get("ip") or "", f"{path}.ip")
     if address.get("hostname"):
         causes += f.each_invalid(f"{path}.hostname", address["hostname"], names.dns1123_label(address["hostname"]))
-    if address.get("nodeName"):
+    if address.get("nodeName") is not None:
         causes += f.each_invalid(f"{path}.nodeName", address["nodeName"], names.dns1123_subdomain(address["nodeName"]))
     return causes
 
@@ -57,7 +57,9 @@ def _port(port: Obj, need_name: bool, path: str) -> list[Cause]:
     elif name:
         causes += f.each_invalid(f"{path}.name", name, names.dns1123_label(name))
     causes += f.port_number(port.get("port", 0), f"{path}.port")
-    return causes + f.one_of(port.get("protocol"), f"{path}.protocol", PROTOCOLS, need=True)
+    causes += f.one_of(port.get("protocol"), f"{path}.protocol", PROTOCOLS, need=True)
+    application = port.get("appProtocol")
+    return causes if application is None else causes + f.qualified(application, f"{path}.appProtocol")
 
 
 class EndpointSliceStrategy(Strategy):

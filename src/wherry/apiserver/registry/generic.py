@@ -14,7 +14,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from wherry.api.errors import MODIFIED, StatusError, already_exists, bad_request, conflict, invalid, not_found
+from wherry.api.errors import (
+    MODIFIED,
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+)
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.apply.field_manager import KEEP, Owners, is_unchanged
@@ -260,6 +269,8 @@ class Registry:
 
     async def _delete(self, entry: Entry, options: Obj, write: Write) -> Result:
         obj = entry.value
+        if why := self.strategy.kept_for_good(obj):
+            raise forbidden(self.resource.resource, self.resource.group, obj["metadata"]["name"], why)
         self._check_preconditions(obj, options.get("preconditions") or {})
         await write.admit("DELETE", None, obj)
         await write.validate("DELETE", None, obj)

@@ -98,6 +98,10 @@ def _order(given: Mapping[str, Quantity], name: str, path: str) -> list[Cause]:
         if low in given and high in given and given[low] > given[high]:
             detail = f"{low_word} value {given[low]} is greater than {high_word} value {given[high]}"
             causes.append(f.invalid(f"{path}.{at}[{name}]", str(given[value]), detail))
+    asked, limit = given.get("defaultRequest"), given.get("default")
+    if asked is not None and limit is not None and asked != limit and not resources.may_overcommit(name):
+        detail = f"default value {limit} must equal to defaultRequest value {asked} in {name}"
+        causes.append(f.invalid(f"{path}.defaultRequest[{name}]", str(asked), detail))
     ratio, low_bound, high_bound = (given.get(key) for key in ("maxLimitRequestRatio", "min", "max"))
     if ratio is None:
         return causes

@@ -46,10 +46,14 @@ class NamespaceStrategy(LabelNamed):
         return bool((obj.get("spec") or {}).get("finalizers"))
 
     def validate(self, obj: Obj) -> list[Cause]:
-        """Of finalizers by themselves, also for `/finalize`."""
+        """Of finalizers by themselves; an update by anything but `/finalize` leaves them alone."""
+        return self.check_finalizers(obj, "spec.finalizers")
+
+    def check_finalizers(self, obj: Obj, *paths: str) -> list[Cause]:
+        """`paths`: one for all of them, or the `/finalize` way, one each."""
         causes: list[Cause] = []
         for i, finalizer in enumerate(f.as_list(obj["spec"].get("finalizers"))):
-            at = f"spec.finalizers[{i}]"
+            at = paths[0] if paths else f"spec.finalizers[{i}]"
             causes += f.each_invalid(at, finalizer, names.qualified_name(finalizer))
             if "/" not in finalizer and finalizer != FINALIZER:
                 detail = "name is neither a standard finalizer name nor is it fully qualified"

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from wherry.api import names
 from wherry.api.errors import Cause
-from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import BuiltIn, section, text
 from wherry.apiserver.registry.pod_defaults import canonical_list
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation import resources
 from wherry.apiserver.registry.validation.addresses import cidr
 from wherry.apiserver.registry.validation.scheduling import EFFECTS
 
@@ -53,12 +53,13 @@ class NodeStrategy(BuiltIn):
     def validate(self, obj: Obj) -> list[Cause]:
         spec = obj["spec"]
         causes = _taints(f.as_list(spec.get("taints")), "metadata.taints")
-        for i, network in enumerate(f.as_list(spec.get("podCIDRs"))):
-            causes += cidr(network, f"spec.podCIDRs[{i}]")
-        return causes + _status(f.as_dict(obj.get("status")))
+        return causes + _amounts(f.as_dict(obj.get("status")))
+
+    def check_new(self, obj: Obj, ctx: Context) -> list[Cause]:
+        return self.validate(obj) + _networks(f.as_list(obj["spec"].get("podCIDRs")), "spec.podCIDRs")
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
-        causes: list[Cause] = []
+        causes = _addresses(f.as_dict(obj.get("status")))
         for key, detail in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
             before = old["spec"].get(key)
             if before and obj["spec"].get(key) != before:
@@ -67,7 +68,8 @@ class NodeStrategy(BuiltIn):
         return causes
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
-        return _status(f.as_dict(obj.get("status")))
+        status = f.as_dict(obj.get("status"))
+        return _addresses(status) + _amounts(status)
 
     def fields(self, obj: Obj) -> Mapping[str, str]:
         return {"spec.unschedulable": text(obj, "spec", "unschedulable") or "false"}
@@ -87,7 +89,8 @@ def _taints(taints: list[Obj], path: str) -> list[Cause]:
         at, key = f"{path}[{i}]", taint.get("key") or ""
         value, effect = taint.get("value") or "", taint.get("effect") or ""
         causes += f.qualified(key, f"{at}.key")
-        causes += f.each_invalid(f"{at}.value", value, names.label_value(value))
+        problems = names.label_value(value)
+        causes += [f.invalid(f"{at}.value", value, ";".join(problems))] if problems else []
         causes += f.one_of(effect, f"{at}.effect", EFFECTS, need=True)
         if effect and (key, effect) in seen:
             shown = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
@@ -96,22 +99,28 @@ def _taints(taints: list[Obj], path: str) -> list[Cause]:
     return causes
 
 
-def _status(status: Obj) -> list[Cause]:
-    """Addresses once each, amounts not negative."""
+def _networks(cidrs: list[str], path: str) -> list[Cause]:
+    """One of each family at most."""
+    causes = [cause for i, network in enumerate(cidrs) for cause in cidr(network, f"{path}[{i}]")]
+    if not causes and len(cidrs) != len({":" in network for network in cidrs}):
+        causes.append(f.invalid(path, cidrs, "may specify no more than one CIDR for each IP family"))
+    return causes + [f.duplicate(f"{path}[{i}]", each) for i, each in enumerate(cidrs) if each in cidrs[:i]]
+
+
+def _addresses(status: Obj) -> list[Cause]:
+    """Once each."""
     addresses = f.as_list(status.get("addresses"))
-    causes = [
+    return [
         f.duplicate(f"status.addresses[{i}]", {"Type": each.get("type") or "", "Address": each.get("address") or ""})
         for i, each in enumerate(addresses)
         if each in addresses[:i]
     ]
-    return causes + _amounts(status)
 
 
 def _amounts(status: Obj) -> list[Cause]:
-    zero = Quantity.parse("0")
     return [
-        f.invalid(f"status.{side}.{name}", str(value), f.NON_NEGATIVE)
+        cause
         for side in ("capacity", "allocatable")
         for name, value in f.as_dict(status.get(side)).items()
-        if Quantity.parse(value) < zero
+        for cause in resources.quantity(name, value, f"status.{side}.{name}")
     ]

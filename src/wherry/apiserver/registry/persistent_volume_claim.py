@@ -6,8 +6,8 @@ from wherry.api.errors import Cause
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import BuiltIn, fill, section
-from wherry.apiserver.registry.pod import difference
 from wherry.apiserver.registry.pod_defaults import canonical_resources
+from wherry.apiserver.registry.pod_update import difference
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import claims
 from wherry.apiserver.registry.validation import field as f
@@ -61,9 +61,10 @@ class PersistentVolumeClaimStrategy(BuiltIn):
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         status = f.as_dict(obj.get("status"))
+        causes = claims.status_amounts(status)
         if "accessModes" in status and not status["accessModes"]:
-            return [f.required("status.accessModes", "at least 1 access mode is required")]
-        return []
+            causes.append(f.required("status.accessModes", "at least 1 access mode is required"))
+        return causes
 
 
 def default_spec(spec: Obj) -> None:

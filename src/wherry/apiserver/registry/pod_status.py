@@ -6,9 +6,11 @@ from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation import pod_annotations
 from wherry.apiserver.registry.validation.addresses import ip_address, parse_ip
 
 _ONE_PER_FAMILY = "may specify no more than one IP for each IP family"
+_OWN_CONDITIONS = ("Initialized", "PodScheduled", "Ready")
 _STAYS_DEAD = "may not be transitioned to non-terminated state"
 
 
@@ -47,15 +49,62 @@ def _fill_state(state: Obj) -> None:
 
 def validate(obj: Obj, old: Obj) -> list[Cause]:
     status, before = f.as_dict(obj.get("status")), f.as_dict(old.get("status"))
-    causes = _addresses(f.as_list(status.get("podIPs")), "status.podIPs")
-    causes += _addresses(f.as_list(status.get("hostIPs")), "status.hostIPs")
+    now, then = (f.as_dict(each["metadata"].get("annotations")) for each in (obj, old))
+    causes = pod_annotations.kept(now, then, "metadata.annotations")
+    causes += pod_annotations.rules(now, obj["spec"], "metadata.annotations")
+    for i, condition in enumerate(f.as_list(status.get("conditions"))):
+        if condition.get("type") not in _OWN_CONDITIONS:
+            # The path is Kubernetes'.
+            causes += f.qualified(condition.get("type") or "", f"metadata.conditions[{i}].Type")
+    causes += _addresses(f.as_list(status.get("podIPs")), "status.podIPs")
+    causes += _host(status)
     nominated = status.get("nominatedNodeName")
-    if nominated:
+    if nominated and nominated != before.get("nominatedNodeName"):
         causes += f.each_invalid("status.nominatedNodeName", nominated, names.dns1123_subdomain(nominated))
-    if obj["spec"].get("restartPolicy") != "Always":
-        retry = obj["spec"].get("restartPolicy") == "OnFailure"
-        for key, may_retry in (("containerStatuses", retry), ("initContainerStatuses", True)):
-            causes += _transitions(f.as_list(status.get(key)), f.as_list(before.get(key)), may_retry, f"status.{key}")
+    causes += f.unchanged(status.get("qosClass"), before.get("qosClass"), "status.qosClass")
+    causes += _ended(status, before, obj["spec"])
+    return causes + _claims(f.as_list(status.get("resourceClaimStatuses")), obj["spec"], "status.resourceClaimStatuses")
+
+
+def _host(status: Obj) -> list[Cause]:
+    listed, path = f.as_list(status.get("hostIPs")), "status.hostIPs"
+    causes = _addresses(listed, path)
+    if listed and listed[0].get("ip") != (status.get("hostIP") or ""):
+        causes.append(f.invalid(f"{path}[0].ip", listed[0].get("ip") or "", "must be equal to `hostIP`"))
+    return causes
+
+
+def _ended(status: Obj, before: Obj, spec: Obj) -> list[Cause]:
+    """Containers that ended, of all three kinds; a debug container never runs again."""
+    policy = spec.get("restartPolicy")
+    sidecars = {
+        each.get("name") for each in f.as_list(spec.get("initContainers")) if each.get("restartPolicy") == "Always"
+    }
+    causes: list[Cause] = []
+    for key, retry in (
+        ("containerStatuses", policy),
+        ("initContainerStatuses", policy),
+        ("ephemeralContainerStatuses", ""),
+    ):
+        if retry != "Always":
+            old = [{} if each.get("name") in sidecars else each for each in f.as_list(before.get(key))]
+            causes += _transitions(f.as_list(status.get(key)), old, retry == "OnFailure", f"status.{key}")
+    return causes
+
+
+def _claims(listed: list[Obj], spec: Obj, path: str) -> list[Cause]:
+    """What became of the pod's claims for devices."""
+    known = {claim.get("name") for claim in f.as_list(spec.get("resourceClaims"))}
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for i, entry in enumerate(listed):
+        name, claim, at = entry.get("name") or "", entry.get("resourceClaimName"), f"{path}[{i}].name"
+        if name not in known:
+            causes.append(f.invalid(at, name, "must match the name of an entry in `spec.resourceClaims`"))
+        if name in seen:
+            causes.append(f.duplicate(at, name))
+        seen.add(name)
+        causes += f.each_invalid(at, claim, names.dns1123_subdomain(claim)) if claim is not None else []
     return causes
 
 
@@ -64,6 +113,8 @@ def _addresses(listed: list[Obj], path: str) -> list[Cause]:
     families: list[int] = []
     for i, entry in enumerate(listed):
         causes += ip_address(entry.get("ip") or "", f"{path}[{i}]")
+        if entry in listed[:i]:
+            causes.append(f.duplicate(f"{path}[{i}]", {"IP": entry.get("ip")}))
         address = parse_ip(entry.get("ip") or "")
         if address is not None:
             families.append(address.version)

@@ -9,14 +9,14 @@ from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
 from wherry.apiserver.registry.validation import field as f
 
-_OLD_LABELS = {
+OLD_LABELS = {
     "beta.kubernetes.io/arch": "kubernetes.io/arch",
     "beta.kubernetes.io/os": "kubernetes.io/os",
     "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
     "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
     "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
 }
-_OLD_SINCE = {key: "v1.17" if "failure-domain" in key or "instance" in key else "v1.14" for key in _OLD_LABELS}
+_OLD_SINCE = {key: "v1.17" if "failure-domain" in key or "instance" in key else "v1.14" for key in OLD_LABELS}
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP = ("seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/")
 _OLD_VOLUMES = {
@@ -52,12 +52,12 @@ def template(value: Obj, path: str) -> list[str]:
 
 def _spec(metadata: Obj, spec: Obj, above: str, path: str) -> Iterator[str]:
     for key in f.as_dict(spec.get("nodeSelector")):
-        if key in _OLD_LABELS:
-            yield f'{path}.nodeSelector[{key}]: deprecated since {_OLD_SINCE[key]}; use "{_OLD_LABELS[key]}" instead'
+        if key in OLD_LABELS:
+            yield f'{path}.nodeSelector[{key}]: deprecated since {_OLD_SINCE[key]}; use "{OLD_LABELS[key]}" instead'
     for i, constraint in enumerate(f.as_list(spec.get("topologySpreadConstraints"))):
         at, key = f"{path}.topologySpreadConstraints[{i}]", constraint.get("topologyKey")
-        if key in _OLD_LABELS:
-            yield f'{at}.topologyKey: {key} is deprecated since {_OLD_SINCE[key]}; use "{_OLD_LABELS[key]}" instead'
+        if key in OLD_LABELS:
+            yield f'{at}.topologyKey: {key} is deprecated since {_OLD_SINCE[key]}; use "{OLD_LABELS[key]}" instead'
         if constraint.get("labelSelector") is None:
             yield f"{at}.labelSelector: a null labelSelector results in matching no pod"
     yield from _affinity(f.as_dict(spec.get("affinity")), f"{path}.affinity")
@@ -98,9 +98,9 @@ def _affinity(affinity: Obj, path: str) -> Iterator[str]:
 def _old_keys(term: Obj, path: str) -> Iterator[str]:
     for i, expression in enumerate(f.as_list(term.get("matchExpressions"))):
         key = expression.get("key")
-        if key in _OLD_LABELS:
+        if key in OLD_LABELS:
             at = f"{path}.matchExpressions[{i}].key"
-            yield f'{at}: {key} is deprecated since {_OLD_SINCE[key]}; use "{_OLD_LABELS[key]}" instead'
+            yield f'{at}: {key} is deprecated since {_OLD_SINCE[key]}; use "{OLD_LABELS[key]}" instead'
 
 
 def _annotations(metadata: Obj, spec: Obj, above: str) -> Iterator[str]:

@@ -35,6 +35,11 @@ class PriorityClassStrategy(Strategy):
         policies = ("PreemptLowerPriority", "Never")
         return causes + f.one_of(obj.get("preemptionPolicy"), "preemptionPolicy", policies)
 
+    def kept_for_good(self, obj: Obj) -> str:
+        return (
+            "this is a system priority class and cannot be deleted" if obj["metadata"]["name"] in SYSTEM_CLASSES else ""
+        )
+
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         causes = [] if obj["value"] == old.get("value", 0) else [f.forbidden("value", _UNCHANGED)]
         return causes + f.unchanged(obj.get("preemptionPolicy"), old.get("preemptionPolicy"), "preemptionPolicy")

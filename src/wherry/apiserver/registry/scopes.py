@@ -12,8 +12,10 @@ from wherry.api.types import Obj
 from wherry.apiserver.apply.entries import entries_of, put
 from wherry.apiserver.registry import pod_resize
 from wherry.apiserver.registry.certificate_signing_request import CertificateSigningRequestStrategy
+from wherry.apiserver.registry.namespace import NamespaceStrategy
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field
+from wherry.apiserver.registry.validation.pod_annotations import MIRROR
 
 
 class Scope(Protocol):
@@ -56,7 +58,8 @@ class Finalize:
         obj["spec"] = spec
 
     def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
-        return strategy.validate(obj)
+        assert isinstance(strategy, NamespaceStrategy)
+        return strategy.check_finalizers(obj)
 
 
 class Approval:
@@ -85,6 +88,8 @@ class EphemeralContainers:
         strategy.count_generation(obj, old)
 
     def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
+        if MIRROR in (old["metadata"].get("annotations") or {}):
+            return [field.forbidden("[]", "static pods do not support ephemeral containers")]
         new = {each["name"]: each for each in obj["spec"].get("ephemeralContainers", [])}
         causes = strategy.validate(obj)
         path = "spec.ephemeralContainers"
@@ -101,17 +106,13 @@ class Resize:
     """`/resize` of a Pod: only the resources of its containers."""
 
     def prepare(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> None:
-        wanted = {each.get("name"): each.get("resources") for each in (obj.get("spec") or {}).get("containers") or []}
+        spec = pod_resize.taken(obj.get("spec") or {}, old["spec"])
         restore(obj, old)
-        containers = [
-            {**each, "resources": wanted[each["name"]]} if wanted.get(each["name"]) is not None else each
-            for each in old["spec"]["containers"]
-        ]
-        obj["spec"] = {**old["spec"], "containers": containers}
+        obj["spec"] = spec
         strategy.count_generation(obj, old)
 
     def validate(self, strategy: Strategy, obj: Obj, old: Obj, ctx: Context) -> list[Cause]:
-        return strategy.validate(obj) + pod_resize.rules(obj, old)
+        return pod_resize.unsupported(old) or strategy.validate(obj) + pod_resize.rules(obj, old)
 
 
 def restore(obj: Obj, old: Obj) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from wherry.api import names
+from wherry.api import json, names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill, text
@@ -19,7 +19,6 @@ OPAQUE = "Opaque"
 SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105 - the name of a type
 SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
 _MUST_HOLD: Mapping[str, tuple[str, ...]] = {
-    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
 _DOCKER: Mapping[str, str] = {
@@ -64,16 +63,20 @@ def _of_type(obj: Obj, data: Obj) -> list[Cause]:
         return [f.required("data[username]"), f.required("data[password]")]
     if kind in _DOCKER:
         return _docker(data, _DOCKER[kind])
+    if kind == "kubernetes.io/ssh-auth":
+        return [] if data.get("ssh-privatekey") else [f.required("data[ssh-privatekey]")]
     return [f.required(f"data[{key}]") for key in _MUST_HOLD.get(kind, ()) if key not in data]
 
 
 def _docker(data: Obj, key: str) -> list[Cause]:
     if key not in data:
         return [f.required(f"data[{key}]")]
+    content = base64.b64decode(data[key])
     try:
-        decoded = msgspec.json.decode(base64.b64decode(data[key]))
-    except msgspec.DecodeError as error:
-        return [f.invalid(f"data[{key}]", "<secret contents redacted>", str(error))]
-    if isinstance(decoded, dict):
+        decoded = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return [f.invalid(f"data[{key}]", "<secret contents redacted>", json.syntax_problem(content))]
+    if decoded is None or isinstance(decoded, dict):
         return []
-    return [f.invalid(f"data[{key}]", "<secret contents redacted>", "must be a JSON object")]
+    detail = f"json: cannot unmarshal {json.kind_of(decoded)} into Go value of type map[string]interface {{}}"
+    return [f.invalid(f"data[{key}]", "<secret contents redacted>", detail)]

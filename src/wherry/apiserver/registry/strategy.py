@@ -185,6 +185,10 @@ class Strategy:
         """Seconds between the deletion timestamp and the end (pods); None: gone at once. `options` is DeleteOptions."""
         return None
 
+    def kept_for_good(self, obj: Obj) -> str:
+        """Why nobody may delete it; empty for what anybody with the right may."""
+        return ""
+
     def prepare_delete(self, obj: Obj, ctx: Context) -> None:
         """Called on the draft that first gets a deletionTimestamp and stays for now (a Namespace turns Terminating)."""
 

@@ -11,6 +11,10 @@ from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation import selectors
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+RESIZE_STATES = (
+    *("ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress"),
+    *("NodeResizeInfeasible", "NodeResizePending"),
+)
 _CLAIM_ONLY = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
 
 
@@ -81,3 +85,36 @@ def template_metadata(metadata: Obj, path: str) -> list[Cause]:
     causes += f.labels(metadata.get("labels"), f"{path}.labels")
     others = [key for key, said in metadata.items() if key not in ("annotations", "labels") and said]
     return causes + [f.forbidden(f"{path}.{key}", "cannot be set") for key in others]
+
+
+def status_amounts(status: Obj) -> list[Cause]:
+    """What a claim has and is being given."""
+    causes = [
+        cause
+        for name, amount in f.as_dict(status.get("capacity")).items()
+        for cause in _amount(amount, f"status.capacity[{name}]")
+    ]
+    path = "status.allocatedResourceStatus"
+    for name, state in f.as_dict(status.get("allocatedResourceStatuses")).items():
+        causes += _resource_key(name, path)
+        if state not in RESIZE_STATES:
+            causes.append(f.not_supported(path, name, RESIZE_STATES))
+    path = "status.allocatedResources"
+    for name, amount in f.as_dict(status.get("allocatedResources")).items():
+        causes += _resource_key(name, path) or _amount(amount, f"{path}[{name}]")
+    return causes
+
+
+def _amount(amount: str, path: str) -> list[Cause]:
+    value = Quantity.parse(amount)
+    if value >= Quantity.parse("0"):
+        return []
+    return [f.invalid(path, -(-value.milli_value() // 1000), "must be a valid resource quantity")]
+
+
+def _resource_key(name: str, path: str) -> list[Cause]:
+    """Of Kubernetes' own resources a claim is only given storage."""
+    causes = f.qualified(name, path)
+    if not causes and ("/" not in name or "kubernetes.io/" in name) and name != "storage":
+        causes.append(f.not_supported(path, name, ("storage",)))
+    return causes

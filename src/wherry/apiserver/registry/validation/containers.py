@@ -25,23 +25,26 @@ class PodFacts:
     sources: Mapping[str, Obj]
     claims: tuple[str, ...]
     grace: int | None
-    host_network: bool
     host_users: bool
+    restart: str
+    is_pod: bool
+    """False in a template, where Kubernetes minds less."""
 
     @classmethod
-    def of(cls, spec: Obj, sources: Mapping[str, Obj]) -> PodFacts:
+    def of(cls, spec: Obj, sources: Mapping[str, Obj], is_pod: bool) -> PodFacts:
         return cls(
             sources,
             tuple(claim.get("name") or "" for claim in f.as_list(spec.get("resourceClaims"))),
             spec.get("terminationGracePeriodSeconds"),
-            bool(spec.get("hostNetwork")),
             spec.get("hostUsers") is not False,
+            spec.get("restartPolicy") or "",
+            is_pod,
         )
 
 
-def containers(spec: Obj, sources: Mapping[str, Obj], path: str) -> list[Cause]:
+def containers(spec: Obj, sources: Mapping[str, Obj], path: str, is_pod: bool) -> list[Cause]:
     """All containers of a pod spec; names are unique across the three lists. `sources`: its valid volumes by name."""
-    facts = PodFacts.of(spec, sources)
+    facts = PodFacts.of(spec, sources, is_pod)
     regular = f.as_list(spec.get("containers"))
     init = f.as_list(spec.get("initContainers"))
     causes: list[Cause] = [] if regular else [f.required(f"{path}.containers")]
@@ -51,6 +54,7 @@ def containers(spec: Obj, sources: Mapping[str, Obj], path: str) -> list[Cause]:
         causes += _common(container, facts, at) + _unique(container, taken, at)
         causes += probes.lifecycle(container, at, facts.grace) + probes.probes(container, at, facts.grace)
         causes += f.one_of(container.get("restartPolicy"), f"{at}.restartPolicy", ("Always", "OnFailure", "Never"))
+        causes += _same_ports(container, f"{at}.ports") if spec.get("hostNetwork") else []
     causes += _host_ports(regular, f"{path}.containers")
     for i, container in enumerate(init):
         at = f"{path}.initContainers[{i}]"
@@ -76,22 +80,22 @@ def _common(container: Obj, facts: PodFacts, path: str) -> list[Cause]:
         causes += f.each_invalid(f"{path}.name", name, names.dns1123_label(name))
     if not image:
         causes.append(f.required(f"{path}.image"))
-    elif image != image.strip():
+    elif image != image.strip() and facts.is_pod:
         causes.append(f.invalid(f"{path}.image", image, "must not have leading or trailing whitespace"))
     policies = ("File", "FallbackToLogsOnError")
     causes += f.one_of(container.get("terminationMessagePolicy"), f"{path}.terminationMessagePolicy", policies)
-    causes += _ports(f.as_list(container.get("ports")), facts.host_network, f"{path}.ports")
+    causes += _ports(f.as_list(container.get("ports")), f"{path}.ports")
     causes += env.env(f.as_list(container.get("env")), f"{path}.env")
     causes += env.env_from(f.as_list(container.get("envFrom")), f"{path}.envFrom")
     causes += mounts.mounts(container, facts.sources, path)
     causes += f.one_of(container.get("imagePullPolicy"), f"{path}.imagePullPolicy", PULL_POLICIES)
     causes += resources.requirements(f.as_dict(container.get("resources")), facts.claims, f"{path}.resources")
-    causes += _resize_policy(f.as_list(container.get("resizePolicy")), f"{path}.resizePolicy")
+    causes += _resize_policy(f.as_list(container.get("resizePolicy")), facts.restart, f"{path}.resizePolicy")
     context = container.get("securityContext")
     return causes + security.container_security_context(context, f"{path}.securityContext", facts.host_users)
 
 
-def _ports(ports: list[Obj], host_network: bool, path: str) -> list[Cause]:
+def _ports(ports: list[Obj], path: str) -> list[Cause]:
     causes: list[Cause] = []
     seen: set[str] = set()
     for i, port in enumerate(ports):
@@ -107,11 +111,18 @@ def _ports(ports: list[Obj], host_network: bool, path: str) -> list[Cause]:
         host = port.get("hostPort") or 0
         if host:
             causes += f.port_number(host, f"{at}.hostPort")
-            if host_network and host != number:
-                detail = "must match `containerPort` when `hostNetwork` is true"
-                causes.append(f.invalid(f"{at}.hostPort", host, detail))
         causes += f.one_of(port.get("protocol"), f"{at}.protocol", PROTOCOLS, need=True)
     return causes
+
+
+def _same_ports(container: Obj, path: str) -> list[Cause]:
+    """In the node's own network a container's port is the node's."""
+    detail = "must match `containerPort` when `hostNetwork` is true"
+    return [
+        f.invalid(f"{path}[{i}].hostPort", port["hostPort"], detail)
+        for i, port in enumerate(f.as_list(container.get("ports")))
+        if port.get("hostPort") and port["hostPort"] != port.get("containerPort")
+    ]
 
 
 def _host_ports(listed: list[Obj], path: str, first: int = 0) -> list[Cause]:
@@ -129,10 +140,16 @@ def _host_ports(listed: list[Obj], path: str, first: int = 0) -> list[Cause]:
     return causes
 
 
-def _resize_policy(listed: list[Obj], path: str) -> list[Cause]:
+def _resize_policy(listed: list[Obj], pod_restart: str, path: str) -> list[Cause]:
     causes: list[Cause] = []
-    for policy in listed:
+    seen: set[str] = set()
+    for i, policy in enumerate(listed):
         name, restart = policy.get("resourceName") or "", policy.get("restartPolicy") or ""
+        if name in seen:
+            causes.append(f.duplicate(f"{path}[{i}]", name))
+        seen.add(name)
+        if pod_restart == "Never" and restart != "NotRequired":
+            causes.append(f.invalid(path, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'"))
         causes += f.one_of(name, path, ("cpu", "memory"), need=True)
         causes += f.one_of(restart, path, ("NotRequired", "RestartContainer"), need=True)
     return causes

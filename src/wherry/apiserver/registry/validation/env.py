@@ -37,6 +37,7 @@ _DIVISORS = {
     "cpu": (("1m", "1"), "1m and 1", "cpu"),
     "memory": (_SIZES, ", ".join(_SIZES), "memory"),
     "ephemeral-storage": (_SIZES, ", ".join(_SIZES), "local ephemeral storage"),
+    "hugepages": (_SIZES, ", ".join(_SIZES), "hugepages"),
 }
 _SUBSCRIPT = re.compile(r"(metadata\.annotations|metadata\.labels)\['(.*)'\]\Z", re.DOTALL)
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
@@ -84,10 +85,11 @@ def _value_from(variable: Obj, path: str) -> list[Cause]:
 
 
 def _key_ref(reference: Obj, path: str) -> list[Cause]:
-    key = reference.get("key") or ""
+    name, key = reference.get("name") or "", reference.get("key") or ""
+    causes = f.each_invalid(f"{path}.name", name, names.dns1123_subdomain(name))
     if not key:
-        return [f.required(f"{path}.key")]
-    return f.each_invalid(f"{path}.key", key, names.config_map_key(key))
+        return [*causes, f.required(f"{path}.key")]
+    return causes + f.each_invalid(f"{path}.key", key, names.config_map_key(key))
 
 
 def env_from(sources: list[Obj], path: str) -> list[Cause]:
@@ -97,7 +99,11 @@ def env_from(sources: list[Obj], path: str) -> list[Cause]:
         if prefix:
             causes += f.each_invalid(f"{path}[{i}].prefix", prefix, names.env_var_name(prefix))
         given = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
-        causes += [f.required(f"{path}[{i}].{kind}.name") for kind in given if not source[kind].get("name")]
+        for kind in given:
+            name, at = source[kind].get("name") or "", f"{path}[{i}].{kind}.name"
+            # Judged as if more of it followed, as Kubernetes does.
+            problems = names.dns1123_subdomain(name.removesuffix("-"))
+            causes += f.each_invalid(at, name, problems) if name else [f.required(at)]
         if not given:
             causes.append(f.invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"))
         elif len(given) > 1:
@@ -130,20 +136,18 @@ def field_ref(reference: Obj, supported: tuple[str, ...], path: str) -> list[Cau
 
 def resource_field_ref(reference: Obj, path: str, in_volume: bool) -> list[Cause]:
     """A ResourceFieldSelector; files must name the container, variables speak of their own."""
-    if in_volume and not reference.get("containerName"):
-        return [f.required(f"{path}.containerName")]
     resource = reference.get("resource") or ""
-    if not resource:
-        return [f.required(f"{path}.resource")]
-    side, _, name = resource.partition(".")
-    if resource not in RESOURCE_FIELDS:
-        if side in ("limits", "requests") and name.startswith("hugepages-"):
-            return []
-        return [f.not_supported(f"{path}.resource", resource, RESOURCE_FIELDS)]
+    pages = resource.startswith(("limits.hugepages-", "requests.hugepages-"))
+    causes: list[Cause] = []
+    if in_volume and not reference.get("containerName"):
+        causes.append(f.required(f"{path}.containerName"))
+    elif not resource:
+        causes.append(f.required(f"{path}.resource"))
+    elif resource not in RESOURCE_FIELDS and not pages:
+        causes.append(f.not_supported(f"{path}.resource", resource, RESOURCE_FIELDS))
     divisor = str(Quantity.parse(reference.get("divisor") or "0"))
-    allowed, listed, what = _DIVISORS[name]
-    if divisor == "0" or divisor in allowed:
-        return []
-    return [
-        f.invalid(f"{path}.divisor", resource, f"only divisor's values {listed} are supported with the {what} resource")
-    ]
+    known = _DIVISORS.get("hugepages" if pages else resource.partition(".")[2])
+    if divisor == "0" or known is None or divisor in known[0]:
+        return causes
+    detail = f"only divisor's values {known[1]} are supported with the {known[2]} resource"
+    return [*causes, f.invalid(f"{path}.divisor", resource, detail)]

@@ -8,7 +8,16 @@ from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry import object_meta
-from wherry.apiserver.registry.validation import containers, pod_os, pod_resources, scheduling, security, volumes
+from wherry.apiserver.registry.validation import (
+    containers,
+    pod_annotations,
+    pod_os,
+    pod_resources,
+    resources,
+    scheduling,
+    security,
+    volumes,
+)
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation.addresses import ip_address
 
@@ -23,10 +32,10 @@ _SEARCH_TEXT = (
 _SEARCH = re.compile(r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*\Z")
 
 
-def pod_spec(spec: Obj, path: str, pod_name: str = "") -> list[Cause]:
+def pod_spec(spec: Obj, path: str, pod_name: str = "", is_pod: bool = False) -> list[Cause]:
     """Everything that can be said without looking at other objects. `pod_name` is "" in templates."""
     sources, causes = volumes.volumes(f.as_list(spec.get("volumes")), f"{path}.volumes", pod_name)
-    causes += containers.containers(spec, sources, path)
+    causes += containers.containers(spec, sources, path, is_pod)
     causes += f.one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", RESTART_POLICIES, need=True)
     causes += f.one_of(spec.get("dnsPolicy"), f"{path}.dnsPolicy", DNS_POLICIES, need=True)
     causes += f.labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
@@ -44,10 +53,11 @@ def pod_spec(spec: Obj, path: str, pod_name: str = "") -> list[Cause]:
     causes += scheduling.tolerations(f.as_list(spec.get("tolerations")), f"{path}.tolerations")
     causes += _host_aliases(f.as_list(spec.get("hostAliases")), f"{path}.hostAliases")
     causes += f.one_of(spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", ("PreemptLowerPriority", "Never"))
+    causes += resources.requirements({"limits": f.as_dict(spec.get("overhead"))}, (), f"{path}.overhead")
     if spec.get("os") is not None:
         name = spec["os"].get("name") or ""
         if not name:
-            causes.append(f.required(f"{path}.os.name"))
+            causes.append(f.required(f"{path}.os.name", "cannot be empty"))
         elif name not in ("linux", "windows"):
             causes.append(f.not_supported(f"{path}.os", name, ("linux", "windows")))
     causes += pod_os.rules(spec, path)
@@ -134,9 +144,10 @@ def template(value: Obj, path: str) -> list[Cause]:
     """A PodTemplateSpec; `path` is that of the template."""
     metadata = f.as_dict(value.get("metadata"))
     causes = f.labels(metadata.get("labels"), f"{path}.labels")
-    causes += object_meta.validate_annotations(f.as_dict(metadata.get("annotations")), f"{path}.annotations")
-    spec = f.as_dict(value.get("spec"))
-    causes += pod_spec(spec, f"{path}.spec")
+    annotations, spec = f.as_dict(metadata.get("annotations")), f.as_dict(value.get("spec"))
+    causes += object_meta.validate_annotations(annotations, f"{path}.annotations")
+    causes += pod_annotations.rules(annotations, spec, f"{path}.annotations")
+    causes += pod_spec(spec, f"{path}.spec") + pod_annotations.agreeing(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         causes.append(f.forbidden(f"{path}.spec.ephemeralContainers", detail))

@@ -50,6 +50,11 @@ def is_integer(name: str) -> bool:
     return name in _INTEGERS or is_extended(name)
 
 
+def may_overcommit(name: str) -> bool:
+    """Whether less may be requested than is the limit: of Kubernetes' own resources, save for huge pages."""
+    return is_native(name) and not name.startswith(HUGE_PAGES)
+
+
 def resource_name(name: str, path: str) -> list[Cause]:
     """A qualified name, of the known ones when it has no domain."""
     problems = names.qualified_name(name)
@@ -87,10 +92,11 @@ def requirements(resources: Obj, claims: tuple[str, ...], path: str) -> list[Cau
     causes: list[Cause] = []
     for name, value in limits.items():
         causes += container_resource_name(name, f"{path}.limits[{name}]")
-        causes += quantity(name, value, f"{path}.limits[{name}]")
+        causes += quantity(name, value, f"{path}.limits[{name}]") + _whole_pages(name, value, f"{path}.limits[{name}]")
     for name, value in requests.items():
         causes += container_resource_name(name, f"{path}.requests[{name}]")
         causes += quantity(name, value, f"{path}.requests[{name}]")
+        causes += _whole_pages(name, value, f"{path}.requests[{name}]")
         causes += _request_against_limit(name, value, limits, path)
     pages = any(name.startswith(HUGE_PAGES) for name in (*limits, *requests))
     if pages and not any(name in ("cpu", "memory") for name in (*limits, *requests)):
@@ -98,8 +104,21 @@ def requirements(resources: Obj, claims: tuple[str, ...], path: str) -> list[Cau
     return causes + _claims(f.as_list(resources.get("claims")), claims, f"{path}.claims")
 
 
+def _whole_pages(name: str, value: str, path: str) -> list[Cause]:
+    """So much of `hugepages-2Mi` as is a number of such pages."""
+    if not name.startswith(HUGE_PAGES):
+        return []
+    try:
+        size = Quantity.parse(name.removeprefix(HUGE_PAGES)).milli_value()
+    except ValueError:
+        size = 0
+    if size > 0 and Quantity.parse(value).milli_value() % size == 0:
+        return []
+    return [f.invalid(path, str(value), f"{value} is not positive integer multiple of {name}")]
+
+
 def _request_against_limit(name: str, value: str, limits: Obj, path: str) -> list[Cause]:
-    shared = name in CONTAINER_RESOURCES or (is_native(name) and not name.startswith(HUGE_PAGES))
+    shared = may_overcommit(name)
     if name not in limits:
         detail = "Limit must be set for non overcommitable resources"
         return [] if shared else [f.required(f"{path}.limits", detail)]
@@ -115,16 +134,24 @@ def _request_against_limit(name: str, value: str, limits: Obj, path: str) -> lis
 
 def _claims(wanted: list[Obj], known: tuple[str, ...], path: str) -> list[Cause]:
     causes: list[Cause] = []
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     for i, claim in enumerate(wanted):
         name, request = claim.get("name") or "", claim.get("request") or ""
+        at = f"{path}[{i}]"
         if not name:
-            causes.append(f.required(f"{path}[{i}].name"))
+            causes.append(f.required(at))
             continue
-        if (name, request) in seen:
-            causes.append(f.duplicate(f"{path}[{i}]", name))
-        seen.add((name, request))
+        if name in seen:
+            causes.append(f.duplicate(at, name))
+        else:
+            key = f"{name}/{request}" if request else name
+            causes += f.each_invalid(f"{at}.request", request, names.dns1123_label(request)) if request else []
+            if key in seen:
+                causes.append(f.duplicate(at, key))
+            elif not request:
+                causes += [f.duplicate(at, name) for each in seen if each.startswith(f"{name}/")]
+            seen.add(key)
         if name not in known:
-            detail = "must be one of the names in pod.spec.resourceClaims"
-            causes.append(f.not_found(f"{path}[{i}]", name, detail if known else f"{detail} which is empty"))
+            listed = f": {', '.join(sorted(known))}" if known else " which is empty"
+            causes.append(f.not_found(at, name, f"must be one of the names in pod.spec.resourceClaims{listed}"))
     return causes

@@ -33,7 +33,8 @@ def _toleration(toleration: Obj, path: str) -> list[Cause]:
     if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
         causes.append(f.invalid(f"{path}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
     if operator in ("", "Equal"):
-        causes += f.each_invalid(f"{path}.operator", value, names.label_value(value))
+        problems = names.label_value(value)
+        causes += [f.invalid(f"{path}.operator", value, ";".join(problems))] if problems else []
     elif operator == "Exists":
         if value:
             causes.append(f.invalid(f"{path}.operator", value, "value must be empty when `operator` is 'Exists'"))
@@ -87,16 +88,32 @@ def _pod_affinity_term(term: Obj, path: str) -> list[Cause]:
     wanted, unwanted = f.as_list(term.get("matchLabelKeys")), f.as_list(term.get("mismatchLabelKeys"))
     causes += _label_keys(wanted, term.get("labelSelector"), f"{path}.matchLabelKeys")
     causes += _label_keys(unwanted, term.get("labelSelector"), f"{path}.mismatchLabelKeys")
-    for i, key in enumerate(unwanted):
-        if key in wanted:
+    causes += _said_twice(wanted, term.get("labelSelector"), path)
+    for i, key in enumerate(wanted):
+        if key in unwanted:
             detail = "exists in both matchLabelKeys and mismatchLabelKeys"
-            causes.append(f.invalid(f"{path}.mismatchLabelKeys[{i}]", key, detail))
+            causes.append(f.invalid(f"{path}.matchLabelKeys[{i}]", key, detail))
     for name in f.as_list(term.get("namespaces")):
         causes += f.each_invalid(f"{path}.namespace", name, names.dns1123_label(name))
     key = term.get("topologyKey") or ""
     if not key:
         causes.append(f.required(f"{path}.topologyKey", "can not be empty"))
     return causes + f.qualified(key, f"{path}.topologyKey")
+
+
+def _said_twice(wanted: list[str], selector: Obj | None, path: str) -> list[Cause]:
+    """Keys of matchLabelKeys that a selector names by itself too: each of them is in there once for its own sake. Paths are
+    Kubernetes', which leaves out the list's name."""
+    places = {key: i for i, key in enumerate(wanted)}
+    seen = set(f.as_dict(f.as_dict(selector).get("matchLabels")))
+    causes: list[Cause] = []
+    for expression in f.as_list(f.as_dict(selector).get("matchExpressions")):
+        key = expression.get("key") or ""
+        if key in places and key in seen:
+            detail = "exists in both matchLabelKeys and labelSelector"
+            causes.append(f.invalid(f"{path}[{places[key]}]", key, detail))
+        seen.add(key)
+    return causes
 
 
 def topology_spread(constraints: list[Obj], path: str) -> list[Cause]:

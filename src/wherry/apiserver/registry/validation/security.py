@@ -8,6 +8,7 @@ from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation import internal_form
 from wherry.apiserver.registry.validation.volume_files import descending
 
 _ID_RANGE = "must be between 0 and 2147483647, inclusive"
@@ -19,6 +20,12 @@ _SYSCTL_TEXT = (
     "must have at most 253 characters and match regex "
     "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
 )
+
+_OF_THE_HOST = {
+    "hostNetwork": ("net.",),
+    "hostIPC": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
+}
+"""Namespace a pod shares with its node -> parameters that would be the node's."""
 
 
 def _id(value: int | None, path: str) -> list[Cause]:
@@ -37,10 +44,10 @@ def pod_security_context(spec: Obj, path: str) -> list[Cause]:
     if spec.get("shareProcessNamespace") and spec.get("hostPID"):
         detail = "ShareProcessNamespace and HostPID cannot both be enabled"
         causes.append(f.invalid(f"{at}.shareProcessNamespace", True, detail))
-    causes += _sysctls(f.as_list(context.get("sysctls")), f"{at}.sysctls")
+    causes += _sysctls(f.as_list(context.get("sysctls")), spec, f"{at}.sysctls")
     causes += f.one_of(context.get("fsGroupChangePolicy"), f"{at}.fsGroupChangePolicy", ("Always", "OnRootMismatch"))
     causes += f.one_of(context.get("supplementalGroupsPolicy"), f"{at}.supplementalGroupsPolicy", ("Merge", "Strict"))
-    causes += _profile(context.get("seccompProfile"), f"{at}.seccompProfile", "seccomp")
+    causes += _seccomp(context.get("seccompProfile"), f"{at}.seccompProfile")
     causes += _app_armor(context.get("appArmorProfile"), f"{at}.appArmorProfile")
     causes += _windows_options(context.get("windowsOptions"), f"{at}.windowsOptions")
     causes += f.one_of(context.get("seLinuxChangePolicy"), f"{at}.seLinuxChangePolicy", ("MountOption", "Recursive"))
@@ -53,7 +60,7 @@ def pod_security_context(spec: Obj, path: str) -> list[Cause]:
     return causes
 
 
-def _sysctls(listed: list[Obj], path: str) -> list[Cause]:
+def _sysctls(listed: list[Obj], spec: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     seen: set[str] = set()
     for i, sysctl in enumerate(listed):
@@ -66,23 +73,26 @@ def _sysctls(listed: list[Obj], path: str) -> list[Cause]:
         elif name in seen:
             causes.append(f.duplicate(at, name))
         seen.add(name)
+        for key, prefixes in _OF_THE_HOST.items():
+            if spec.get(key) and name.replace("/", ".").startswith(prefixes):
+                causes.append(f.invalid(at, name, f"may not be specified when '{key}' is true"))
     return causes
 
 
-def _profile(profile: Obj | None, path: str, what: str) -> list[Cause]:
+def _seccomp(profile: Obj | None, path: str) -> list[Cause]:
     if profile is None:
         return []
     kind, local = profile.get("type") or "", profile.get("localhostProfile")
-    if not kind:
-        return [f.required(f"{path}.type", f"type is required when {what}Profile is set")]
     causes = f.one_of(kind, f"{path}.type", _PROFILE_TYPES)
-    if kind == "Localhost" and not local:
-        causes.append(f.required(f"{path}.localhostProfile", f"must be set when {what} type is Localhost"))
+    if not kind:
+        causes.append(f.required(f"{path}.type", "type is required when seccompProfile is set"))
+    if kind == "Localhost" and local is None:
+        causes.append(f.required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost"))
     elif kind == "Localhost":
         causes += descending(local or "", f"{path}.localhostProfile")
     elif local is not None:
-        detail = f"can only be set when {what} type is Localhost"
-        causes.append(f.invalid(f"{path}.localhostProfile", local, detail))
+        shown = internal_form.shown(profile, "Profile")
+        causes.append(f.invalid(f"{path}.localhostProfile", shown, "can only be set when seccomp type is Localhost"))
     return causes
 
 
@@ -133,13 +143,13 @@ def container_security_context(context: Obj | None, path: str, host_users: bool 
         causes.append(f.invalid(f"{path}.procMount", "Unmasked", "`hostUsers` must be false to use `Unmasked`"))
     causes += _app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
     causes += _windows_options(context.get("windowsOptions"), f"{path}.windowsOptions")
-    causes += _profile(context.get("seccompProfile"), f"{path}.seccompProfile", "seccomp")
+    causes += _seccomp(context.get("seccompProfile"), f"{path}.seccompProfile")
     if context.get("allowPrivilegeEscalation") is False:
         added = f.as_list(f.as_dict(context.get("capabilities")).get("add"))
         if context.get("privileged"):
             detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            causes.append(f.invalid(path, context, detail))
+            causes.append(f.invalid(path, internal_form.shown(context, "SecurityContext"), detail))
         if "CAP_SYS_ADMIN" in added or "SYS_ADMIN" in added:
             detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-            causes.append(f.invalid(path, context, detail))
+            causes.append(f.invalid(path, internal_form.shown(context, "SecurityContext"), detail))
     return causes

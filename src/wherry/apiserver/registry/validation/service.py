@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
@@ -12,6 +14,7 @@ TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 LOOPBACK = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+_LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
 _ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
 _MAX_AFFINITY_SECONDS = 86400
 
@@ -243,11 +246,11 @@ def non_special_ip(value: str, path: str) -> list[Cause]:
     if causes or address is None:
         return causes
     if address.is_unspecified:
-        causes.append(f.invalid(path, value, "may not be unspecified (0.0.0.0 or ::)"))
+        causes.append(f.invalid(path, value, f"may not be unspecified ({value})"))
     if address.is_loopback:
         causes.append(f.invalid(path, value, LOOPBACK))
     if address.is_link_local:
         causes.append(f.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
-    if address.is_multicast and (address.version == 4 and str(address).startswith("224.0.0.")):
+    if address in _LINK_LOCAL_MULTICAST[address.version]:
         causes.append(f.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"))
     return causes
