@@ -124,6 +124,19 @@ def adopters(owners: Iterable[Obj], orphan: Obj) -> list[Obj]:
     return [owner for owner in owners if Selector.from_object(owner["spec"].get("selector")).matches(labels)]
 
 
+def concerned(owners: Informer, kind: str, type: str, obj: Obj, old: Obj | None) -> list[Obj]:
+    """Those of `owners`, which are of `kind`, for which a watch event of `obj` is news: who controls it, who did before,
+    and whoever may adopt an orphan."""
+    result = []
+    if old is not None and controller_uid(old) != controller_uid(obj):
+        result.append(owner_in(owners, kind, old))
+    if controller_of(obj) is not None:
+        result.append(owner_in(owners, kind, obj))
+    elif type != "deleted":
+        result += adopters(owners.list(obj["metadata"].get("namespace")), obj)
+    return [owner for owner in result if owner is not None]
+
+
 async def claim_children(
     client: Client,
     owner_gvr: GVR,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from wherry.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from wherry.api.types import Obj
-from wherry.client.informer import Informer
 from wherry.controllers.daemonset import nodes as placing
 from wherry.controllers.daemonset import pods as members
 from wherry.controllers.daemonset.plan import Plan, View, plan
@@ -17,7 +16,7 @@ from wherry.controllers.daemonset.status import status
 from wherry.reconcile import revisions as histories
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX
-from wherry.reconcile.ownership import adopters, claim_children, controller_of, controller_uid, index_by_owner, owner_in
+from wherry.reconcile.ownership import claim_children, concerned, controller_of, index_by_owner
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.pod_control import PodControl, namespace_is_ending
 from wherry.reconcile.pods import phase
@@ -38,15 +37,8 @@ when thousands of pods change at once; with a few nodes it is nothing."""
 def build(parts: Parts, *, workers: int = 2) -> Controller:
     """The controller, wired to the informers of DaemonSets, pods, nodes and ControllerRevisions."""
     queue: WorkQueue[Request] = WorkQueue("daemonset", parts.clock)
-    gvrs = (DAEMON_SETS, PODS, NODES, CONTROLLER_REVISIONS)
-    sets, pods, nodes, revisions = sources = tuple(parts.factory.informer(gvr) for gvr in gvrs)
-    index_by_owner(pods)
-    index_by_owner(revisions)
-    reconciler = DaemonSetReconciler(parts, sets, pods, nodes, revisions, queue)
-    sets.add_handler(reconciler.on_daemonset)
-    pods.add_handler(reconciler.on_pod)
-    nodes.add_handler(reconciler.on_node)
-    return Controller("daemonset", reconciler, queue, workers=workers, sources=sources)
+    reconciler = DaemonSetReconciler(parts, queue)
+    return Controller("daemonset", reconciler, queue, workers=workers, sources=reconciler.sources)
 
 
 class FailedPods:
@@ -74,26 +66,22 @@ class FailedPods:
 class DaemonSetReconciler:
     """`on_*` turn watch events into keys and fulfilled expectations; `reconcile` does the rest."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        sets: Informer,
-        pods: Informer,
-        nodes: Informer,
-        revisions: Informer,
-        queue: WorkQueue[Request],
-    ) -> None:
+    def __init__(self, parts: Parts, queue: WorkQueue[Request]) -> None:
+        gvrs = (DAEMON_SETS, PODS, NODES, CONTROLLER_REVISIONS)
+        self.sources = tuple(parts.factory.informer(gvr) for gvr in gvrs)
+        self._sets, self._pods, self._nodes, self._revisions = self.sources
+        index_by_owner(self._pods)
+        index_by_owner(self._revisions)
         self._client = parts.client
-        self._sets = sets
-        self._pods = pods
-        self._nodes = nodes
-        self._revisions = revisions
         self._recorder = parts.recorder
         self._clock = parts.clock
         self._queue = queue
         self._control = PodControl(parts)
         self._failed = FailedPods()
         self._node_count = 0
+        self._sets.add_handler(self.on_daemonset)
+        self._pods.add_handler(self.on_pod)
+        self._nodes.add_handler(self.on_node)
 
     def on_daemonset(self, type: str, obj: Obj, old: Obj | None) -> None:
         if type == "deleted":
@@ -103,17 +91,11 @@ class DaemonSetReconciler:
             self._queue.add(Request.of(obj))
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
-        owner = owner_in(self._sets, "DaemonSet", pod)
-        if old is not None and controller_uid(old) != controller_uid(pod):
-            before = owner_in(self._sets, "DaemonSet", old)
-            if before is not None:
-                self._look_soon(before)
-        if owner is not None:
-            self._control.observe(owner["metadata"]["uid"], type, pod)
-            self._look_soon(owner)
-        elif controller_of(pod) is None and type != "deleted":
-            for candidate in adopters(self._sets.list(pod["metadata"]["namespace"]), pod):
-                self._look_soon(candidate)
+        owner = controller_of(pod)
+        if owner is not None and owner["kind"] == "DaemonSet":
+            self._control.observe(owner["uid"], type, pod)
+        for daemonset in concerned(self._sets, "DaemonSet", type, pod, old):
+            self._look_soon(daemonset)
 
     def on_node(self, type: str, node: Obj, old: Obj | None) -> None:
         self._node_count += (type == "added") - (type == "deleted")

@@ -20,8 +20,8 @@ from wherry.reconcile import pods as podlib
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.ownership import (
     OWNER_INDEX,
-    adopters,
     claim_children,
+    concerned,
     controller_of,
     controller_uid,
     index_by_owner,
@@ -70,13 +70,8 @@ class DeploymentReconciler:
         self._queue = queue
 
     def on_replicaset(self, type: str, obj: Obj, old: Obj | None) -> None:
-        if old is not None and controller_uid(old) != controller_uid(obj):
-            self._enqueue_owner(old)
-        if controller_of(obj) is not None:
-            self._enqueue_owner(obj)
-        elif type != "deleted":
-            for candidate in adopters(self._deployments.list(obj["metadata"]["namespace"]), obj):
-                self._queue.add(Request.of(candidate))
+        for deployment in concerned(self._deployments, "Deployment", type, obj, old):
+            self._queue.add(Request.of(deployment))
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
         """Only strategy Recreate waits for pods themselves: the last old one is gone."""
@@ -90,11 +85,6 @@ class DeploymentReconciler:
             deployment = owner_in(self._deployments, "Deployment", owner)
             if deployment is not None and (deployment["spec"].get("strategy") or {}).get("type") == "Recreate":
                 self._queue.add(Request.of(deployment))
-
-    def _enqueue_owner(self, replicaset: Obj) -> None:
-        deployment = owner_in(self._deployments, "Deployment", replicaset)
-        if deployment is not None:
-            self._queue.add(Request.of(deployment))
 
     async def reconcile(self, request: Request) -> Result | None:
         deployment = self._deployments.get(request.name, request.namespace)

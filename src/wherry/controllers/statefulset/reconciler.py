@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from wherry.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from wherry.api.types import Obj
-from wherry.client.informer import Informer
 from wherry.controllers.statefulset import pods as members
 from wherry.controllers.statefulset.control import StatefulPodControl
 from wherry.controllers.statefulset.plan import Create, Plan, plan
@@ -14,12 +13,7 @@ from wherry.controllers.statefulset.status import status
 from wherry.reconcile import revisions as histories
 from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
-from wherry.reconcile.ownership import (
-    adopters,
-    claim_children,
-    controller_of,
-    index_by_owner,
-)
+from wherry.reconcile.ownership import claim_children, concerned, index_by_owner
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
@@ -31,43 +25,30 @@ HASH_LABEL = "controller.kubernetes.io/hash"
 def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of StatefulSets, pods, claims and ControllerRevisions."""
     queue: WorkQueue[Request] = WorkQueue("statefulset", parts.clock)
-    gvrs = (STATEFUL_SETS, PODS, PERSISTENT_VOLUME_CLAIMS, CONTROLLER_REVISIONS)
-    sets, pods, claims, revisions = sources = tuple(parts.factory.informer(gvr) for gvr in gvrs)
-    index_by_owner(pods)
-    index_by_owner(revisions)
-    reconciler = StatefulSetReconciler(parts, sets, pods, claims, revisions, queue)
-    sets.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
-    pods.add_handler(reconciler.on_pod)
-    claims.add_handler(reconciler.on_claim)
-    return Controller("statefulset", reconciler, queue, workers=workers, sources=sources)
+    reconciler = StatefulSetReconciler(parts, queue)
+    return Controller("statefulset", reconciler, queue, workers=workers, sources=reconciler.sources)
 
 
 class StatefulSetReconciler:
-    def __init__(
-        self,
-        parts: Parts,
-        sets: Informer,
-        pods: Informer,
-        claims: Informer,
-        revisions: Informer,
-        queue: WorkQueue[Request],
-    ) -> None:
+    """`on_*` turn watch events into keys; `reconcile` does the rest."""
+
+    def __init__(self, parts: Parts, queue: WorkQueue[Request]) -> None:
+        gvrs = (STATEFUL_SETS, PODS, PERSISTENT_VOLUME_CLAIMS, CONTROLLER_REVISIONS)
+        self.sources = tuple(parts.factory.informer(gvr) for gvr in gvrs)
+        self._sets, self._pods, claims, self._revisions = self.sources
+        index_by_owner(self._pods)
+        index_by_owner(self._revisions)
         self._client = parts.client
-        self._sets = sets
-        self._pods = pods
-        self._revisions = revisions
         self._clock = parts.clock
         self._queue = queue
         self._control = StatefulPodControl(parts, claims)
+        self._sets.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
+        self._pods.add_handler(self.on_pod)
+        claims.add_handler(self.on_claim)
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
-        for one in (pod, old):
-            ref = controller_of(one) if one is not None else None
-            if ref is not None and ref["kind"] == "StatefulSet":
-                self._queue.add(Request(pod["metadata"]["namespace"], ref["name"]))
-        if controller_of(pod) is None and type != "deleted":
-            for candidate in adopters(self._sets.list(pod["metadata"]["namespace"]), pod):
-                self._queue.add(Request.of(candidate))
+        for statefulset in concerned(self._sets, "StatefulSet", type, pod, old):
+            self._queue.add(Request.of(statefulset))
 
     def on_claim(self, type: str, claim: Obj, old: Obj | None) -> None:
         """One that is gone may be what a pod waits for, or has to be made again."""
