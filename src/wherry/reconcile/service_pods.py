@@ -1,6 +1,6 @@
 """Which pods stand behind a Service, under which addresses and ports. Shared by what writes Endpoints and EndpointSlices.
 
-Plain functions and one small class that turns pod events into Service keys.
+Plain functions, and one class that turns pod events into Service keys and remembers who belongs to which Service.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
+from wherry.reconcile.gathering import seconds_for
 from wherry.reconcile.pods import is_finished, is_ready, is_terminating, phase
 from wherry.reconcile.reconciler import Request
 
@@ -110,16 +111,51 @@ def matters(pod: Obj) -> tuple[object, ...]:
     )
 
 
-class ServicesOfPods:
-    """An informer handler for pods: adds the key of every Service that selects the pod, now or before."""
+class Members:
+    """Who stands behind each Service, kept by the informers' events, so that a look need not search the namespace.
 
-    def __init__(self, services: Informer, add: Callable[[Request], None]) -> None:
+    `add(request, seconds)` is told the key of every Service that selects a changed pod, now or before, and how long
+    further changes may gather. A Service's members are looked up at the first look and forgotten with its selector.
+    """
+
+    def __init__(self, services: Informer, pods: Informer, add: Callable[[Request, float], None]) -> None:
         self._services = services
+        self._pods = pods
         self._add = add
+        self._known: dict[Request, tuple[Obj, dict[str, Obj]]] = {}
+        """Service -> its selector, its pods by name."""
+        services.add_handler(self._service_changed)
+        pods.add_handler(self._pod_changed)
 
-    def __call__(self, type: str, pod: Obj, old: Obj | None) -> None:
-        if old is not None and matters(old) == matters(pod):
-            return
+    def of(self, service: Obj) -> list[Obj]:
+        """The pods the Service selects."""
+        request, selector = Request.of(service), service["spec"].get("selector") or {}
+        known = self._known.get(request)
+        if known is None or known[0] != selector:
+            found = (pod for pod in self._pods.list(request.namespace) if selects(service, pod))
+            known = self._known[request] = selector, {pod["metadata"]["name"]: pod for pod in found}
+        return list(known[1].values())
+
+    def patience(self, request: Request) -> float:
+        """Seconds that changes of the Service may gather."""
+        known = self._known.get(request)
+        return seconds_for(len(known[1])) if known is not None else 0.0
+
+    def _service_changed(self, type: str, service: Obj, old: Obj | None) -> None:
+        if type == "deleted":
+            self._known.pop(Request.of(service), None)
+        self._add(Request.of(service), 0.0)
+
+    def _pod_changed(self, type: str, pod: Obj, old: Obj | None) -> None:
+        shown = old is None or matters(old) != matters(pod)
+        name = pod["metadata"]["name"]
         for service in self._services.list(pod["metadata"]["namespace"]):
-            if selects(service, pod) or (old is not None and selects(service, old)):
-                self._add(Request.of(service))
+            request = Request.of(service)
+            known = self._known.get(request)
+            selected = selects(service, pod)
+            if known is not None and selected and type != "deleted":
+                known[1][name] = pod
+            elif known is not None:
+                known[1].pop(name, None)
+            if shown and (selected or (old is not None and selects(service, old))):
+                self._add(request, self.patience(request))

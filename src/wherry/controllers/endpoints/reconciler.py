@@ -10,7 +10,7 @@ from wherry.controllers.endpoints.plan import MANAGED_BY, MANAGER, desired
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
-from wherry.reconcile.service_pods import ServicesOfPods, has_endpoints, selects
+from wherry.reconcile.service_pods import Members, has_endpoints
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly
 
@@ -19,18 +19,17 @@ def build(parts: Parts, *, workers: int = 5) -> Controller:
     """The controller, wired to the informers of Services, pods and Endpoints."""
     queue: WorkQueue[Request] = WorkQueue("endpoints", parts.clock)
     services, pods, endpoints = (parts.factory.informer(gvr) for gvr in (SERVICES, PODS, ENDPOINTS))
-    reconciler = EndpointsReconciler(parts, services, pods, endpoints)
-    services.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
-    pods.add_handler(ServicesOfPods(services, queue.add))
-    endpoints.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
+    members = Members(services, pods, queue.add_after)
+    reconciler = EndpointsReconciler(parts, services, members, endpoints)
+    endpoints.add_handler(lambda type, obj, old: queue.add_after(Request.of(obj), members.patience(Request.of(obj))))
     return Controller("endpoints", reconciler, queue, workers=workers, sources=(services, pods, endpoints))
 
 
 class EndpointsReconciler:
-    def __init__(self, parts: Parts, services: Informer, pods: Informer, endpoints: Informer) -> None:
+    def __init__(self, parts: Parts, services: Informer, members: Members, endpoints: Informer) -> None:
         self._client = parts.client
         self._services = services
-        self._pods = pods
+        self._members = members
         self._endpoints = endpoints
         self._recorder = parts.recorder
 
@@ -44,8 +43,7 @@ class EndpointsReconciler:
             return None
         if not has_endpoints(service) or "deletionTimestamp" in service["metadata"]:
             return None
-        pods = [pod for pod in self._pods.list(request.namespace) if selects(service, pod)]
-        after = desired(service, pods, before)
+        after = desired(service, self._members.of(service), before)
         if before is None:
             await self._create(service, after)
         elif after != before:

@@ -11,7 +11,7 @@ from wherry.reconcile.controller import Controller
 from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX, Expectations
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
-from wherry.reconcile.service_pods import ServicesOfPods, has_endpoints, selects
+from wherry.reconcile.service_pods import Members, has_endpoints
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly
 
@@ -24,9 +24,8 @@ def build(parts: Parts, *, workers: int = 5) -> Controller:
     services, pods = parts.factory.informer(SERVICES), parts.factory.informer(PODS)
     slices, nodes = parts.factory.informer(ENDPOINT_SLICES), parts.factory.informer(NODES)
     slices.add_index(SERVICE_INDEX, _service_keys)
-    reconciler = EndpointSliceReconciler(parts, services, pods, slices, nodes, queue)
-    services.add_handler(lambda type, obj, old: queue.add(Request.of(obj)))
-    pods.add_handler(ServicesOfPods(services, queue.add))
+    members = Members(services, pods, queue.add_after)
+    reconciler = EndpointSliceReconciler(parts, services, members, slices, nodes, queue)
     slices.add_handler(reconciler.on_slice)
     nodes.add_handler(reconciler.on_node)
     sources = (services, pods, slices, nodes)
@@ -48,14 +47,14 @@ class EndpointSliceReconciler:
         self,
         parts: Parts,
         services: Informer,
-        pods: Informer,
+        members: Members,
         slices: Informer,
         nodes: Informer,
         queue: WorkQueue[Request],
     ) -> None:
         self._client = parts.client
         self._services = services
-        self._pods = pods
+        self._members = members
         self._slices = slices
         self._nodes = nodes
         self._recorder = parts.recorder
@@ -67,7 +66,7 @@ class EndpointSliceReconciler:
             request = Request(*key.split("/", 1))
             if type == "added":
                 self._expectations.creation_observed(request)
-            self._queue.add(request)
+            self._queue.add_after(request, self._members.patience(request))
 
     def on_node(self, type: str, node: Obj, old: Obj | None) -> None:
         """A node's zone shows in its endpoints; the labels of a node hardly ever change."""
@@ -85,8 +84,9 @@ class EndpointSliceReconciler:
         if not self._expectations.satisfied(request):
             return Result(requeue_after=EXPECTATION_SECONDS_MAX)
         existing = self._slices.by_index(SERVICE_INDEX, f"{request.namespace}/{request.name}")
-        pods = [pod for pod in self._pods.list(request.namespace) if selects(service, pod)]
-        zones = {node["metadata"]["name"]: _zone(node) for node in self._nodes.list()}
+        pods = self._members.of(service)
+        nodes = (self._nodes.get(name) for name in {pod["spec"].get("nodeName", "") for pod in pods})
+        zones = {node["metadata"]["name"]: _zone(node) for node in nodes if node is not None}
         todo = plan(service, pods, existing, zones)
         try:
             for one in todo.create:

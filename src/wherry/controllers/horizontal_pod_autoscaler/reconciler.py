@@ -22,6 +22,8 @@ from wherry.reconcile.writes import write_status
 
 SYNC_SECONDS = 15.0
 """kube-controller-manager's --horizontal-pod-autoscaler-sync-period."""
+PODS_PER_SECOND = 500
+"""Whoever scales thousands of pods looks less often, up to Kubernetes' period: a look reads the figures of all of them."""
 
 
 def build(
@@ -91,7 +93,7 @@ class Autoscaler:
         except StatusError as error:
             if not is_not_found(error):
                 raise
-        return Result(requeue_after=self._sync_seconds)
+        return Result(requeue_after=max(self._sync_seconds, min(look.current / PODS_PER_SECOND, SYNC_SECONDS)))
 
     async def _report(self, hpa: Obj, look: _Look) -> None:
         """What pods use changes at every look: numbers alone are written no more often than Kubernetes would."""

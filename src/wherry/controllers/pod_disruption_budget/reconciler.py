@@ -19,8 +19,11 @@ from wherry.client.informer import Informer
 from wherry.controllers.pod_disruption_budget import plan as planning
 from wherry.controllers.pod_disruption_budget.owners import Owners, Unknown
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.gathering import seconds_for
 from wherry.reconcile.kinds import Kinds
+from wherry.reconcile.ownership import controller_uid
 from wherry.reconcile.parts import Parts
+from wherry.reconcile.pods import is_ready, is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 
@@ -47,9 +50,11 @@ def build(parts: Parts, *, scheme: Kinds, workers: int = 2) -> Controller:
     reconciler = DisruptionReconciler(parts, budgets, pods, Owners(parts.client, scheme, scaled))
 
     def on_pod(type: str, pod: Obj, old: Obj | None) -> None:
+        if type == "modified" and old is not None and _counts_as(old) == _counts_as(pod):
+            return
         for one in budgets.list(pod["metadata"]["namespace"]):
             if covers(one, pod) or (old is not None and covers(one, old)):
-                queue.add(Request.of(one))
+                queue.add_after(Request.of(one), seconds_for(one.get("status", {}).get("expectedPods", 0)))
 
     def on_owner(type: str, owner: Obj, old: Obj | None) -> None:
         if old is not None and old["spec"].get("replicas") == owner["spec"].get("replicas"):
@@ -75,6 +80,12 @@ def covers(budget: Obj, pod: Obj) -> bool:
     return selector.matches(pod["metadata"].get("labels"))
 
 
+def _counts_as(pod: Obj) -> tuple[object, ...]:
+    """What of a pod shows in a budget's status."""
+    metadata = pod["metadata"]
+    return metadata["uid"], metadata.get("labels"), is_terminating(pod), is_ready(pod), controller_uid(pod)
+
+
 class DisruptionReconciler:
     def __init__(self, parts: Parts, budgets: Informer, pods: Informer, owners: Owners) -> None:
         self._client = parts.client
@@ -88,7 +99,7 @@ class DisruptionReconciler:
         budget = self._budgets.get(request.name, request.namespace)
         if budget is None or "deletionTimestamp" in budget["metadata"]:
             return None
-        pods = [pod for pod in self._pods.list(request.namespace) if covers(budget, pod)]
+        pods = self._covered(budget)
         if not pods:
             self._recorder.event(budget, "Normal", "NoPods", "No matching pods found")
         now = self._clock.time()
@@ -104,6 +115,14 @@ class DisruptionReconciler:
             text = f"Pod was expected by PDB {request} to be deleted but it wasn't"
             self._recorder.event(pod, "Warning", "NotDeleted", text)
         return await self._write(budget, look.status) or Result(requeue_after=look.look_again)
+
+    def _covered(self, budget: Obj) -> list[Obj]:
+        """Its pods, as `covers` says."""
+        try:
+            selector = Selector.from_object(budget["spec"].get("selector"))
+        except SelectorError:
+            return []
+        return self._pods.list(budget["metadata"]["namespace"], selector)
 
     async def _need(self, budget: Obj, pods: list[Obj]) -> planning.Need:
         if not planning.asks_owners(budget):
