@@ -13,10 +13,11 @@ import ipaddress
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from wherry.api.service_ranges import Network
 from wherry.apiserver.outward import OutwardError
 from wherry.launcher.client import LauncherClient, LauncherError
 
@@ -58,11 +59,13 @@ class MachineNetwork:
 
 
 class NodeNetwork:
-    """As the node's own programs connect for addresses of `ranges`, as the machine's do for all others."""
+    """As the node's own programs connect for addresses of `ranges`, as the machine's do for all others. `more`: ranges that
+    come and go."""
 
-    def __init__(self, launcher: Path, ranges: Sequence[str]) -> None:
+    def __init__(self, launcher: Path, ranges: Sequence[str], more: Callable[[], Iterable[Network]] = tuple) -> None:
         self._path = launcher
         self._ranges = tuple(ipaddress.ip_network(each) for each in ranges)
+        self._more = more
         self._machine = MachineNetwork()
         self._launcher: LauncherClient | None = None
         self._spare: deque[socket.socket] = deque()
@@ -82,7 +85,7 @@ class NodeNetwork:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        return any(address in each for each in self._ranges)
+        return any(address in each for each in self._ranges) or any(address in each for each in self._more())
 
     async def _socket(self) -> socket.socket:
         async with self._asking:

@@ -11,12 +11,14 @@ import socket
 import ssl
 import sys
 from asyncio import sslproto
+from itertools import chain
 from typing import Any
 
 from wherry.aio.backoff import Backoff
 from wherry.aio.clock import Clock, RealClock
-from wherry.api.resources import NODES, PODS, SERVICES
+from wherry.api.resources import NODES, PODS, SERVICE_CIDRS, SERVICES
 from wherry.api.scheme import Scheme
+from wherry.api.service_ranges import networks
 from wherry.apiserver.app import App
 from wherry.apiserver.app import Options as ServerOptions
 from wherry.apiserver.audit.audit import Audit
@@ -86,11 +88,16 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
                 allocators=allocators,
                 audit=_audit(state, options, clock, rng),
                 operations={ROTATE: sealed.rotate},
-                dialer=NodeNetwork(state.launcher_socket, (options.pod_cidr, options.service_cidr)),
+                dialer=NodeNetwork(
+                    state.launcher_socket,
+                    (options.pod_cidr, options.service_cidr),
+                    lambda: chain.from_iterable(map(networks, app.core.reader.list(SERVICE_CIDRS))),
+                ),
             ),
         )
         app.extensions.load()
-        allocators.update(service_allocators(app.core.reader.list(SERVICES), rng, options.service_cidr))
+        reader = app.core.reader
+        allocators.update(service_allocators(reader.list(SERVICES), rng, options.service_cidr, reader=reader))
         site = _site(state, files, clock)
         objects = bootstrap_objects(bootstrap_options(options, site, scheme, clock))
         await ensure(client_as(app, "kube-apiserver"), scheme, objects)

@@ -43,6 +43,7 @@ from wherry.controllers import (
     root_ca,
     service_account,
     service_account_token,
+    service_cidr,
     statefulset,
     ttl_after_finished,
 )
@@ -150,6 +151,7 @@ def makers(whole: Whole, options: Options, parts: Callable[..., Parts]) -> dict[
         made["flow-schema"] = lambda: flow_schema.build(common())
     if IP_ADDRESSES in whole.scheme.resources:  # since Kubernetes 1.33
         made["ip-addresses"] = lambda: ip_addresses.build(common())
+        made["service-cidr"] = lambda: service_cidr.build(common())
     return made
 
 

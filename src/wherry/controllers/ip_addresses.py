@@ -10,6 +10,7 @@ import ipaddress
 
 from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import IP_ADDRESSES, SERVICES
+from wherry.api.service_ranges import FAMILY, MANAGED_BY, MANAGER, is_service_address
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
 from wherry.reconcile.controller import Controller
@@ -18,9 +19,6 @@ from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly
 
-FAMILY = "ipaddress.kubernetes.io/ip-family"
-MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
-MANAGER = "ipallocator.k8s.io"
 ADDRESS_INDEX = "cluster-ip"
 
 
@@ -67,7 +65,7 @@ class Teller:
         holders = self._services.by_index(ADDRESS_INDEX, address)
         desired = wanted(address, min(holders, key=lambda one: one["metadata"]["uid"])) if holders else None
         present = self._addresses.get(address)
-        if present is not None and (present["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
+        if present is not None and not is_service_address(present):
             return None
         if present is not None and (desired is None or present["spec"] != desired["spec"]):
             await delete_exactly(self._client, IP_ADDRESSES, present)  # its end brings the key back

@@ -131,8 +131,8 @@ class Plane:
         try:
             first = bootstrap_options(self.options, self.site, self.scheme, self.clock)
             self.storage.replay(await first_state(first, self.clock, authority().token_key))
-            services = self.app.core.reader.list(SERVICES)
-            self._allocators.update(service_allocators(services, self.rng, self.options.service_cidr))
+            reader, cidr = self.app.core.reader, self.options.service_cidr
+            self._allocators.update(service_allocators(reader.list(SERVICES), self.rng, cidr, reader=reader))
             composition = compose(self.app, self.site, self.options, self.clock, self.rng)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.app.run()), group.create_task(composition.factory.run())]
