@@ -8,8 +8,8 @@ from wherry.apiserver.registry.built_in import fill, section
 from wherry.apiserver.registry.deployment import amount, at_most_everything, is_zero
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation import pod_spec
-from wherry.apiserver.registry.workload import Workload, counts, selector_rules, template_rules, usable
+from wherry.apiserver.registry.validation import pod_spec, selectors
+from wherry.apiserver.registry.workload import Workload, collisions, counts, selector_rules, template_rules, usable
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _COUNTERS = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
@@ -52,11 +52,12 @@ class DaemonSetStrategy(Workload):
         return causes + _strategy(spec["updateStrategy"], "spec.updateStrategy")
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
-        return f.unchanged(obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
+        return selectors.unchanged(obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         numbers = ("updatedNumberScheduled", "numberAvailable", "numberUnavailable", "observedGeneration")
-        return counts(f.as_dict(obj.get("status")), *_COUNTERS, *numbers, "collisionCount")
+        status = f.as_dict(obj.get("status"))
+        return counts(status, *_COUNTERS, *numbers, "collisionCount") + collisions(status, old)
 
 
 def _strategy(strategy: Obj, path: str) -> list[Cause]:

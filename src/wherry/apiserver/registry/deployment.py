@@ -10,7 +10,16 @@ from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill, section
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.workload import Workload, at_most, counts, selector_rules, template_rules, usable
+from wherry.apiserver.registry.validation import selectors
+from wherry.apiserver.registry.workload import (
+    Workload,
+    at_most,
+    collisions,
+    counts,
+    selector_rules,
+    template_rules,
+    usable,
+)
 
 PERCENT_TEXT = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
@@ -51,7 +60,7 @@ class DeploymentStrategy(Workload):
         if usable(selector):
             causes += template_rules(spec, "ReplicaSet")
         else:
-            causes.append(f.invalid("spec.selector", selector, "invalid label selector"))
+            causes.append(f.invalid("spec.selector", selectors.shown(selector), "invalid label selector"))
         causes += _strategy(spec["strategy"], "spec.strategy")
         for key in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
             causes += f.non_negative(spec.get(key), f"spec.{key}")
@@ -61,7 +70,7 @@ class DeploymentStrategy(Workload):
         return causes
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
-        return f.unchanged(obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
+        return selectors.unchanged(obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         status = f.as_dict(obj.get("status"))
@@ -70,10 +79,7 @@ class DeploymentStrategy(Workload):
         bounded = ("updatedReplicas", "readyReplicas", "availableReplicas")
         causes += at_most(status, bounded, "replicas", "status.replicas")
         causes += at_most(status, ("availableReplicas",), "readyReplicas", "readyReplicas")
-        before = f.as_dict(old.get("status")).get("collisionCount")
-        if before is not None and (status.get("collisionCount") or 0) < before:
-            causes.append(f.invalid("status.collisionCount", status.get("collisionCount"), "cannot be decremented"))
-        return causes
+        return causes + collisions(status, old)
 
 
 def _strategy(strategy: Obj, path: str) -> list[Cause]:

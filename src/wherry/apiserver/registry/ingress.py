@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
@@ -17,8 +15,6 @@ PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 CONTROLLER_BYTES_MAX = 250
 _BAD_PARTS = ("//", "/./", "/../", "%2f", "%2F")
 _BAD_ENDS = ("/..", "/.")
-_URL_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
-_NOT_A_PATH = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"
 _OLD_CLASS = "kubernetes.io/ingress.class"
 
 
@@ -155,23 +151,12 @@ class IngressClassStrategy(BuiltIn):
     def validate(self, obj: Obj) -> list[Cause]:
         controller, path = obj["spec"].get("controller") or "", "spec.controller"
         causes = [f.too_long(path, CONTROLLER_BYTES_MAX)] if len(controller.encode()) > CONTROLLER_BYTES_MAX else []
-        causes += domain_prefixed_path(controller, path)
+        causes += f.domain_prefixed_path(controller, path)
         parameters = obj["spec"].get("parameters")
         return causes if parameters is None else causes + _parameters(parameters, "spec.parameters")
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         return f.unchanged(obj["spec"].get("controller"), old["spec"].get("controller"), "spec.controller")
-
-
-def domain_prefixed_path(value: str, path: str) -> list[Cause]:
-    """`acme.io/foo`."""
-    if not value:
-        return [f.required(path)]
-    domain, slash, rest = value.partition("/")
-    if not slash or not domain or not rest:
-        return [f.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
-    causes = f.each_invalid(path, domain, names.dns1123_subdomain(domain))
-    return causes + ([] if _URL_PATH.fullmatch(rest) else [f.invalid(path, rest, _NOT_A_PATH)])
 
 
 def _parameters(parameters: Obj, path: str) -> list[Cause]:

@@ -40,8 +40,7 @@ class JobStrategy(BuiltIn):
             return
         uid, name, spec = obj["metadata"]["uid"], obj["metadata"]["name"], obj["spec"]
         metadata = section(spec["template"], "metadata")
-        mine = {CONTROLLER_UID: uid, JOB_NAME: name, _OLD_CONTROLLER_UID: uid, _OLD_JOB_NAME: name}
-        metadata["labels"] = {**mine, **(metadata.get("labels") or {})}
+        metadata["labels"] = {**_own_labels(obj), **(metadata.get("labels") or {})}
         section(section(spec, "selector"), "matchLabels").setdefault(CONTROLLER_UID, uid)
         if not obj["metadata"].get("labels") and not names.label_value(name):
             obj["metadata"]["labels"] = dict(metadata["labels"])
@@ -49,29 +48,26 @@ class JobStrategy(BuiltIn):
     def validate(self, obj: Obj) -> list[Cause]:
         spec = obj["spec"]
         causes: list[Cause] = []
-        uid = obj["metadata"].get("uid")
-        if not spec.get("manualSelector") and spec.get("selector") != {"matchLabels": {CONTROLLER_UID: uid}}:
-            causes.append(f.invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated"))
         labels = f.as_dict(f.as_dict(spec.get("template")).get("metadata")).get("labels")
+        if not spec.get("manualSelector") and spec.get("selector") is not None:
+            causes += _generated(_own_labels(obj), spec["selector"], labels)
         if spec.get("selector") is None:
             causes.append(f.required("spec.selector"))
         elif not selectors.label_selector(spec["selector"], "") and not selector_matches(spec["selector"], labels):
-            causes.append(f.invalid("spec.template.metadata.labels", labels, selectors.MISMATCH))
+            causes.append(f.invalid("spec.template.metadata.labels", f.in_order(labels), selectors.MISMATCH))
         causes += selectors.label_selector(spec.get("selector"), "spec.selector")
         return causes + rules.spec(spec, "spec") + _pod_name(obj["metadata"].get("name") or "", spec)
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         new, stored = obj["spec"], old["spec"]
         causes = _completions(new, stored)
-        for key in (
-            "selector",
-            "completionMode",
-            "podFailurePolicy",
-            "backoffLimitPerIndex",
-            "managedBy",
-            "successPolicy",
-        ):
+        causes += selectors.unchanged(new.get("selector"), stored.get("selector"), "spec.selector")
+        for key in ("completionMode", "backoffLimitPerIndex", "managedBy"):
             causes += f.unchanged(new.get(key), stored.get(key), f"spec.{key}")
+        for key, struct in (("podFailurePolicy", "FailurePolicy"), ("successPolicy", "SuccessPolicy")):
+            if new.get(key) != stored.get(key):
+                shown = None if new.get(key) is None else internal_form.shown(new[key], struct)
+                causes.append(f.invalid(f"spec.{key}", shown, f.IMMUTABLE))
         return causes + _template(new, stored, bool(stored.get("suspend")))
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
@@ -82,6 +78,26 @@ class JobStrategy(BuiltIn):
 
     def fields(self, obj: Obj) -> Mapping[str, str]:
         return {"status.successful": quantity_text(obj, "status", "succeeded")}
+
+
+def _own_labels(obj: Obj) -> Obj:
+    """What tells a Job's pods from others', by the newer names and the older ones."""
+    uid, name = obj["metadata"].get("uid") or "", obj["metadata"].get("name") or ""
+    return {CONTROLLER_UID: uid, JOB_NAME: name, _OLD_CONTROLLER_UID: uid, _OLD_JOB_NAME: name}
+
+
+def _generated(own: Obj, selector: Obj, labels: Obj | None) -> list[Cause]:
+    """Whether the labels are there that were filled in, as they were, and a selector picks by them."""
+    causes: list[Cause] = []
+    for key, value in own.items():
+        at, detail = f"spec.template.metadata.labels[{key}]", f"must be '{value}'"
+        if key not in f.as_dict(labels):
+            causes.append(f.required(at, detail))
+        elif f.as_dict(labels)[key] != value:
+            causes.append(f.invalid(at, f.in_order(labels), detail))
+    if not selectors.label_selector(selector, "") and not selector_matches(selector, own):
+        causes.append(f.invalid("spec.selector", selectors.shown(selector), "`selector` not auto-generated"))
+    return causes
 
 
 def default_spec(spec: Obj) -> None:
@@ -111,11 +127,14 @@ def _pod_name(name: str, spec: Obj) -> list[Cause]:
 
 def _completions(new: Obj, old: Obj) -> list[Cause]:
     """Fixed, except that an indexed Job may be made longer or shorter together with its parallelism."""
-    same = new.get("completions") == old.get("completions")
-    indexed = new.get("completionMode") == old.get("completionMode") == "Indexed"
-    if same or (indexed and new.get("completions") == new.get("parallelism")):
+    now, path = new.get("completions"), "spec.completions"
+    if now == old.get("completions"):
         return []
-    return [f.invalid("spec.completions", new.get("completions"), f.IMMUTABLE)]
+    if new.get("completionMode") != "Indexed":
+        return [f.invalid(path, now, f.IMMUTABLE)]
+    if now is None or now == new.get("parallelism"):
+        return []
+    return [f.invalid(path, now, "can only be modified in tandem with spec.parallelism")]
 
 
 def _template(new: Obj, old: Obj, suspended: bool) -> list[Cause]:

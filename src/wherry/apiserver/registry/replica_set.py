@@ -8,6 +8,7 @@ from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill, quantity_text, section
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation import selectors
 from wherry.apiserver.registry.workload import Workload, at_most, counts, selector_rules, template_rules, usable
 
 
@@ -29,10 +30,10 @@ class ReplicaSetStrategy(Workload):
         causes += selector_rules(selector, "empty selector is invalid for deployment")
         if usable(selector):
             return causes + template_rules(spec, "ReplicaSet")
-        return [*causes, f.invalid("spec.selector", selector, "invalid label selector")]
+        return [*causes, f.invalid("spec.selector", selectors.shown(selector), "invalid label selector")]
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
-        return f.unchanged(obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
+        return selectors.unchanged(obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         status = f.as_dict(obj.get("status"))

@@ -9,9 +9,18 @@ from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry import persistent_volume_claim as claims
 from wherry.apiserver.registry.built_in import fill, masked, section
+from wherry.apiserver.registry.deployment import amount, at_most_everything, is_zero
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation import pod_spec
-from wherry.apiserver.registry.workload import Workload, at_most, counts, selector_rules, template_rules, usable
+from wherry.apiserver.registry.validation import pod_spec, selectors
+from wherry.apiserver.registry.workload import (
+    Workload,
+    at_most,
+    collisions,
+    counts,
+    selector_rules,
+    template_rules,
+    usable,
+)
 
 _OPEN = (
     "replicas",
@@ -64,7 +73,7 @@ class StatefulSetStrategy(Workload):
         causes += selector_rules(selector, "empty selector is invalid for statefulset")
         if usable(selector):
             return causes + template_rules(_with_claims(spec), "StatefulSet")
-        causes.append(f.invalid("spec.selector", selector))
+        causes.append(f.invalid("spec.selector", selectors.shown(selector)))
         return causes + pod_spec.template(f.as_dict(_with_claims(spec).get("template")), "spec.template")
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
@@ -77,7 +86,8 @@ class StatefulSetStrategy(Workload):
         numbers = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
         causes = counts(status, "replicas", *numbers, "observedGeneration", "collisionCount")
         causes += at_most(status, numbers, "replicas", "status.replicas")
-        return causes + at_most(status, ("availableReplicas",), "readyReplicas", "status.readyReplicas")
+        causes += at_most(status, ("availableReplicas",), "readyReplicas", "status.readyReplicas")
+        return causes + collisions(status, old)
 
 
 def _with_claims(spec: Obj) -> Obj:
@@ -105,6 +115,7 @@ def _policies(spec: Obj) -> list[Cause]:
             causes.append(f.invalid(f"{path}.rollingUpdate", _shown(rolling), detail))
     elif kind == "RollingUpdate":
         causes += f.non_negative(rolling.get("partition"), f"{path}.rollingUpdate.partition")
+        causes += _unavailable(rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable")
     else:
         shown = {"Type": kind, "RollingUpdate": rolling if rolling is None else _shown(rolling)}
         causes.append(f.invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'"))
@@ -113,6 +124,16 @@ def _policies(spec: Obj) -> list[Cause]:
         at = f"spec.persistentVolumeClaimRetentionPolicy.{key}"
         causes += f.one_of(retention.get(key), at, ("Retain", "Delete"), need=True)
     return causes
+
+
+def _unavailable(value: Any, path: str) -> list[Cause]:
+    """How many of its pods may be missing while they are replaced: at least one."""
+    if value is None:
+        return []
+    causes = amount(value, path)
+    if is_zero(value) or (isinstance(value, str) and causes):
+        causes.append(f.invalid(path, value, "cannot be 0"))
+    return causes + at_most_everything(value, path)
 
 
 def _shown(rolling: Obj) -> dict[str, Any]:

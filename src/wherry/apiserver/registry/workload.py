@@ -53,7 +53,7 @@ def template_rules(spec: Obj, owner: str, path: str = "spec.template") -> list[C
     causes: list[Cause] = []
     empty = selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions")
     if not empty and not selector_matches(selector, labels):
-        causes.append(f.invalid(f"{path}.metadata.labels", labels, selectors.MISMATCH))
+        causes.append(f.invalid(f"{path}.metadata.labels", f.in_order(labels), selectors.MISMATCH))
     causes += pod_spec.template(template, path)
     pod = f.as_dict(template.get("spec"))
     policy = pod.get("restartPolicy")
@@ -78,3 +78,11 @@ def at_most(status: Obj, keys: tuple[str, ...], bound: str, text: str) -> list[C
         for key in keys
         if (status.get(key) or 0) > limit
     ]
+
+
+def collisions(status: Obj, old: Obj) -> list[Cause]:
+    """How often the hash of a template was somebody else's never goes down, or nobody would find a free one."""
+    before, now = f.as_dict(old.get("status")).get("collisionCount"), status.get("collisionCount")
+    if before is None or (now is not None and now >= before):
+        return []
+    return [f.invalid("status.collisionCount", now or 0, "cannot be decremented")]

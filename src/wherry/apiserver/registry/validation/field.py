@@ -6,6 +6,7 @@ Reasons and texts are those of k8s.io/apimachinery's field errors, part of the d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from wherry.api.types import Obj
 
 NON_NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
+_URL_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
+_NOT_A_PATH = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 
 
@@ -120,6 +123,11 @@ def qualified(value: str, field: str) -> list[Cause]:
     return each_invalid(field, value, names.qualified_name(value))
 
 
+def in_order(mapping: Obj | None) -> Obj | None:
+    """A map as Go writes it: by its keys."""
+    return None if mapping is None else dict(sorted(mapping.items()))
+
+
 def as_list(value: Any) -> list[Any]:
     """Absent and null lists read as empty."""
     return value or []
@@ -128,3 +136,14 @@ def as_list(value: Any) -> list[Any]:
 def as_dict(value: Any) -> Obj:
     """Absent and null objects read as empty."""
     return value or {}
+
+
+def domain_prefixed_path(value: str, path: str) -> list[Cause]:
+    """`acme.io/foo`."""
+    if not value:
+        return [required(path)]
+    domain, slash, rest = value.partition("/")
+    if not slash or not domain or not rest:
+        return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    causes = each_invalid(path, domain, names.dns1123_subdomain(domain))
+    return causes + ([] if _URL_PATH.fullmatch(rest) else [invalid(path, rest, _NOT_A_PATH)])

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import re
-
-from wherry.api import names
 from wherry.api.errors import Cause
 from wherry.api.types import Obj
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation import pod_spec
+from wherry.apiserver.registry.validation import internal_form, job_indexes, pod_spec
 
-_MAX_INDEXES = 100_000
-_NUMBERS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
+MAX_INDEXES = 100_000
+RULES_MAX = 20
+"""Rules of a policy, and conditions of a rule."""
+EXIT_CODES_MAX = 255
+INDEXES_BYTES_MAX = 64 * 1024
+MANAGED_BY_MAX = 63
+_MAX_OF_MANY = 10_000
+_NUMBERS = (
+    *("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"),
+    *("backoffLimitPerIndex", "maxFailedIndexes"),
+)
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
-_PREFIXED = re.compile(r"[^/]+/[^/]+\Z")
 
 
 def spec(value: Obj, path: str) -> list[Cause]:
     """Everything but the selector."""
     causes = [cause for key in _NUMBERS for cause in f.non_negative(value.get(key), f"{path}.{key}")]
     causes += f.one_of(value.get("completionMode"), f"{path}.completionMode", ("NonIndexed", "Indexed"), need=True)
+    if value.get("maxFailedIndexes") is not None and value.get("backoffLimitPerIndex") is None:
+        causes.append(f.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     causes += _indexed(value, path) if value.get("completionMode") == "Indexed" else _not_indexed(value, path)
     causes += _managed_by(value.get("managedBy"), f"{path}.managedBy")
     template = f.as_dict(value.get("template"))
     causes += pod_spec.template(template, f"{path}.template")
-    policy = f.as_dict(template.get("spec")).get("restartPolicy")
-    if policy == "Always":
-        causes.append(f.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
-    if value.get("podFailurePolicy") is not None:
-        if policy == "OnFailure":
-            detail = 'only "Never" is supported when podFailurePolicy is specified'
-            causes.append(f.invalid(f"{path}.template.spec.restartPolicy", policy, detail))
-        for i, rule in enumerate(f.as_list(value["podFailurePolicy"].get("rules"))):
-            causes += _failure_rule(rule, value, f"{path}.podFailurePolicy.rules[{i}]")
+    failure = value.get("podFailurePolicy")
+    policy = f.as_dict(template.get("spec")).get("restartPolicy") or ""
+    causes += _restart(policy, failure, f"{path}.template.spec.restartPolicy")
+    if failure is not None:
+        causes += _failure_policy(failure, value, f"{path}.podFailurePolicy.rules")
     causes += _success_policy(value, f"{path}.successPolicy")
     replacement = value.get("podReplacementPolicy")
     supported = ("Failed",) if value.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
@@ -44,20 +47,38 @@ def _indexed(value: Obj, path: str) -> list[Cause]:
     completions, parallelism = value.get("completions"), value.get("parallelism")
     if completions is None:
         causes.append(f.required(f"{path}.completions", "when completion mode is Indexed"))
-    if parallelism is not None and parallelism > _MAX_INDEXES:
-        detail = f"must be less than or equal to {_MAX_INDEXES} when completion mode is Indexed"
+    if parallelism is not None and parallelism > MAX_INDEXES:
+        detail = f"must be less than or equal to {MAX_INDEXES} when completion mode is Indexed"
         causes.append(f.invalid(f"{path}.parallelism", parallelism, detail))
-    failed, each = value.get("maxFailedIndexes"), value.get("backoffLimitPerIndex")
-    causes += f.non_negative(failed, f"{path}.maxFailedIndexes") + f.non_negative(each, f"{path}.backoffLimitPerIndex")
-    if failed is not None:
-        if each is None:
-            causes.append(f.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
-        if completions is not None and failed > completions:
-            causes.append(f.invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions"))
+    failed, at = value.get("maxFailedIndexes"), f"{path}.maxFailedIndexes"
+    if failed is not None and completions is not None and failed > completions:
+        causes.append(f.invalid(at, failed, "must be less than or equal to completions"))
+    if failed is not None and failed > MAX_INDEXES:
+        causes.append(f.invalid(at, failed, f"must be less than or equal to {MAX_INDEXES}"))
+    if (completions or 0) > MAX_INDEXES and value.get("backoffLimitPerIndex") is not None:
+        causes += _many(parallelism, failed, path)
+    return causes
+
+
+def _many(parallelism: int | None, failed: int | None, path: str) -> list[Cause]:
+    """Of very many completions only so many may run, or have failed, at a time."""
+    detail = (
+        f"must be less than or equal to {_MAX_OF_MANY} when completions are above {MAX_INDEXES} and used with backoff limit "
+        "per index"
+    )
+    causes: list[Cause] = []
+    if failed is None:
+        needed = f"must be specified when completions is above {MAX_INDEXES}"
+        causes.append(f.required(f"{path}.maxFailedIndexes", needed))
+    for key, number in (("parallelism", parallelism), ("maxFailedIndexes", failed)):
+        if number is not None and number > _MAX_OF_MANY:
+            causes.append(f.invalid(f"{path}.{key}", number, detail))
     return causes
 
 
 def _not_indexed(value: Obj, path: str) -> list[Cause]:
+    if value.get("completionMode") not in (None, "NonIndexed"):
+        return []
     return [
         f.invalid(f"{path}.{key}", value[key], "requires indexed completion mode")
         for key in ("backoffLimitPerIndex", "maxFailedIndexes")
@@ -68,24 +89,47 @@ def _not_indexed(value: Obj, path: str) -> list[Cause]:
 def _managed_by(value: str | None, path: str) -> list[Cause]:
     if value is None:
         return []
-    prefix, _, rest = value.partition("/")
-    if not _PREFIXED.match(value) or names.dns1123_subdomain(prefix) or not rest:
-        return [f.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    causes = f.domain_prefixed_path(value, path)
+    return [*causes, f.too_long(path, MANAGED_BY_MAX)] if len(value.encode()) > MANAGED_BY_MAX else causes
+
+
+def _restart(policy: str, failure: Obj | None, path: str) -> list[Cause]:
+    if policy in ("", "Always"):
+        return [f.required(path, 'valid values: "OnFailure", "Never"')]
+    if policy not in ("OnFailure", "Never"):
+        return [f.not_supported(path, policy, ("OnFailure", "Never"))]
+    if failure is not None and policy != "Never":
+        return [f.invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')]
     return []
+
+
+def _failure_policy(policy: Obj, value: Obj, path: str) -> list[Cause]:
+    rules = f.as_list(policy.get("rules"))
+    causes = [f.too_many(path, len(rules), RULES_MAX)] if len(rules) > RULES_MAX else []
+    return causes + [cause for i, rule in enumerate(rules) for cause in _failure_rule(rule, value, f"{path}[{i}]")]
+
+
+def _one_of(value: str, path: str, supported: tuple[str, ...]) -> list[Cause]:
+    """An enumeration whose absence is told with what there is to choose."""
+    if value:
+        return f.one_of(value, path, supported)
+    return [f.required(path, f"valid values: [{' '.join(map(f.quote, supported))}]")]
 
 
 def _failure_rule(rule: Obj, value: Obj, path: str) -> list[Cause]:
     action = rule.get("action") or ""
-    causes = f.one_of(action, f"{path}.action", _ACTIONS, need=True)
+    causes = _one_of(action, f"{path}.action", _ACTIONS)
     if action == "FailIndex" and value.get("backoffLimitPerIndex") is None:
         causes.append(f.invalid(f"{path}.action", action, "requires the backoffLimitPerIndex to be set"))
     codes, conditions = rule.get("onExitCodes"), f.as_list(rule.get("onPodConditions"))
     if codes is not None:
         causes += _exit_codes(codes, value, f"{path}.onExitCodes")
+    if len(conditions) > RULES_MAX:
+        causes.append(f.too_many(f"{path}.onPodConditions", len(conditions), RULES_MAX))
     for i, pattern in enumerate(conditions):
         at = f"{path}.onPodConditions[{i}]"
         causes += f.qualified(pattern.get("type") or "", f"{at}.type")
-        causes += f.one_of(pattern.get("status"), f"{at}.status", ("False", "True", "Unknown"), need=True)
+        causes += _one_of(pattern.get("status") or "", f"{at}.status", ("False", "True", "Unknown"))
     # Kubernetes names no value here, only the sentence.
     sentence = ""
     if codes is not None and conditions:
@@ -96,7 +140,7 @@ def _failure_rule(rule: Obj, value: Obj, path: str) -> list[Cause]:
 
 
 def _exit_codes(codes: Obj, value: Obj, path: str) -> list[Cause]:
-    causes = f.one_of(codes.get("operator"), f"{path}.operator", ("In", "NotIn"), need=True)
+    causes = _one_of(codes.get("operator") or "", f"{path}.operator", ("In", "NotIn"))
     name = codes.get("containerName")
     if name is not None:
         pod = f.as_dict(f.as_dict(value.get("template")).get("spec"))
@@ -106,7 +150,9 @@ def _exit_codes(codes: Obj, value: Obj, path: str) -> list[Cause]:
             causes.append(f.invalid(f"{path}.containerName", name, detail))
     listed = f.as_list(codes.get("values"))
     if not listed:
-        causes.append(f.invalid(f"{path}.values", listed, "at least one value is required"))
+        causes.append(f.invalid(f"{path}.values", codes.get("values"), "at least one value is required"))
+    elif len(listed) > EXIT_CODES_MAX:
+        causes.append(f.too_many(f"{path}.values", len(listed), EXIT_CODES_MAX))
     for i, code in enumerate(listed):
         if codes.get("operator") == "In" and code == 0:
             causes.append(f.invalid(f"{path}.values[{i}]", code, "must not be 0 for the In operator"))
@@ -122,19 +168,38 @@ def _success_policy(value: Obj, path: str) -> list[Cause]:
     if policy is None:
         return []
     if value.get("completionMode") != "Indexed":
-        return [f.invalid(path, policy, "requires indexed completion mode")]
+        return [f.invalid(path, internal_form.shown(policy, "SuccessPolicy"), "requires indexed completion mode")]
     listed = f.as_list(policy.get("rules"))
-    if not listed:
-        return [f.required(f"{path}.rules", "at least one rules must be specified when the successPolicy is specified")]
     causes: list[Cause] = []
-    for i, rule in enumerate(listed):
-        at = f"{path}.rules[{i}]"
-        if rule.get("succeededCount") is None and rule.get("succeededIndexes") is None:
-            detail = "at least one of succeededCount or succeededIndexes must be specified"
-            causes.append(f.required(at, detail))
-        count = rule.get("succeededCount")
-        causes += f.non_negative(count, f"{at}.succeededCount")
-        if count is not None and count > (value.get("completions") or 0):
-            detail = f"must be less than or equal to {value.get('completions')} (the number of specified completions)"
-            causes.append(f.invalid(f"{at}.succeededCount", count, detail))
+    if not listed:
+        detail = "at least one rules must be specified when the successPolicy is specified"
+        causes.append(f.required(f"{path}.rules", detail))
+    if len(listed) > RULES_MAX:
+        causes.append(f.too_many(f"{path}.rules", len(listed), RULES_MAX))
+    completions = value.get("completions") or 0
+    return causes + [c for i, rule in enumerate(listed) for c in _success_rule(rule, completions, f"{path}.rules[{i}]")]
+
+
+def _success_rule(rule: Obj, completions: int, path: str) -> list[Cause]:
+    count, indexes = rule.get("succeededCount"), rule.get("succeededIndexes")
+    if count is None and indexes is None:
+        return [f.required(path, "at least one of succeededCount or succeededIndexes must be specified")]
+    causes: list[Cause] = []
+    total, at = 0, f"{path}.succeededIndexes"
+    if indexes is not None:
+        causes += [f.too_long(at, INDEXES_BYTES_MAX)] if len(indexes) > INDEXES_BYTES_MAX else []
+        try:
+            total = job_indexes.count(indexes, completions)
+        except ValueError as error:
+            causes.append(f.invalid(at, indexes, f"error parsing succeededIndexes: {error}"))
+    at = f"{path}.succeededCount"
+    causes += f.non_negative(count, at)
+    if count is not None and count > completions:
+        detail = f"must be less than or equal to {completions} (the number of specified completions)"
+        causes.append(f.invalid(at, count, detail))
+    if count is not None and indexes is not None and count > total:
+        detail = (
+            f"must be less than or equal to {total} (the number of indexes in the specified succeededIndexes field)"
+        )
+        causes.append(f.invalid(at, count, detail))
     return causes

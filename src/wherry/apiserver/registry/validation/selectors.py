@@ -16,6 +16,26 @@ NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
 MISMATCH = "`selector` does not match template `labels`"
 
 
+def shown(selector: Obj | None) -> Obj | None:
+    """A label selector as error texts show it: as Go writes it, whatever the order it was sent in."""
+    if selector is None:
+        return None
+    found: Obj = {}
+    if selector.get("matchLabels"):
+        found["matchLabels"] = f.in_order(selector["matchLabels"])
+    if selector.get("matchExpressions"):
+        found["matchExpressions"] = [
+            {key: each[key] for key in ("key", "operator", "values") if key in each}
+            for each in selector["matchExpressions"]
+        ]
+    return found
+
+
+def unchanged(new: Obj | None, old: Obj | None, path: str) -> list[Cause]:
+    """An immutable label selector."""
+    return [] if (new or None) == (old or None) else [f.invalid(path, shown(new), f.IMMUTABLE)]
+
+
 def label_selector(selector: Obj | None, path: str) -> list[Cause]:
     """metav1.LabelSelector; None is fine."""
     if selector is None:
