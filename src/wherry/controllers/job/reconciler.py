@@ -19,6 +19,7 @@ from wherry.controllers.job.pods import JOB_INDEX, pod_of, tracked_keys
 from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX
+from wherry.reconcile.gathering import seconds_for
 from wherry.reconcile.ownership import (
     adopters,
     claim_children,
@@ -59,12 +60,16 @@ class JobReconciler:
         self._control = PodControl(parts)
         self._released: set[str] = set()
         self._written: dict[str, int] = {}
+        self._pods_seen: dict[str, int] = {}
+        """How many pods a Job had at the last look, finished ones too."""
 
     def on_job(self, type: str, job: Obj, old: Obj | None) -> None:
         if type == "deleted":
             self._control.expectations.forget(job["metadata"]["uid"])
             self._written.pop(job["metadata"]["uid"], None)
-        self._queue.add(Request.of(job))
+            self._pods_seen.pop(job["metadata"]["uid"], None)
+        # Mostly it is our own status that arrives.
+        self._queue.add_after(Request.of(job), seconds_for(self._pods_seen.get(job["metadata"]["uid"], 0)))
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
         ref = controller_of(pod)
@@ -72,8 +77,11 @@ class JobReconciler:
         if type == "deleted" or TRACKING not in (pod["metadata"].get("finalizers") or ()):
             self._released.discard(pod["metadata"]["uid"])
         if ref is not None and ref["kind"] == "Job":
+            waited = not self._control.expectations.satisfied(ref["uid"])
             self._control.observe(ref["uid"], type, pod)
-            self._queue.add(Request(namespace, ref["name"]))
+            arrived = waited and self._control.expectations.satisfied(ref["uid"])
+            pause = 0.0 if arrived else seconds_for(self._pods_seen.get(ref["uid"], 0))
+            self._queue.add_after(Request(namespace, ref["name"]), pause)
         elif ref is None and type != "deleted":
             for job in adopters(self._jobs.list(namespace), pod):
                 self._queue.add(Request.of(job))
@@ -90,9 +98,10 @@ class JobReconciler:
         if is_over(job):
             await self._release(pod for pod in pods if TRACKING in (pod["metadata"].get("finalizers") or ()))
             return None
-        seen = observe(job, pods, self._clock.time(), self._released)
+        self._pods_seen[uid] = len(pods)
         if not self._control.expectations.satisfied(uid):
             return Result(requeue_after=EXPECTATION_SECONDS_MAX)
+        seen = observe(job, pods, self._clock.time(), self._released)
         todo = plan(seen, self._clock.time())
         try:
             created, failure = await self._perform(seen, todo)

@@ -13,6 +13,7 @@ from wherry.controllers.statefulset.status import status
 from wherry.reconcile import revisions as histories
 from wherry.reconcile.batches import all_of
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.gathering import seconds_for
 from wherry.reconcile.ownership import claim_children, concerned, index_by_owner
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
@@ -48,7 +49,10 @@ class StatefulSetReconciler:
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
         for statefulset in concerned(self._sets, "StatefulSet", type, pod, old):
-            self._queue.add(Request.of(statefulset))
+            # Where pods come one after the other, each waits for the look that follows the one before.
+            parallel = statefulset["spec"].get("podManagementPolicy") == "Parallel"
+            pause = seconds_for(statefulset.get("status", {}).get("replicas", 0)) if parallel else 0.0
+            self._queue.add_after(Request.of(statefulset), pause)
 
     def on_claim(self, type: str, claim: Obj, old: Obj | None) -> None:
         """One that is gone may be what a pod waits for, or has to be made again."""
