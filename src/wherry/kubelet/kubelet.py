@@ -95,7 +95,7 @@ class Kubelet:
         self.stats = Stats(config, facts, runtime, self.pleg, self.workers.pods, clock)
         scraper = Scraper(runtime, self.pleg, self.workers.pods, clock)
         self.server = KubeletServer(self.parts, self.workers, self.stats, scraper)
-        self._node = NodeStatus(config, facts, client, runtime, images, self.pleg, clock)
+        self._node = NodeStatus(config, facts, client, runtime, images, self.pleg, recorder, clock)
         objects.listen(self._object_changed)
 
     async def run(self) -> None:

@@ -1,7 +1,8 @@
 """The Node object: registered at start, kept true, and proved alive by a Lease every 10 seconds.
 
-`node_object` and `conditions` are pure. Status is written when it changes or every five minutes; the Lease is what says
-"alive" in between (Kubernetes' "Node heartbeats").
+`node_object`, `conditions` and `transitions` are pure. Status is written when the Node does not say it, be it that something
+changed here or that others took the node for dead, and every five minutes; the Lease is what says "alive" in between
+(Kubernetes' "Node heartbeats"). Changes of conditions are told as Events.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from wherry.cri.interface import ImageService, RuntimeFailure, RuntimeService
 from wherry.kubelet import node_facts
 from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.downward import NodeFacts
+from wherry.kubelet.events import Recorder
 from wherry.kubelet.pleg import Pleg
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,24 @@ def conditions(vitals: Vitals, recorded: list[Obj], now: float) -> list[Obj]:
     return result
 
 
+EVENTS = {
+    ("MemoryPressure", "True"): "NodeHasInsufficientMemory",
+    ("MemoryPressure", "False"): "NodeHasSufficientMemory",
+    ("DiskPressure", "True"): "NodeHasDiskPressure",
+    ("DiskPressure", "False"): "NodeHasNoDiskPressure",
+    ("PIDPressure", "False"): "NodeHasSufficientPID",
+    ("Ready", "True"): "NodeReady",
+    ("Ready", "False"): "NodeNotReady",
+}
+
+
+def transitions(before: list[Obj], after: list[Obj]) -> list[str]:
+    """Reasons of the Events about what changed, in the order of `after`."""
+    known = {(each.get("type"), each.get("status")) for each in before}
+    changed = [(each["type"], each["status"]) for each in after]
+    return [EVENTS[each] for each in changed if each not in known]
+
+
 def capacity(facts: NodeFacts, max_pods: int) -> Obj:
     return {
         "cpu": str(Quantity.from_milli(facts.cpu_millis)),
@@ -119,6 +139,7 @@ class NodeStatus:
         runtime: RuntimeService,
         images: ImageService,
         pleg: Pleg,
+        recorder: Recorder,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -127,18 +148,22 @@ class NodeStatus:
         self._runtime = runtime
         self._images = images
         self._pleg = pleg
+        self._recorder = recorder
         self._clock = clock
         self._written: Obj = {}
+        """What the Node said at the last look."""
         self._reported_at = float("-inf")
         self._node: Obj | None = None
 
     async def run(self) -> None:
         """Register, then heartbeat, until cancelled. Waits out an API server that is away."""
         while True:
-            pause = RENEW_SECONDS
+            # The runtime answers a moment after the start: a node is not kept from being ready for a whole period.
+            pause = RENEW_SECONDS if self._pleg.is_synced() else RETRY_SECONDS
             try:
                 if self._node is None:
                     self._node = await self._register()
+                    self._recorder.event(self._node, "Normal", "Starting", "Starting kubelet.")
                 await self._report(self._node)
                 await self._renew(self._node)
             except (ConnectionError, TimeoutError, StatusError, RuntimeFailure) as error:
@@ -156,7 +181,6 @@ class NodeStatus:
             if not is_already_exists(error):
                 raise
         node = await self._client.get(NODES, self._config.name)
-        self._written = dict(node.get("status") or {})
         labels = node["metadata"].get("labels") or {}
         missing = {key: value for key, value in wanted["metadata"]["labels"].items() if labels.get(key) != value}
         if missing:
@@ -164,14 +188,19 @@ class NodeStatus:
         return node
 
     async def _report(self, node: Obj) -> None:
-        """Write the status if it says something new; times of heartbeats alone are news every five minutes only."""
+        """Write the status if the Node does not say it; times of heartbeats alone are news every five minutes only."""
         now = self._clock.time()
+        live = await self._client.get(NODES, self._config.name)
+        self._written = dict(live.get("status") or {})
         status = await self._status(now)
         due = now - self._reported_at >= REPORT_SECONDS
         if not due and _timeless(status) == _timeless(self._written):
             return
         await self._client.patch(NODES, self._config.name, {"status": status}, type="strategic", subresource="status")
-        self._written, self._reported_at = status, now
+        self._reported_at = now
+        for reason in transitions(self._written.get("conditions") or [], status["conditions"]):
+            text = f"Node {self._config.name} status is now: {reason}"
+            self._recorder.event(node, "Normal", reason, text)
 
     async def _status(self, now: float) -> Obj:
         vitals = Vitals(
@@ -257,5 +286,5 @@ def _timeless(status: Obj) -> Obj:
     ]
     return {
         **{key: status.get(key) for key in ("capacity", "addresses", "nodeInfo", "images")},
-        "conditions": stripped,
+        "conditions": sorted(stripped, key=lambda each: str(each.get("type"))),
     }

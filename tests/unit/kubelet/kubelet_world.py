@@ -92,7 +92,11 @@ class Events:
         return [message for _, _, each, message in self.all if each == reason]
 
     def reasons(self) -> list[str]:
-        return [reason for _, _, reason, _ in self.all]
+        """Of what was said about pods."""
+        return [reason for name, _, reason, _ in self.all if name != NODE]
+
+    def reasons_of_node(self) -> list[str]:
+        return [reason for name, _, reason, _ in self.all if name == NODE]
 
 
 class Addresses:
