@@ -64,6 +64,7 @@ class PodWorker:
     def update(self, pod: Obj) -> None:
         """The API has a newer version."""
         before, self.pod = self.pod, pod
+        self._parts.status.shown(pod)
         if pod_spec.is_deleted(pod) and (not pod_spec.is_deleted(before) or _grace(pod) < _grace(before)):
             self._interrupt()
         elif pod["metadata"].get("generation") != before["metadata"].get("generation") or _gates(pod) != _gates(before):

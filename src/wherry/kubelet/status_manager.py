@@ -55,6 +55,10 @@ class _Entry:
     """Nothing of the pod is left on the node: delete it once its last status is written."""
     busy: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    revision: int = 0
+    """Of our last write."""
+    shown: Obj | None = None
+    """The newest version that came while we were writing."""
 
 
 class StatusManager:
@@ -117,6 +121,19 @@ class StatusManager:
         entry.changed.set()
         self._start(pod_spec.uid_of(pod))
 
+    def shown(self, pod: Obj) -> None:
+        """A newer version of the pod from the API. Where somebody else has written our fields (whoever gives a silent node
+        up makes its pods not ready), what is true is written again; a phase that is final stays."""
+        entry = self._entries.get(pod_spec.uid_of(pod))
+        if entry is None or int(pod["metadata"]["resourceVersion"]) <= entry.revision or pod_spec.is_terminal(pod):
+            return
+        status = pod.get("status") or {}
+        if entry.busy:
+            entry.shown = pod
+        elif difference(status, entry.wanted):
+            entry.written = dict(status)
+            self._start(pod_spec.uid_of(pod))
+
     def forget(self, uid: str) -> None:
         """The pod object is gone from the API."""
         entry = self._entries.pop(uid, None)
@@ -130,38 +147,44 @@ class StatusManager:
         entry = self._entries[uid]
         if self._tasks is not None and not entry.busy:
             entry.busy = True
-            self._tasks.create_task(self._write_until_equal(uid, entry), name=f"status {uid}")
+            self._tasks.create_task(self._agree(uid, entry), name=f"status {uid}")
+
+    async def _agree(self, uid: str, entry: _Entry) -> None:
+        try:
+            await self._write_until_equal(uid, entry)
+        finally:
+            entry.busy = False
+        shown, entry.shown = entry.shown, None
+        if shown is not None:
+            self.shown(shown)
 
     async def _write_until_equal(self, uid: str, entry: _Entry) -> None:
         retry = RETRY_SECONDS_FIRST
-        try:
-            while self._entries.get(uid) is entry:
-                entry.changed.clear()
-                if entry.lazy:
-                    await self._linger(entry)
-                    continue
-                if not entry.finish and not difference(entry.written, entry.wanted):
+        while self._entries.get(uid) is entry:
+            entry.changed.clear()
+            if entry.lazy:
+                await self._linger(entry)
+                continue
+            if not entry.finish and not difference(entry.written, entry.wanted):
+                return
+            try:
+                async with self._slots:
+                    await self._write(uid, entry)
+            except StatusError as error:
+                if await self._is_gone(uid, entry, error):
+                    self._entries.pop(uid, None)
                     return
-                try:
-                    async with self._slots:
-                        await self._write(uid, entry)
-                except StatusError as error:
-                    if await self._is_gone(uid, entry, error):
-                        self._entries.pop(uid, None)
-                        return
-                    if error.code == 422:
-                        log.warning("status of pod %s refused: %s", uid, error)
-                        entry.written = entry.wanted  # the next change is tried again
-                        continue
-                    await self._pause(retry)
-                    retry = min(retry * 2, RETRY_SECONDS_MAX)
-                except (ConnectionError, TimeoutError):
-                    await self._pause(retry)
-                    retry = min(retry * 2, RETRY_SECONDS_MAX)
-                else:
-                    retry = RETRY_SECONDS_FIRST
-        finally:
-            entry.busy = False
+                if error.code == 422:
+                    log.warning("status of pod %s refused: %s", uid, error)
+                    entry.written = entry.wanted  # the next change is tried again
+                    continue
+                await self._pause(retry)
+                retry = min(retry * 2, RETRY_SECONDS_MAX)
+            except (ConnectionError, TimeoutError):
+                await self._pause(retry)
+                retry = min(retry * 2, RETRY_SECONDS_MAX)
+            else:
+                retry = RETRY_SECONDS_FIRST
 
     async def _is_gone(self, uid: str, entry: _Entry, error: StatusError) -> bool:
         """Whether a refusal means that the pod does not exist any more, or that another one has its name."""
@@ -190,8 +213,8 @@ class StatusManager:
         patch = difference(entry.written, wanted)
         if patch:
             body = {"metadata": {"uid": uid}, "status": patch}
-            await self._client.patch(PODS, name, body, namespace, type="strategic", subresource="status")
-            entry.written = wanted
+            answer = await self._client.patch(PODS, name, body, namespace, type="strategic", subresource="status")
+            entry.written, entry.revision = wanted, int(answer["metadata"]["resourceVersion"])
             self.writes += 1
         if entry.finish and entry.wanted is wanted:
             await self._client.delete(PODS, name, namespace, grace_seconds=0, uid=uid)

@@ -72,14 +72,15 @@ class WatchHub:
 
     def __init__(self, log: RevisionLog) -> None:
         self._log = log
-        self._watches: dict[str, set[BucketWatch]] = {}
+        # In the order in which they were opened, which a set would not keep: whoever is woken first goes on first.
+        self._watches: dict[str, dict[BucketWatch, None]] = {}
 
     def watch(self, prefix: str, after: int) -> BucketWatch:
         """Raises Compacted, FutureRevision."""
         self._log.check_readable(after)
         bucket = self._log.bucket(prefix)
         opened = BucketWatch(self, bucket, prefix, bucket.position_after(after))
-        self._watches.setdefault(bucket.prefix, set()).add(opened)
+        self._watches.setdefault(bucket.prefix, {})[opened] = None
         return opened
 
     def wake(self, buckets: Iterable[Bucket]) -> None:
@@ -91,7 +92,7 @@ class WatchHub:
     def forget(self, bucket: Bucket, watch: BucketWatch) -> None:
         watches = self._watches.get(bucket.prefix)
         if watches is not None:
-            watches.discard(watch)
+            watches.pop(watch, None)
             if not watches:
                 del self._watches[bucket.prefix]
 

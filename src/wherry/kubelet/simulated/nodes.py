@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from wherry.aio.backoff import Backoff
 from wherry.aio.clock import Clock, rfc3339, rfc3339_micro
 from wherry.api.errors import StatusError, is_already_exists, is_conflict, is_not_found
 from wherry.api.resources import LEASES, NODES
@@ -156,9 +157,9 @@ class SimulatedNodes:
 
     async def _live(self, about: SimulatedNode, number: int) -> None:
         """Register, then renew the lease; the first renewals are spread over a whole period."""
-        async with self._slots:
-            if not await self._register(about, number):
-                return
+        backoff = Backoff(self._rng, maximum=max(self._renew_seconds, 0.1))
+        while not await self._register(about, number):
+            await self._clock.sleep(backoff.next())
         pause = self._renew_seconds * self._rng.random()
         while True:
             await self._clock.sleep(pause)
@@ -176,20 +177,21 @@ class SimulatedNodes:
                 status = {"conditions": [ready(self._clock.time())]}
                 try:
                     await self._client.patch(NODES, name, {"status": status}, type="strategic", subresource="status")
-                except StatusError as error:
+                except (StatusError, ConnectionError) as error:
                     log.warning("node %s not reported: %s", name, error)
 
     async def _register(self, about: SimulatedNode, number: int) -> bool:
-        """False when the API server refuses the node."""
-        registered = self._informer.get(about.name)
-        try:
-            if registered is None:
-                wanted = node_object(about, number, self._version, self._clock.time())
-                registered = await self._client.create(NODES, wanted)
-        except StatusError as error:
-            log.warning("node %s not registered: %s", about.name, error)
-            return False
-        await self._renew(registered)
+        """False when the API server refuses the node, or is away."""
+        async with self._slots:
+            try:
+                registered = self._informer.get(about.name)
+                if registered is None:
+                    wanted = node_object(about, number, self._version, self._clock.time())
+                    registered = await self._client.create(NODES, wanted)
+            except (StatusError, ConnectionError) as error:  # made already, perhaps: the informer will say so
+                log.warning("node %s not registered: %s", about.name, error)
+                return False
+            await self._renew(registered)
         return True
 
     async def _renew(self, registered: Obj) -> None:
@@ -201,6 +203,8 @@ class SimulatedNodes:
                 await self._make_lease(registered, now)
             else:
                 log.warning("lease of node %s not renewed: %s", name, error)
+        except ConnectionError as error:
+            log.warning("lease of node %s not renewed: %s", name, error)
 
     async def _make_lease(self, registered: Obj, now: str) -> None:
         name = registered["metadata"]["name"]
@@ -216,6 +220,8 @@ class SimulatedNodes:
         except StatusError as error:
             if not is_already_exists(error):
                 log.warning("lease of node %s not made: %s", name, error)
+        except ConnectionError as error:
+            log.warning("lease of node %s not made: %s", name, error)
 
     async def _remove(self, obj: Obj) -> None:
         async with self._slots:

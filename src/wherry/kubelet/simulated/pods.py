@@ -98,7 +98,9 @@ class SimulatedPods:
             actor = self._actors[uid] = self._cast(pod, node)
             self._of_node.setdefault(node.name, {})[uid] = actor
         elif _instructions(actor.pod) == _instructions(pod):
-            actor.pod = pod  # our own status came back
+            actor.pod = pod  # our own status came back, or somebody else's
+            if not self._nodes.is_silent(actor.node.name):
+                self._status.shown(pod)
             return
         actor.pod = pod
         self._look_at(uid, actor, self._clock.time())
@@ -126,6 +128,8 @@ class SimulatedPods:
         now = self._clock.time()
         for uid, actor in self._of_node.get(name, {}).items():
             self._look_at(uid, actor, now)
+            if not self._nodes.is_silent(name):
+                self._status.shown(actor.pod)
 
     # -- what is done about it
 

@@ -1,0 +1,70 @@
+"""Makes a fault happen, and undoes it."""
+
+from __future__ import annotations
+
+from wherry.testing.simulation.scenario import Fault
+from wherry.testing.simulation.world import World
+
+SERVER = "server"
+
+
+async def suffer(world: World, fault: Fault) -> None:
+    """For as long as the fault lasts; everything is as before when this returns, also when it is cancelled."""
+    seconds, disk = fault.seconds, world.disk
+    if fault.kind == "crash":
+        await _crash(world, [fault.target], seconds)
+    elif fault.kind == "blackout":
+        await _crash(world, [SERVER] if fault.target else [SERVER, *world.members], seconds)
+    elif fault.kind == "slow disk":
+        disk.slow += fault.amount
+        try:
+            await world.clock.sleep(seconds)
+        finally:
+            disk.slow -= fault.amount
+    elif fault.kind == "full disk":
+        disk.full += 1
+        try:
+            await world.clock.sleep(seconds)
+        finally:
+            disk.full -= 1
+    elif fault.kind == "clock":
+        world.weather.skew += fault.amount
+        try:
+            await world.clock.sleep(seconds)
+        finally:
+            world.weather.skew -= fault.amount
+    else:
+        await _trouble(world, fault)
+
+
+async def _trouble(world: World, fault: Fault) -> None:
+    """What happens on the way between a component and the API server."""
+    active = world.weather.begin(fault)
+    try:
+        if fault.kind in ("cut", "expire"):
+            members = [world.members[fault.target]] if fault.target else list(world.members.values())
+            for member in members:
+                for wire in member.wires:
+                    wire.cut(active)
+        await world.clock.sleep(fault.seconds)
+    finally:
+        world.weather.end(active)
+
+
+async def _crash(world: World, names: list[str], seconds: float) -> None:
+    """Components need an API server to start; the server comes back first."""
+    for name in names:
+        if name == SERVER:
+            await world.down()
+        else:
+            world.absent[name] = world.absent.get(name, 0) + 1
+            await world.members[name].crash()
+    try:
+        await world.clock.sleep(seconds)
+    finally:
+        for name in names:
+            if name == SERVER:
+                await world.up()
+            else:
+                world.absent[name] -= 1
+        world.start_members()

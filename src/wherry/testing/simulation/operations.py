@@ -1,0 +1,192 @@
+"""Carries out what users do, each once: users of a cluster in trouble see failures, and go away."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from wherry.aio.clock import Clock
+from wherry.api.errors import StatusError
+from wherry.api.resources import CONFIG_MAPS, NODES, PODS
+from wherry.api.types import Obj
+from wherry.client.rest import Client, Propagation
+from wherry.kubelet.simulated.nodes import HEARTBEAT
+from wherry.testing.simulation.manifests import KINDS, RUNS_FOREVER, manifest
+from wherry.testing.simulation.scenario import Operation
+
+PROPAGATIONS: tuple[Propagation | None, ...] = (None, "Background", "Foreground", "Orphan")
+COUNTERS = 3
+"""Clients that count the same counter at the same time."""
+TRIES = 8
+TOUCHED = "example.com/touched"
+
+
+@dataclass(slots=True)
+class Users:
+    """Remembers what it was told, for the end."""
+
+    client: Client
+    clock: Clock
+    nodes: int
+    counted: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """(namespace, name, uid) of a counter -> how often somebody was told that it was counted up."""
+    doubtful: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """… and how often nobody knows."""
+
+    async def perform(self, operation: Operation) -> None:
+        """What the API refuses is refused; what it does not answer may have happened."""
+        verbs: dict[str, Callable[[Operation], object]] = {
+            "create": self._create,
+            "scale": self._scale,
+            "image": self._image,
+            "delete": self._delete,
+            "evict": self._evict,
+            "kill": self._kill,
+            "count": self._count,
+            "touch": self._touch,
+            "pause": self._pause,
+            "cordon": self._cordon,
+            "silence": self._silence,
+            "adopt": self._adopt,
+        }
+        try:
+            await verbs[operation.verb](operation)  # type: ignore[misc]
+        except (StatusError, ConnectionError):
+            return
+
+    async def _create(self, one: Operation) -> None:
+        obj = manifest(one.kind, one.namespace, one.name, one.number, one.seed)
+        await self.client.create(KINDS[one.kind], obj)
+
+    async def _scale(self, one: Operation) -> None:
+        await self._patch(one, {"spec": {"replicas": one.number}})
+
+    async def _image(self, one: Operation) -> None:
+        container = {"name": "main", "image": f"app:v{one.number + 2}"}
+        await self._patch(one, {"spec": {"template": {"spec": {"containers": [container]}}}})
+
+    async def _pause(self, one: Operation) -> None:
+        await self._patch(one, {"spec": {"paused": one.number % 2 == 1 or None}})
+
+    async def _touch(self, one: Operation) -> None:
+        """Somebody else writes the same object, again and again."""
+        name = one.name if one.kind != "Pod" else await self._pod(one)
+        for number in range(1 + one.number):
+            patch = {"metadata": {"annotations": {TOUCHED: str(number)}}}
+            await self.client.patch(KINDS[one.kind], name, patch, one.namespace)
+            await self.clock.sleep(0.2)
+
+    async def _patch(self, one: Operation, patch: Obj) -> None:
+        await self.client.patch(KINDS[one.kind], one.name, patch, one.namespace or None, type="strategic")
+
+    async def _delete(self, one: Operation) -> None:
+        propagation = PROPAGATIONS[one.seed % len(PROPAGATIONS)]
+        await self.client.delete(KINDS[one.kind], one.name, one.namespace or None, propagation=propagation)
+
+    async def _pod(self, one: Operation) -> str:
+        """Some pod of the application of that name."""
+        found = (await self.client.list(PODS, one.namespace, labels=f"app={one.name}"))["items"]
+        if not found:
+            raise StatusError(404, "NotFound", "there is no pod")
+        name: str = found[one.seed % len(found)]["metadata"]["name"]
+        return name
+
+    async def _evict(self, one: Operation) -> None:
+        """As many as `number`, one after the other, as draining a node does."""
+        for _ in range(1 + one.number):
+            name = await self._pod(one)
+            body = {
+                "apiVersion": "policy/v1",
+                "kind": "Eviction",
+                "metadata": {"name": name, "namespace": one.namespace},
+            }
+            await self.client.create(PODS, body, one.namespace, "eviction", name)
+
+    async def _kill(self, one: Operation) -> None:
+        grace = [None, 0, 3][one.seed % 3]
+        await self.client.delete(PODS, await self._pod(one), one.namespace, grace_seconds=grace)
+
+    async def _count(self, one: Operation) -> None:
+        """Read, add one, write what was read with one more: whoever was overtaken reads again."""
+        for _ in range(TRIES):
+            try:
+                await self._count_once(one)
+            except StatusError as error:
+                if error.code == 409:
+                    continue
+                raise
+            return
+
+    async def _count_once(self, one: Operation) -> None:
+        counter = await self.client.get(CONFIG_MAPS, one.name, one.namespace)
+        key = (one.namespace, one.name, counter["metadata"]["uid"])
+        await self.clock.sleep(random.Random(one.seed).random() * 0.01)
+        more = {**counter, "data": {"count": str(int(counter["data"]["count"]) + 1)}}
+        try:
+            await self.client.update(CONFIG_MAPS, more)
+        except ConnectionError:
+            self.doubtful[key] = self.doubtful.get(key, 0) + 1
+            raise
+        except StatusError as error:
+            if error.code >= 500:
+                self.doubtful[key] = self.doubtful.get(key, 0) + 1
+            raise
+        self.counted[key] = self.counted.get(key, 0) + 1
+
+    async def _node(self, one: Operation, patch: Obj) -> None:
+        await self.client.patch(NODES, f"simulated-{one.seed % self.nodes}", patch)
+
+    async def _cordon(self, one: Operation) -> None:
+        try:
+            await self._node(one, {"spec": {"unschedulable": True}})
+            await self.clock.sleep(float(one.number))
+        finally:
+            await self._restore(one, {"spec": {"unschedulable": None}})
+
+    async def _silence(self, one: Operation) -> None:
+        """A node that nobody hears of, long enough to be given up or not."""
+        try:
+            await self._node(one, {"metadata": {"annotations": {HEARTBEAT: "off"}}})
+            await self.clock.sleep(20.0 * one.number)
+        finally:  # it may have been done without our being told
+            await self._restore(one, {"metadata": {"annotations": {HEARTBEAT: None}}})
+
+    async def _restore(self, one: Operation, patch: Obj) -> None:
+        """What a user will not forget to undo."""
+        while True:
+            try:
+                await self._node(one, patch)
+            except (StatusError, ConnectionError) as error:
+                if isinstance(error, StatusError) and error.code == 404:
+                    return
+                await self.clock.sleep(1.0)
+            else:
+                return
+
+    async def _adopt(self, one: Operation) -> None:
+        """A chain of things that own one another, below a workload or below nothing that exists."""
+        owner: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nobody", "uid": f"nobody-{one.seed}"}
+        kind = RUNS_FOREVER[one.seed % len(RUNS_FOREVER)]
+        try:
+            found = await self.client.get(KINDS[kind], one.name, one.namespace)
+            owner = _reference(found, kind)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+        for number in range(1 + one.number):
+            link = manifest("ConfigMap", one.namespace, f"{one.name}-link-{one.seed}-{number}", 0, 0)
+            link["metadata"]["ownerReferences"] = [owner]
+            made = await self.client.create(CONFIG_MAPS, link)
+            owner = _reference(made, "ConfigMap")
+
+
+def _reference(obj: Obj, kind: str) -> Obj:
+    metadata = obj["metadata"]
+    return {
+        "apiVersion": KINDS[kind].api_version,
+        "kind": kind,
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "blockOwnerDeletion": True,
+    }

@@ -1,0 +1,52 @@
+"""What happened in a simulation, in the order of revisions, as the API told it; and who asked for it, as an auditor knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from wherry.api.types import GVR, Obj
+from wherry.testing.simulation.call import Call
+from wherry.testing.simulation.observer import Key, Seen
+from wherry.testing.simulation.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`seen`, and the call that made it, if it was one of a component or a user."""
+
+    seen: Seen
+    call: Call | None
+
+    @property
+    def who(self) -> str:
+        return self.call.who if self.call is not None else ""
+
+
+class Story:
+    """Events by revision; versions of every object that was watched."""
+
+    def __init__(
+        self,
+        first: Mapping[Key, Obj],
+        seen: Sequence[Seen],
+        calls: Sequence[Call],
+        authors: Mapping[int, Call],
+        scenario: Scenario,
+    ) -> None:
+        self.first = first
+        """What was there when it began."""
+        self.calls = calls
+        self.scenario = scenario
+        self.events = [Event(one, authors.get(one.revision)) for one in sorted(seen, key=lambda one: one.revision)]
+        self.versions: dict[Key, list[Event]] = {}
+        for event in self.events:
+            self.versions.setdefault(event.seen.key, []).append(event)
+
+    def of(self, gvr: GVR) -> Iterator[Event]:
+        return (event for event in self.events if event.seen.key[0] == gvr)
+
+
+def about(key: Key) -> str:
+    """`deployments.apps shop/web`."""
+    return f"{key[0].qualified} {key[1]}/{key[2]}" if key[1] else f"{key[0].qualified} {key[2]}"
