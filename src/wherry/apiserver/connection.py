@@ -25,6 +25,7 @@ from wherry.apiserver.filters.request_info import parse_query
 from wherry.apiserver.hijack import Hijacked
 from wherry.apiserver.http import Answer, Hijack, Passed, Request, Response, Stream
 from wherry.apiserver.proxying import is_for_a_proxy
+from wherry.apiserver.warning_headers import warning_values
 
 if TYPE_CHECKING:
     from wherry.apiserver.edge import Edge
@@ -304,7 +305,8 @@ class Connection(asyncio.Protocol):
         if request.flow is not None:
             headers.append(("X-Kubernetes-Pf-Flowschema-Uid", request.flow.schema_uid))
             headers.append(("X-Kubernetes-Pf-Prioritylevel-Uid", request.flow.level.uid))
-        headers += [("Warning", f'299 - "{_quoted(text)}"') for text in dict.fromkeys(request.warnings)]
+        if request.warnings:
+            headers += [("Warning", value) for value in warning_values(request.warnings)]
         return headers
 
     async def _drain(self) -> None:
@@ -340,9 +342,3 @@ class Connection(asyncio.Protocol):
             task.cancel()
         self._transport.abort()
         return task
-
-
-def _quoted(text: str) -> str:
-    """A warning text as RFC 9110 quotes it: one line of printable characters."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return printable.replace("\\", "\\\\").replace('"', '\\"')
