@@ -1,6 +1,6 @@
 """`make bench`: everything docs and issues quote, from one run on one machine. Read ratios, not absolutes.
 
-python -m benchmarks [start idle pods api watch storage sandbox service scale cel custom growth shop]
+python -m benchmarks [start idle pods api watch storage sandbox service latency scale large cel custom growth shop]
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ PARTS: dict[str, Callable[[Machine], None]] = {
     "storage": part("storage"),
     "sandbox": part("sandbox"),
     "service": part("service_path"),
+    "latency": part("latency"),
     "scale": part("scale"),
+    "large": part("scale_workloads"),
     "cel": part("cel"),
     "custom": part("custom_resources"),
     "growth": part("growth"),

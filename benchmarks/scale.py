@@ -8,37 +8,17 @@ is Running and Ready, and the control plane's CPU and memory by then. The curve 
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
-from ssl import SSLContext, create_default_context
 from typing import Any
 
 from benchmarks.machine import PORT, Machine, cpu_seconds, pss_megabytes
+from benchmarks.scale_workloads import template
+from benchmarks.system_api import Api, until
 
 SIZES = (100, 500, 1000, 5000)
 PODS_PER_NODE = 2
 WORKLOADS = 10
-POLL_SECONDS = 0.25
-PATIENCE_SECONDS = 300.0
-
-
-class _Api:
-    def __init__(self, machine: Machine) -> None:
-        status = machine.status()
-        pki = Path(status["stateDir"]) / "pki"
-        self._server = status["apiServer"]
-        self._context: SSLContext = create_default_context(cafile=str(pki / "ca.crt"))
-        self._context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-
-    def call(self, path: str, method: str = "GET", body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._server + path, data, headers, method=method)
-        with urllib.request.urlopen(request, context=self._context, timeout=60) as answer:
-            return json.load(answer)
 
 
 def rows() -> Iterator[tuple[str, ...]]:
@@ -53,14 +33,14 @@ def _measure(nodes: int) -> tuple[str, ...]:
     try:
         begin = time.perf_counter()
         machine.up("--simulated-nodes", str(nodes))
-        api = _Api(machine)
-        _until(lambda: _count(api, "/api/v1/nodes?limit=1") > nodes)
+        api = Api(machine)
+        until(lambda: api.count("/api/v1/nodes") > nodes)
         registered = time.perf_counter() - begin
         control_plane = machine.pids()["control-plane"][0]
         before, begin = cpu_seconds(control_plane), time.perf_counter()
         for number in range(WORKLOADS):
             api.call("/apis/apps/v1/namespaces/default/deployments", "POST", _workload(number, pods // WORKLOADS))
-        _until(lambda: _ready(api) >= pods)
+        until(lambda: _ready(api) >= pods)
         seconds = time.perf_counter() - begin
         used = (cpu_seconds(control_plane) - before) * 1000 / pods
         memory = f"{pss_megabytes(control_plane):.0f} MB"
@@ -71,36 +51,12 @@ def _measure(nodes: int) -> tuple[str, ...]:
         machine.close()
 
 
-def _count(api: _Api, path: str) -> int:
-    found = api.call(path)
-    return len(found["items"]) + int(found["metadata"].get("remainingItemCount", 0))
-
-
-def _ready(api: _Api) -> int:
+def _ready(api: Api) -> int:
     found = api.call("/apis/apps/v1/namespaces/default/deployments")["items"]
     return sum(each.get("status", {}).get("readyReplicas", 0) for each in found)
 
 
 def _workload(number: int, replicas: int) -> Any:
-    labels = {"app": f"w{number}"}
-    resources = {"requests": {"cpu": "100m", "memory": "64Mi"}}
-    spec = {
-        "nodeSelector": {"wherry.dev/simulated": "true"},
-        "containers": [{"name": "main", "image": "simulated", "resources": resources}],
-    }
-    return {
-        "metadata": {"name": f"w{number}"},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": spec},
-        },
-    }
-
-
-def _until(done: Any) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not done():
-        if time.monotonic() > end:
-            raise RuntimeError(f"not done after {PATIENCE_SECONDS:.0f} s")
-        time.sleep(POLL_SECONDS)
+    name = f"w{number}"
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template(name)}
+    return {"metadata": {"name": name}, "spec": spec}
