@@ -133,7 +133,10 @@ class LinuxRuntime:
 
     async def dial(self, sandbox_id: str, port: int, host: str = "127.0.0.1") -> socket.socket:
         ipv6 = ":" in host
-        reply = await self._call("sandbox.socket", id=sandbox_id, ipv6=ipv6)
+        reply = await self._call("sandbox.socket", id=sandbox_id, ipv6=ipv6, host=host, port=port)
+        if "address" in reply.args:  # tier proc: the pod's port is somewhere of the machine's
+            host, port = reply.args["address"]
+            ipv6 = False
         if reply.fds:
             sock = socket.socket(fileno=reply.fds[0])
         else:  # its network is the host's, where we are

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, field
 
 from wherry.launcher.cgroups import Cgroups
 from wherry.launcher.host_view import HostView
@@ -20,6 +21,8 @@ class Context:
     cgroups: Cgroups
     staging: str
     shared_memory: str
+    controls: list[socket.socket] = field(default_factory=list)
+    """In tier proc: connections to the shims, see plain/shims.py."""
 
     @property
     def single_user(self) -> bool:

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from wherry.launcher import cgroups, mounts, protocol, rtnetlink, syscalls, usermap
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
-from wherry.launcher.options import NS_ROOT, NS_USER
+from wherry.launcher.options import NS_ROOT, NS_USER, PROC
 from wherry.launcher.overlays import OPAQUE, overlay
 from wherry.launcher.syscalls import SyscallError
 
-PROC = "proc"
 TIERS = (NS_ROOT, NS_USER, PROC)
 
 
@@ -68,8 +67,7 @@ def detect(directory: str) -> Report:
     """Try all tiers. `directory`, or the nearest parent that exists, is where writable layers will lie."""
     while not os.path.isdir(directory):
         directory = os.path.dirname(os.path.abspath(directory))
-    proc = Tier(PROC, (Check("plain processes", ok=False, detail="not supported yet"),))
-    return Report((_try(NS_ROOT, directory), _try(NS_USER, directory), proc))
+    return Report((_try(NS_ROOT, directory), _try(NS_USER, directory), _try(PROC, directory)))
 
 
 def choose(directory: str, wanted: str | None = None) -> str:
@@ -125,6 +123,9 @@ def _child(tier: str, scratch: str, report: int) -> None:
 
 
 def _checks(tier: str, scratch: str) -> Iterator[Check]:
+    if tier == PROC:
+        yield from _plain_checks()
+        return
     if tier == NS_USER:
         found = usermap.find()
         yield _attempt("user namespace", lambda: usermap.enter(found))
@@ -150,6 +151,20 @@ def _checks(tier: str, scratch: str) -> Iterator[Check]:
         os.rmdir(base)
     lost = f"{groups.reason}; CPU and memory limits are not enforced" if groups.reason else ""
     yield Check("cgroups", not groups.reason, essential=False, detail=lost)
+
+
+def _plain_checks() -> Iterator[Check]:
+    """The kernel keeps nothing apart there; what is lost is said whatever the machine allows."""
+    from wherry.launcher.plain import probe
+
+    yield _attempt("notifications", probe.notifications)
+    yield _attempt("memory of processes", probe.memory)
+    lost = "addresses are rewritten in the memory of programs, which bars none that means ill, and pods do not see who calls"
+    yield _attempt("descriptors of processes", probe.descriptors, lost=lost)
+    yield _attempt("tracing", probe.tracing, lost="chdir into volumes and files of images fails")
+    yield _attempt("Landlock", probe.landlocked, lost="pods may write whatever their user may")
+    yield _attempt("scopes", probe.scoped, lost="pods may signal and look into one another's processes")
+    yield Check("isolation", ok=False, essential=False, detail=probe.LOST)
 
 
 def _attempt(name: str, step: Callable[[], object], *, lost: str = "") -> Check:

@@ -135,8 +135,12 @@ def _refusal(path: str) -> str | None:
 
 
 def execute(argv: list[str], env: dict[str, str]) -> None:
+    """Find the program and become it; returns never. Raises LauncherError(StartError)."""
+    replace(find_program(argv[0], env), argv, env)
+
+
+def replace(program: str, argv: list[str], env: dict[str, str]) -> None:
     """execve; returns never. Raises LauncherError(StartError)."""
-    program = find_program(argv[0], env)
     try:
         os.execve(program, argv, env)  # noqa: S606
     except OSError as error:

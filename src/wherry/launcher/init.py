@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from wherry.launcher import attached, cgroups, container, pod_network, protocol, rootfs, syscalls
@@ -27,15 +26,24 @@ from wherry.launcher.output import Stream, Tee
 from wherry.launcher.processes import Birth, Running, Session
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.requests import Operation, Request, dispatch
-from wherry.launcher.specs import SandboxSpec
+from wherry.launcher.specs import ContainerSpec, SandboxSpec
 from wherry.launcher.stdio import Stdio
 from wherry.launcher.syscalls import SyscallError
 
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024  # /dev/shm of a pod, as container runtimes make it
 
 
-def live(context: Context, sandbox_id: str, spec: SandboxSpec, sock: socket.socket, link: int) -> NoReturn:
-    """Be the init. `link` is the interface index the node's end of the pod's veth gets. Never returns."""
+def live(
+    context: Context,
+    sandbox_id: str,
+    spec: SandboxSpec,
+    sock: socket.socket,
+    link: int,
+    kind: type[PodInit] | None = None,
+) -> NoReturn:
+    """Be the init, of another `kind` in tier proc. `link` is the interface index the node's end of the pod's veth gets.
+
+    Never returns."""
     status = 1
     try:
         after_fork()
@@ -45,7 +53,7 @@ def live(context: Context, sandbox_id: str, spec: SandboxSpec, sock: socket.sock
         os.dup2(null, 1)
         syscalls.set_process_name("wherry-pod")
         gc.disable()  # no cycles are made here, and a collection would touch, and so copy, every page we share
-        init = PodInit(context, sandbox_id, spec)
+        init = (kind or PodInit)(context, sandbox_id, spec)
         try:
             netns = init.set_up(link)
         except (LauncherError, OSError) as error:
@@ -126,10 +134,9 @@ class PodInit:
         ours, theirs = protocol.socketpair()
         writable = rootfs.Writable(request.text("writable"))
 
-        def child() -> NoReturn:
-            container.become(spec, self._spec, writable, self._context, theirs, stdio.theirs)
-
-        pid, namespace = self._fork(child, shared=self._spec["share_process_namespace"])
+        pid, namespace = self._fork_child(shared=self._spec["share_process_namespace"])
+        if pid == 0:
+            self._become(spec, writable, theirs, stdio.theirs)
         theirs.close()
         stdio.close_theirs()
         running = Running(container_id, spec, pid, os.pidfd_open(pid), group, namespace, writable, log)
@@ -153,7 +160,7 @@ class PodInit:
             self._report("started", container=container_id, namespace=running.namespace, pid=node_pid, at=time.time())
             request.answer()
 
-        running.birth = Birth(self._loop, ours, master, done)
+        running.birth = Birth(self._loop, ours, master, done, lambda message, fds: self._ready(running, message, fds))
         try:
             cgroups.join(self._context.cgroups, group, pid)
         except OSError as error:
@@ -162,21 +169,27 @@ class PodInit:
         else:
             running.birth.go()
 
-    def _fork(self, child: Callable[[], NoReturn], *, shared: bool) -> tuple[int, str]:
-        """Fork into a new pid namespace (or ours); pid in ours, and the namespace's name."""
+    def _become(
+        self, spec: ContainerSpec, writable: rootfs.Writable, status: socket.socket, stdio: list[int]
+    ) -> NoReturn:
+        """In the fork."""
+        container.become(spec, self._spec, writable, self._context, status, stdio)
+
+    def _ready(self, running: Running, message: Message, fds: list[int]) -> None:
+        """A process of the container is about to execve; `fds` are closed afterwards."""
+
+    def _fork_child(self, *, shared: bool) -> tuple[int, str]:
+        """Fork into a new pid namespace (or ours); pid in ours, and the namespace's name. 0 in the child."""
         if shared:
-            pid = os.fork()
-            if pid == 0:
-                child()
-            return pid, ""
+            return os.fork(), ""
         syscalls.unshare(syscalls.CLONE_NEWPID)
+        pid = 1  # whatever happens before the fork, it is not the child that restores
         try:
             pid = os.fork()
-            if pid == 0:
-                child()
-            inode = os.stat("/proc/self/ns/pid_for_children").st_ino
+            inode = os.stat("/proc/self/ns/pid_for_children").st_ino if pid else 0
         finally:
-            syscalls.setns(self._pid_namespace, syscalls.CLONE_NEWPID)
+            if pid:
+                syscalls.setns(self._pid_namespace, syscalls.CLONE_NEWPID)
         return pid, f"pid:{inode}"
 
     def _kill(self, request: Request) -> None:
@@ -207,20 +220,9 @@ class PodInit:
         stdio = Stdio(tty=tty, stdin=bool(request.args["stdin"]))
         ours, theirs = protocol.socketpair()
 
-        def child() -> NoReturn:
-            attached.become(
-                argv, running.spec, self._spec["hostname"], self._context, theirs, stdio.theirs, running.pidfd, tty=tty
-            )
-
-        if not self._spec["share_process_namespace"]:
-            syscalls.setns(running.pidfd, syscalls.CLONE_NEWPID)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                child()
-        finally:
-            if not self._spec["share_process_namespace"]:
-                syscalls.setns(self._pid_namespace, syscalls.CLONE_NEWPID)
+        pid = self._fork_child_beside(running)
+        if pid == 0:
+            self._become_beside(argv, running, theirs, stdio.theirs, tty=tty)
         theirs.close()
         stdio.close_theirs()
         leash, client = protocol.socketpair()
@@ -235,11 +237,32 @@ class PodInit:
             client.close()
             stdio.close_ours()
 
-        Birth(self._loop, ours, stdio.set_master, done)
+        Birth(self._loop, ours, stdio.set_master, done, lambda message, fds: self._ready(running, message, fds))
         try:
             cgroups.join(self._context.cgroups, running.group, pid)
         except OSError:  # it has ended already
             pass
+
+    def _become_beside(
+        self, argv: list[str], running: Running, status: socket.socket, stdio: list[int], *, tty: bool
+    ) -> NoReturn:
+        """In the fork."""
+        attached.become(
+            argv, running.spec, self._spec["hostname"], self._context, status, stdio, running.pidfd, tty=tty
+        )
+
+    def _fork_child_beside(self, running: Running) -> int:
+        """Fork into the pid namespace of a container; 0 in the child."""
+        if self._spec["share_process_namespace"]:
+            return os.fork()
+        syscalls.setns(running.pidfd, syscalls.CLONE_NEWPID)
+        pid = 1
+        try:
+            pid = os.fork()
+        finally:
+            if pid:
+                syscalls.setns(self._pid_namespace, syscalls.CLONE_NEWPID)
+        return pid
 
     def _attach(self, request: Request) -> None:
         """A copy of a running container's output, and its input if it has one and that was asked for."""

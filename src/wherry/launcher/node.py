@@ -25,7 +25,7 @@ from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import Loop, after_fork, reap
 from wherry.launcher.mounts import make_slave, mount
-from wherry.launcher.options import NS_USER, Options
+from wherry.launcher.options import NS_USER, PROC, Options
 from wherry.launcher.protocol import Message
 from wherry.launcher.syscalls import SyscallError
 
@@ -54,6 +54,10 @@ def run(options: Options, inner: Inner) -> int:
     syscalls.set_process_name("wherry-launcher")
     _raise_open_files()
     options = replace(options, state=os.path.realpath(options.state))
+    if options.tier == PROC:
+        from wherry.launcher.plain import node as plain
+
+        return plain.run(options, inner)
     maps = usermap.Maps(uid_count=1, gid_count=1)
     if options.tier == NS_USER:
         maps = usermap.enter(usermap.find())

@@ -46,7 +46,7 @@ class NodeOperations:
         keep = request.text("keep", "")
         sock = self._sockets.get(keep) if keep else None
         if sock is None:
-            sock = _make(request)
+            sock = self._make(request)
             if keep:
                 self._sockets[keep] = sock
         try:
@@ -54,6 +54,9 @@ class NodeOperations:
         finally:
             if not keep:
                 sock.close()
+
+    def _make(self, request: Request) -> socket.socket:
+        return make_socket(request)
 
     def _several(self, request: Request) -> None:
         """count (at most SOCKETS_MAX) unconnected, non-blocking TCP sockets."""
@@ -120,7 +123,8 @@ class NodeOperations:
         request.answer()
 
 
-def _make(request: Request) -> socket.socket:
+def make_socket(request: Request) -> socket.socket:
+    """What `node.socket` asks for."""
     family = request.args.get("family", "inet")
     kind = request.args.get("type", "tcp")
     sock = socket.socket(_FAMILIES.get(family, family), _TYPES.get(kind, kind))

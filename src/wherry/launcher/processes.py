@@ -25,13 +25,19 @@ class Birth:
     """
 
     def __init__(
-        self, loop: Loop, sock: socket.socket, master: Callable[[int], None], done: Callable[[Message | None], None]
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        master: Callable[[int], None],
+        done: Callable[[Message | None], None],
+        ready: Callable[[Message, list[int]], None],
     ) -> None:
         sock.setblocking(False)
         self._loop = loop
         self._sock = sock
         self._master = master
         self._done = done
+        self._on_ready = ready
         self._ready = False
         self.finished = False
         loop.watch(sock.fileno(), READ, self._read)
@@ -69,10 +75,11 @@ class Birth:
         message, fds = received
         if "master" in message and fds:
             self._master(fds.pop())
-        protocol.close_fds(fds)
         if "ready" in message:
             self._ready = True
-        elif "error" in message:
+            self._on_ready(message, fds)
+        protocol.close_fds(fds)
+        if "error" in message:
             self._finish(message["error"])
 
     def _finish(self, error: Message | None) -> None:
@@ -102,6 +109,8 @@ class Running:
     sessions: list[Session] = field(default_factory=list)
     started: bool = False
     failure: Message | None = None
+    promises: list[tuple[str, str, bool]] = field(default_factory=list)
+    """In tier proc: where its paths really are."""
     exit: int | None = None
 
     def signal(self, number: int) -> None:

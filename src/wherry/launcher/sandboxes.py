@@ -67,8 +67,7 @@ class SandboxOperations:
             elif message.get("event") in ("ready", "failed"):
                 self._born(sandbox, request, message, fds)
             else:
-                protocol.close_fds(fds)
-                self._records.happened(message)
+                self._heard(sandbox, message, fds)
 
         def closed(_: Connection) -> None:
             if sandbox.pidfd < 0 and sandbox.id in self._records.sandboxes and not sandbox.created_at:
@@ -86,6 +85,11 @@ class SandboxOperations:
             raise
         finally:
             theirs.close()
+
+    def _heard(self, sandbox: Sandbox, message: Message, fds: list[int]) -> None:
+        """Its init reports."""
+        protocol.close_fds(fds)
+        self._records.happened(message)
 
     def _fork_init(self, sandbox: Sandbox, theirs: socket.socket) -> None:
         if sandbox.spec["host_network"]:

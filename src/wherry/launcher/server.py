@@ -18,6 +18,7 @@ from wherry.launcher.ending import Ending
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import GONE, READ, Loop, reap
 from wherry.launcher.node_ops import NodeOperations
+from wherry.launcher.options import PROC
 from wherry.launcher.protocol import Message
 from wherry.launcher.records import Records
 from wherry.launcher.requests import Operation, Request, dispatch
@@ -37,12 +38,13 @@ class Server:
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
         records, inits = Records(self.publish), Inits()
+        node, sandboxes = _of_tier(context, loop, control, records, inits)
         self._ending = Ending(loop, records)
         self._operations: dict[str, Operation] = {
             "ping": self._ping,
             "events.subscribe": self._subscribe,
-            **NodeOperations().operations(),
-            **SandboxOperations(context, loop, control, records, inits).operations(),
+            **node.operations(),
+            **sandboxes.operations(),
             **ContainerOperations(loop, records, inits).operations(),
             **UsageOperations(context, records).operations(),
         }
@@ -106,6 +108,20 @@ class Server:
     def _subscribe(self, request: Request) -> None:
         self._subscribers.add(request.connection)
         request.answer()
+
+
+def _of_tier(
+    context: Context, loop: Loop, control: socket.socket, records: Records, inits: Inits
+) -> tuple[NodeOperations, SandboxOperations]:
+    """The operations that differ from tier to tier."""
+    if context.options.tier != PROC:
+        return NodeOperations(), SandboxOperations(context, loop, control, records, inits)
+    from wherry.launcher.plain.node import network
+    from wherry.launcher.plain.node_ops import PlainNode
+    from wherry.launcher.plain.sandboxes import PlainSandboxes
+
+    block, ports = network(context.options)
+    return PlainNode(ports, block), PlainSandboxes(context, loop, control, records, inits, ports, block)
 
 
 def _reap() -> None:

@@ -1,6 +1,7 @@
 """CPU and memory of containers without cgroups, from /proc: which processes belong to one, and what they have used.
 
-A process belongs to the container whose pid namespace it is in (or mount namespace, in pods that share the first). Its
+A process belongs to the container whose pid namespace it is in (or mount namespace, in pods that share the first; in tier
+proc, without namespaces, whose session it is in). Its
 CPU is what its processes have used plus what they have waited for in children: nothing is lost when one ends, because
 its parent, in the end the container's first process, has waited for it. Descriptors of /proc/PID/stat stay open: reading
 again costs half of opening, and one of a process that has gone says ESRCH instead of showing its successor.
@@ -49,10 +50,11 @@ class ProcessTable:
         return {name: Usage(cpu[name], memory[name]) for name in cpu}
 
     def _discover(self, namespaces: set[str]) -> None:
+        sessions = any(each.startswith("sid:") for each in namespaces)
         for name in os.listdir("/proc"):
             if not name.isdigit() or int(name) in self._processes or len(self._processes) >= PROCESSES_MAX:
                 continue
-            found = next((space for space in namespace_of(int(name)) if space in namespaces), "")
+            found = next((space for space in namespace_of(int(name), sessions=sessions) if space in namespaces), "")
             if not found:  # ours, or a container that is only now becoming one: it is looked at again next time
                 continue
             try:
@@ -79,9 +81,12 @@ def parse_stat(text: bytes) -> tuple[int, int] | None:
     return ticks * _TICK_NANOSECONDS, int(fields[21]) * _PAGE_BYTES
 
 
-def namespace_of(pid: int) -> tuple[str, ...]:
-    """`pid:<inode>` and `mnt:<inode>` of a process in the /proc we see; empty when it has gone or is not ours to look at."""
+def namespace_of(pid: int, *, sessions: bool = False) -> tuple[str, ...]:
+    """`pid:<inode>` and `mnt:<inode>` of a process in the /proc we see, or `sid:<number>`; empty when it has gone or is not
+    ours to look at."""
     try:
+        if sessions:
+            return (f"sid:{os.getsid(pid)}",)
         return (
             f"pid:{os.stat(f'/proc/{pid}/ns/pid').st_ino}",
             f"mnt:{os.stat(f'/proc/{pid}/ns/mnt').st_ino}",

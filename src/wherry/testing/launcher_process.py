@@ -140,6 +140,11 @@ def _give(tree: Path, user: str) -> None:
             os.chown(os.path.join(path, name), owner.pw_uid, owner.pw_gid)
 
 
+def plain_user() -> str | None:
+    """As whom tier `proc` is tested: an ordinary user."""
+    return ORDINARY_USER if os.geteuid() == 0 else None
+
+
 def tiers() -> list[tuple[str, str | None]]:
-    """(tier, user) that can be tested here: as root both, else the user's own."""
+    """(tier, user) with namespaces that can be tested here: as root both, else the user's own."""
     return [("ns-root", None), ("ns-user", ORDINARY_USER)] if os.geteuid() == 0 else [("ns-user", None)]

@@ -137,7 +137,7 @@ def test_options() -> None:
     given = options.parse(["--socket", "/s", "--tier", "ns-user", "--state", "/d", "--local-address", "10.96.0.1"])
     assert given == options.Options("/s", "ns-user", "/d", "10.244.0.1", ("10.96.0.1",))
     with pytest.raises(SystemExit):
-        options.parse(["--socket", "/s", "--tier", "proc", "--state", "/d"])
+        options.parse(["--socket", "/s", "--tier", "vm", "--state", "/d"])
 
 
 def test_the_view_of_the_machine_hides_state_and_homes(tmp_path: Path) -> None:

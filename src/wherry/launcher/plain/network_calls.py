@@ -1,0 +1,374 @@
+"""bind, connect, listen, sendto, getsockname, getpeername and uname as a pod's own network would do them.
+
+Where pidfd_getfd(2) is allowed (`exact`) the shim performs the call on a duplicate of the socket with an address that the
+caller cannot change any more. Elsewhere it rewrites the address in the caller's memory and lets the kernel go on: the same for
+programs that mean well, and no barrier for others.
+Never waits: a connection that takes its time is begun here and waited for by the kernel in the caller, which then no longer
+looks at the address.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+
+from wherry.launcher.plain.addresses import Address, decode
+from wherry.launcher.plain.caller import BUFFER_BYTES, Caller
+from wherry.launcher.plain.guest import Guest
+from wherry.launcher.plain.notify import NETWORK
+from wherry.launcher.plain.ports import ANY, OWN, TCP, UDP
+from wherry.launcher.plain.routing import Refusal, Routing
+
+_SOCKADDR_BYTES_MAX = 128
+_WILDCARD = bytes(4)
+_IP_BIND_ADDRESS_NO_PORT, _IP_PKTINFO = 24, 8
+_MSG_FASTOPEN = 0x20000000
+REWRITTEN_MAX = 4096
+"""Addresses rewritten in callers' memory that are remembered, so that a second try starts from what was meant."""
+
+Handler = Callable[[Caller, Guest], None]
+
+
+class NetworkCalls:
+    """`handlers` by system call number. They raise OSError, Refusal and GoneError, and answer unless they raise."""
+
+    def __init__(self, routing: Routing, *, exact: bool) -> None:
+        self._routing = routing
+        self._exact = exact
+        self._rewritten: OrderedDict[tuple[int, int], tuple[bytes, bytes]] = OrderedDict()
+        by_name: dict[str, Handler] = {
+            "bind": self._bind if exact else self._bind_by_rewriting,
+            "connect": self._connect if exact else self._connect_by_rewriting,
+            "sendto": self._sendto if exact else self._sendto_by_rewriting,
+            "listen": self._listen if exact else _as_it_is,
+            "getsockname": self._getsockname if exact else _as_it_is,
+            "getpeername": self._getpeername if exact else _as_it_is,
+            "uname": _uname,
+        }
+        self.handlers = {NETWORK[name]: handler for name, handler in by_name.items()}
+
+    # connect
+
+    def _connect(self, caller: Caller, guest: Guest) -> None:
+        raw = caller.read(caller.arguments[1], min(caller.arguments[2], _SOCKADDR_BYTES_MAX))
+        to = decode(raw)
+        if to is None:
+            self._connect_unix(caller, guest, raw)
+            return
+        with self._take(caller, to.family) as sock:
+            real = self._routing.route(guest, to, _protocol(sock))
+            if real is not None and guest.ip:
+                self._come_from(sock, guest, real)
+            self._begin(caller, sock, real.python() if real else _python(raw, to))
+
+    @staticmethod
+    def _take(caller: Caller, family: int = -1) -> socket.socket:
+        """A duplicate of the socket in the call's first argument. Raises OSError (ENOTSOCK and EBADF too)."""
+        fd = caller.take(caller.arguments[0])
+        try:
+            return socket.socket(family, -1, 0 if family >= 0 else -1, fd)
+        except OSError:
+            os.close(fd)
+            raise
+
+    def _come_from(self, sock: socket.socket, guest: Guest, real: Address) -> None:
+        """The other end sees which pod it is; a socket that is bound already stays as it is."""
+        if real.ip[0] != 127:
+            return
+        place = real.at(self._routing.block.shared(guest.packed), 0).python()
+        try:
+            sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind(place)
+        except OSError:
+            return
+
+    def _begin(self, caller: Caller, sock: socket.socket, address: tuple[str | int, ...]) -> None:
+        """Never waits: see the top of the file."""
+        flags = fcntl.fcntl(sock, fcntl.F_GETFL)
+        waits = not flags & os.O_NONBLOCK
+        if waits:
+            fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        try:
+            code = sock.connect_ex(address)
+        finally:
+            if waits:
+                fcntl.fcntl(sock, fcntl.F_SETFL, flags)
+        if code == 0:
+            caller.succeed()
+        elif waits and code == errno.EINPROGRESS:
+            caller.proceed()  # it waits for what we began
+        else:
+            caller.fail(code)
+
+    def _connect_unix(self, caller: Caller, guest: Guest, raw: bytes) -> None:
+        place = _unix_path(raw)
+        found = guest.paths.find(place) if place else None
+        if found is None:
+            caller.proceed()
+            return
+        self._with_unix(caller, found[0], lambda sock, address: self._begin(caller, sock, (address,)))
+
+    # bind
+
+    def _bind(self, caller: Caller, guest: Guest) -> None:
+        raw = caller.read(caller.arguments[1], min(caller.arguments[2], _SOCKADDR_BYTES_MAX))
+        wanted = decode(raw)
+        if wanted is None:
+            self._bind_unix(caller, guest, raw)
+            return
+        if not guest.ip or len(wanted.ip) == 16:
+            caller.proceed()
+            return
+        with self._take(caller) as sock:
+            if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                caller.proceed()
+                return
+            if wanted.family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+                # A socket for IPv6 alone: pods have none, so nobody will ever come.
+                sock.bind(("::1", 0))
+            elif wanted.port == 0 and wanted.ip == _WILDCARD and sock.type == socket.SOCK_DGRAM:
+                self._bind_free_datagrams(sock, guest, wanted)
+            else:
+                self._bind_at(sock, guest, wanted)
+        caller.succeed()
+
+    def _bind_free_datagrams(self, sock: socket.socket, guest: Guest, wanted: Address) -> None:
+        """A client: it must be able to send to the world, which a loopback address cannot."""
+        sock.bind(wanted.python())
+        port = sock.getsockname()[1]
+        self._record(guest, UDP, port, self._routing.block.shared(guest.packed), port, ANY)
+
+    def _bind_at(self, sock: socket.socket, guest: Guest, wanted: Address) -> None:
+        ip, scope = self._place(guest, wanted)
+        protocol = _protocol(sock)
+        known = self._routing.ports.find(guest.ip, protocol, wanted.port, scope) if wanted.port else None
+        try:
+            sock.bind(wanted.at(ip, known[1] if known else wanted.port).python())
+        except OSError as error:
+            elsewhere = error.errno in (errno.EACCES, errno.EPERM) or (error.errno == errno.EADDRINUSE and not known)
+            if not wanted.port or not elsewhere:
+                raise
+            # A privileged port, or one that the machine itself has in use on all its addresses.
+            sock.bind(wanted.at(ip, 0).python())
+        port = sock.getsockname()[1]
+        self._record(guest, protocol, wanted.port or port, ip, port, scope)
+
+    def _place(self, guest: Guest, wanted: Address) -> tuple[bytes, str]:
+        """Where a pod's own address really is, and for whom. Raises Refusal."""
+        block = self._routing.block
+        if wanted.ip in (_WILDCARD, guest.packed, block.shared(guest.packed)):
+            return block.shared(guest.packed), ANY
+        if wanted.ip[0] == 127 and block.pod(wanted.ip) is None:
+            return block.private(guest.packed), OWN
+        raise Refusal(errno.EADDRNOTAVAIL)
+
+    def _record(self, guest: Guest, protocol: str, port: int, ip: bytes, real: int, scope: str) -> None:
+        self._routing.ports.record(guest.ip, protocol, port, (socket.inet_ntoa(ip), real), scope)
+
+    def _bind_unix(self, caller: Caller, guest: Guest, raw: bytes) -> None:
+        place = _unix_path(raw)
+        found = guest.paths.find(place) if place else None
+        if found is None:
+            caller.proceed()
+            return
+        if found[1]:
+            raise Refusal(errno.EROFS)
+
+        def bind(sock: socket.socket, address: str) -> None:
+            sock.bind(address)
+            caller.succeed()
+
+        self._with_unix(caller, found[0], bind)
+
+    def _with_unix(self, caller: Caller, path: bytes, work: Callable[[socket.socket, str], None]) -> None:
+        """The real path may be longer than an address of a Unix socket can be: it is named by its directory's descriptor."""
+        folder, name = os.path.split(os.fsdecode(path))
+        directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with self._take(caller) as sock:
+                work(sock, f"/proc/self/fd/{directory}/{name}")
+        finally:
+            os.close(directory)
+
+    # the others
+
+    def _listen(self, caller: Caller, guest: Guest) -> None:
+        """A socket that was never bound would get a port on every address of the machine."""
+        if guest.ip:
+            with self._take(caller) as sock:
+                if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] == 0:
+                    self._bind_at(sock, guest, Address(sock.family, _WILDCARD, 0))
+        caller.proceed()
+
+    def _sendto(self, caller: Caller, guest: Guest) -> None:
+        _, data, size, flags, address, length = caller.arguments
+        raw = caller.read(address, min(length, _SOCKADDR_BYTES_MAX))
+        to = decode(raw)
+        if to is None:
+            caller.proceed()
+            return
+        with self._take(caller) as sock:
+            if sock.type != socket.SOCK_DGRAM:
+                if flags & _MSG_FASTOPEN:
+                    raise Refusal(errno.EOPNOTSUPP)  # programs then call connect
+                caller.proceed()
+                return
+            real = self._routing.route(guest, to, UDP)
+            target = real.python() if real else _python(raw, to)
+            if size > BUFFER_BYTES:
+                raise Refusal(errno.EMSGSIZE)
+            payload = caller.read(data, size)
+            ancillary = []
+            if real is not None and guest.ip and real.ip[0] == 127 and sock.family == socket.AF_INET:
+                source = self._routing.block.shared(guest.packed)
+                ancillary = [(socket.SOL_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4)))]
+            caller.succeed(
+                sock.sendmsg([payload], ancillary, flags | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL, target)
+            )
+
+    def _getsockname(self, caller: Caller, guest: Guest) -> None:
+        self._name(caller, guest, lambda sock: sock.getsockname())
+
+    def _getpeername(self, caller: Caller, guest: Guest) -> None:
+        self._name(caller, guest, lambda sock: sock.getpeername())
+
+    def _name(self, caller: Caller, guest: Guest, ask: Callable[[socket.socket], object]) -> None:
+        """A real address as the pods know it; whatever is none is the kernel's to tell."""
+        with self._take(caller) as sock:
+            if sock.family not in (socket.AF_INET, socket.AF_INET6):
+                caller.proceed()
+                return
+            name = ask(sock)
+            assert isinstance(name, tuple)
+            ip = _packed(name[0])
+            shown = self._shown(guest, sock, ip, name[1]) if ip is not None else None
+            if shown is None:
+                caller.proceed()
+                return
+            family = sock.family
+        data = Address(family, *shown).encode()
+        if family == socket.AF_INET6 and shown[0] == _WILDCARD:
+            data = Address(family, bytes(16), shown[1]).encode()
+        room = struct.unpack("=i", caller.read(caller.arguments[2], 4))[0]
+        if room < 0:
+            raise Refusal(errno.EINVAL)
+        caller.write(caller.arguments[1], data[:room])
+        caller.write(caller.arguments[2], struct.pack("=i", len(data)))
+        caller.succeed()
+
+    def _shown(self, guest: Guest, sock: socket.socket, ip: bytes, port: int) -> tuple[bytes, int] | None:
+        block, place = self._routing.block, (socket.inet_ntoa(ip), port)
+        if block.is_private(ip):
+            return b"\x7f\0\0\1", self._routing.ports.reverse(guest.ip, _protocol(sock), place) or port
+        pod = block.pod(ip)
+        if pod is None:
+            return None
+        known = self._routing.ports.reverse(socket.inet_ntoa(pod), _protocol(sock), place) or port
+        listens = pod == guest.packed and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        return _WILDCARD if listens else pod, known
+
+    # without duplicates of sockets
+
+    def _connect_by_rewriting(self, caller: Caller, guest: Guest) -> None:
+        self._rewrite(caller, guest, caller.arguments[1], caller.arguments[2])
+
+    def _sendto_by_rewriting(self, caller: Caller, guest: Guest) -> None:
+        self._rewrite(caller, guest, caller.arguments[4], caller.arguments[5])
+
+    def _rewrite(self, caller: Caller, guest: Guest, address: int, length: int) -> None:
+        to = decode(self._meant(caller, address, length))
+        if to is not None:
+            real = self._route_either(guest, to)
+            if real is not None:
+                self._replace(caller, address, to.encode(), real.encode())
+        caller.proceed()
+
+    def _route_either(self, guest: Guest, to: Address) -> Address | None:
+        """Without the socket nobody knows its protocol: TCP unless only UDP is there."""
+        try:
+            return self._routing.route(guest, to, TCP)
+        except Refusal:
+            return self._routing.route(guest, to, UDP)
+
+    def _bind_by_rewriting(self, caller: Caller, guest: Guest) -> None:
+        address = caller.arguments[1]
+        wanted = decode(self._meant(caller, address, caller.arguments[2]))
+        if wanted is None or not guest.ip or len(wanted.ip) == 16:
+            caller.proceed()
+            return
+        ip, scope = self._place(guest, wanted)
+        known = self._routing.ports.find(guest.ip, TCP, wanted.port, scope) if wanted.port else None
+        port = known[1] if known else _free_port(socket.inet_ntoa(ip), wanted.port)
+        self._replace(caller, address, wanted.encode(), wanted.at(ip, port).encode())
+        for protocol in (TCP, UDP):
+            self._record(guest, protocol, wanted.port or port, ip, port, scope)
+        caller.proceed()
+
+    def _meant(self, caller: Caller, address: int, length: int) -> bytes:
+        """What the program wrote there, even if we have replaced it before."""
+        raw = caller.read(address, min(length, _SOCKADDR_BYTES_MAX))
+        before = self._rewritten.get((caller.process(), address))
+        return before[1] if before is not None and raw.startswith(before[0]) else raw
+
+    def _replace(self, caller: Caller, address: int, meant: bytes, real: bytes) -> None:
+        caller.write(address, real)
+        self._rewritten[caller.process(), address] = (real, meant)
+        while len(self._rewritten) > REWRITTEN_MAX:
+            self._rewritten.popitem(last=False)
+
+
+def _as_it_is(caller: Caller, _: Guest) -> None:
+    caller.proceed()
+
+
+def _uname(caller: Caller, guest: Guest) -> None:
+    """The machine, with the pod's host name."""
+    machine = os.uname()
+    fields = (machine.sysname, guest.hostname, machine.release, machine.version, machine.machine, "(none)")
+    caller.write(caller.arguments[0], b"".join(os.fsencode(field)[:64].ljust(65, b"\0") for field in fields))
+    caller.succeed()
+
+
+def _protocol(sock: socket.socket) -> str:
+    return UDP if sock.type == socket.SOCK_DGRAM else TCP
+
+
+def _python(raw: bytes, address: Address) -> tuple[str | int, ...]:
+    """As it came: an IPv6 address keeps its flow and its interface."""
+    if address.family == socket.AF_INET:
+        return address.python()
+    flow, scope = struct.unpack_from(">I", raw, 4)[0], struct.unpack_from("=I", raw.ljust(28, b"\0"), 24)[0]
+    return socket.inet_ntop(socket.AF_INET6, raw[8:24]), address.port, flow, scope
+
+
+def _packed(text: str) -> bytes | None:
+    """IPv4, also in IPv6's clothes."""
+    try:
+        return socket.inet_aton(text.removeprefix("::ffff:")) if "." in text else None
+    except OSError:
+        return None
+
+
+def _unix_path(raw: bytes) -> bytes:
+    """Empty for an abstract or unnamed address, or another family's."""
+    if len(raw) < 3 or raw[0] | raw[1] << 8 != socket.AF_UNIX or raw[2] == 0:
+        return b""
+    return raw[2:].split(b"\0", 1)[0]
+
+
+def _free_port(ip: str, wanted: int) -> int:
+    """`wanted` if it can be had there, else one that can; another process may take it first."""
+    for port in (wanted, 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((ip, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Refusal(errno.EADDRINUSE)

@@ -1,0 +1,130 @@
+"""The outer process and the birth of the node in tier `proc`: shims, and the server inside them.
+
+The outer process waits. It ends with the server, and whatever ends kills everything below it first.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+
+from wherry.launcher import protocol, syscalls, usermap
+from wherry.launcher.cgroups import Cgroups
+from wherry.launcher.connection import Connection
+from wherry.launcher.context import Context
+from wherry.launcher.host_view import HostView
+from wherry.launcher.loop import Loop, after_fork, reap
+from wherry.launcher.options import Options
+from wherry.launcher.plain import probe, remains, shim
+from wherry.launcher.plain.addresses import Block
+from wherry.launcher.plain.caller import Mailbox
+from wherry.launcher.plain.ports import Ports, directory
+from wherry.launcher.plain.shim import ShimOptions
+
+Inner = Callable[[Context, Loop, socket.socket], None]
+
+USERS = "every process runs as the user who started Wherry"
+LIMITS = "tier proc has no cgroups"
+
+
+def run(options: Options, inner: Inner) -> int:
+    """Start shims and `inner` in them, wait. The process's exit code."""
+    block, ports = network(options)
+    ports.clear()
+    context = Context(
+        options,
+        usermap.Maps(reason=USERS),
+        HostView(skeleton="", image_skeleton="", parts=(), binds=()),
+        Cgroups(reason=LIMITS),
+        staging="",
+        shared_memory="",
+    )
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    pairs = [protocol.socketpair() for _ in range(shim.DEPTH)]
+    ours, theirs = protocol.socketpair()
+    exact = options.exact and _may_take_descriptors()
+    inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), ShimOptions(block, ports, exact))
+    if inside:
+        _be_server(context, inner, theirs, [mine for mine, _ in pairs], {sock for _, sock in pairs} | {ours})
+    theirs.close()
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+    return _wait(ours, context)
+
+
+def _may_take_descriptors() -> bool:
+    """Docker's default profile and Yama may forbid it."""
+    try:
+        probe.descriptors()
+    except OSError:
+        return False
+    return True
+
+
+def network(options: Options) -> tuple[Block, Ports]:
+    """Of one system."""
+    return Block.of(options.state, options.pod_gateway), Ports(directory(options.state))
+
+
+def _be_server(
+    context: Context, inner: Inner, control: socket.socket, controls: list[socket.socket], foreign: set[socket.socket]
+) -> None:
+    status = 1
+    try:
+        after_fork()
+        for sock in foreign:
+            sock.close()
+        syscalls.set_process_name("wherry-node")
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        os.setsid()
+        context.controls.extend(controls)
+        inner(context, Loop(), control)
+        status = 0
+    except BaseException:  # noqa: BLE001 -- a fork must not run its parent's code
+        traceback.print_exc()
+    finally:
+        remains.end_children(lambda _: True)
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _wait(control: socket.socket, context: Context) -> int:
+    """Until the server is gone."""
+    loop = Loop()
+    asked: list[bool] = []
+    connection = Connection(loop, control, lambda *_: None, lambda _: loop.stop())
+
+    def kill(*_: object) -> None:
+        loop.stop()
+        os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop
+
+    def end(*_: object) -> None:
+        """Once is a request, twice an order."""
+        asked.append(True)
+        signal.signal(signal.SIGALRM, kill)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, kill)
+        if context.options.grace == 0:
+            kill()
+            return
+        signal.alarm(context.options.grace)
+        connection.send({"op": "end"})
+
+    loop.on_child_exit(lambda: _reap())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    gc.collect()
+    gc.freeze()
+    loop.run()
+    remains.end_children(lambda _: True)
+    return 0 if asked else 1
+
+
+def _reap() -> None:
+    reap()

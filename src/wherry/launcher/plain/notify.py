@@ -1,0 +1,103 @@
+"""seccomp's user notifications: the filter, its installation, and the four ioctls of who answers (seccomp_unotify(2)).
+
+The filter lets everything through at once but what names an address or a path. Numbers are x86_64's, from asm/unistd_64.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+
+from wherry.launcher import syscalls
+from wherry.launcher.syscalls import SyscallError
+
+MACHINE = "x86_64"
+"""The one architecture whose system calls are known here."""
+_AUDIT_ARCH = 0xC000003E
+_X32_BIT = 0x40000000
+_IO_URING_SETUP = 425
+
+NETWORK = {"connect": 42, "sendto": 44, "bind": 49, "listen": 50, "getsockname": 51, "getpeername": 52,
+           "uname": 63}  # fmt: skip
+FILES = {
+    "open": 2, "stat": 4, "lstat": 6, "access": 21, "execve": 59, "truncate": 76, "getcwd": 79, "chdir": 80,
+    "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "readlink": 89,
+    "chmod": 90, "chown": 92, "lchown": 94, "statfs": 137, "inotify_add_watch": 254, "openat": 257, "mkdirat": 258,
+    "fchownat": 260, "newfstatat": 262, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266,
+    "readlinkat": 267, "fchmodat": 268, "faccessat": 269, "utimensat": 280, "renameat2": 316, "statx": 332,
+    "openat2": 437, "faccessat2": 439,
+}  # fmt: skip
+_EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: fstat by another name, which needs no path and must stay fast
+_FLAGS_ARGUMENT = {"newfstatat": 3, "statx": 2}
+
+_LD_W_ABS, _JEQ_K, _JGE_K, _JSET_K, _RET_K = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _NOTIFY, _KILL, _ENOSYS = 0x7FFF0000, 0x7FC00000, 0x80000000, 0x00050000 | errno.ENOSYS
+_SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
+
+RECEIVE, SEND, ID_VALID, ADD_FD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
+CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+ADD_FD_SEND = 2  # SECCOMP_ADDFD_FLAG_SEND: the new descriptor's number is the answer
+
+NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, thread, flags, number, architecture, instruction, arguments
+ANSWER = struct.Struct("=QqiI")  # id, value, -errno, flags
+NEW_FD = struct.Struct("=QIIII")  # id, flags, ours, theirs, its flags
+
+
+def program() -> bytes:
+    """The filter as an array of struct sock_filter. Another architecture's call ends the process, x32's does not exist."""
+    plain = sorted(n for name, n in {**NETWORK, **FILES}.items() if name != "sendto" and name not in _FLAGS_ARGUMENT)
+    head = [
+        (_LD_W_ABS, 0, 0, 4),
+        (_JEQ_K, 1, 0, _AUDIT_ARCH),
+        (_RET_K, 0, 0, _KILL),
+        (_LD_W_ABS, 0, 0, 0),
+        (_JGE_K, 0, 1, _X32_BIT),
+        (_RET_K, 0, 0, _ENOSYS),
+        (_JEQ_K, 0, 1, _IO_URING_SETUP),
+        (_RET_K, 0, 0, _ENOSYS),
+        # sendto: only with an address
+        (_JEQ_K, 0, 6, NETWORK["sendto"]),
+        (_LD_W_ABS, 0, 0, _argument(4)),
+        (_JEQ_K, 0, 2, 0),
+        (_LD_W_ABS, 0, 0, _argument(4) + 4),
+        (_JEQ_K, 1, 0, 0),
+        (_RET_K, 0, 0, _NOTIFY),
+        (_RET_K, 0, 0, _ALLOW),
+    ]
+    for name, argument in _FLAGS_ARGUMENT.items():
+        head += [
+            (_JEQ_K, 0, 4, FILES[name]),
+            (_LD_W_ABS, 0, 0, _argument(argument)),
+            (_JSET_K, 1, 0, _EMPTY_PATH),
+            (_RET_K, 0, 0, _NOTIFY),
+            (_RET_K, 0, 0, _ALLOW),
+        ]
+    tail = [(_JEQ_K, len(plain) - at, 0, number) for at, number in enumerate(plain)]
+    code = [*head, *tail, (_RET_K, 0, 0, _ALLOW), (_RET_K, 0, 0, _NOTIFY)]
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _argument(number: int) -> int:
+    """Offset of the lower half of an argument in struct seccomp_data."""
+    return 16 + 8 * number
+
+
+def install() -> int:
+    """Filter this process and what it becomes; the descriptor to answer at. Raises SyscallError.
+
+    Sets no_new_privs, without which an ordinary user may not filter: set-uid programs then run as their caller.
+    """
+    if os.uname().machine != MACHINE:
+        raise SyscallError(errno.ENOSYS, "seccomp", f"system calls of {os.uname().machine} are not known")
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    code = program()
+    buffer = ctypes.create_string_buffer(code, len(code))
+    header = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer)))
+    try:
+        return syscalls.raw("seccomp", _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, header, target="new listener")
+    except SyscallError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return syscalls.raw("seccomp", _SET_MODE_FILTER, _NEW_LISTENER, header, target="new listener")  # Linux before 5.19

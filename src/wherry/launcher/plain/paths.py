@@ -1,0 +1,96 @@
+"""Where the paths that a container is promised really are: volumes, files of its image, /tmp, /etc/resolv.conf. Pure.
+
+The longest promised path that is a parent wins. A parent that the machine lacks (/var/run/secrets) is promised too, as an empty
+directory with the names of what lies in it. Paths are bytes, as the kernel has them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """`target` as the container names it, `source` where it is."""
+
+    target: bytes
+    source: bytes
+    readonly: bool = False
+
+
+class Paths:
+    """`find` answers for every path that a container names, so what concerns nothing promised must be told quickly."""
+
+    def __init__(self, promises: Iterable[Promise]) -> None:
+        self._by_target = {each.target: each for each in promises}
+        self._first = {each.split(b"/")[1] for each in self._by_target}
+        self._names = {name for each in self._by_target for name in each.split(b"/") if name}
+        self._by_source = sorted(self._by_target.values(), key=lambda each: -len(each.source))
+
+    def find(self, path: bytes) -> tuple[bytes, bool] | None:
+        """(Real path, read-only) of an absolute path; None: it is the machine's own."""
+        if path[:1] != b"/" or (path.split(b"/", 2)[1] not in self._first and not _is_odd(path)):
+            return None
+        clean = os.path.normpath(path) if _is_odd(path) else path.rstrip(b"/")
+        at = clean
+        while len(at) > 1:
+            promise = self._by_target.get(at)
+            if promise is not None:
+                return promise.source + clean[len(at) :] + (b"/" if path.endswith(b"/") else b""), promise.readonly
+            at = at[: at.rfind(b"/")]
+        return None
+
+    def concerns(self, relative: bytes) -> bool:
+        """Whether a path without a leading slash may lead to something promised, seen from some directory."""
+        name = relative.split(b"/", 1)[0]
+        return name in self._names or name == b".."
+
+    def shown(self, real: bytes) -> bytes | None:
+        """How the container names a real path; None: as it is."""
+        for promise in self._by_source:
+            if real == promise.source or real.startswith(promise.source + b"/"):
+                return promise.target + real[len(promise.source) :]
+        return None
+
+    def is_promised_itself(self, path: bytes) -> bool:
+        """A mount point: it can be neither removed nor renamed."""
+        return os.path.normpath(path) in self._by_target
+
+
+def _is_odd(path: bytes) -> bool:
+    """Has `//`, `.` or `..` in it."""
+    return b"//" in path or b"/." in path
+
+
+def plan(
+    promises: Iterable[Promise], skeleton: bytes, exists: dict[bytes, bytes | None]
+) -> tuple[list[Promise], list[bytes]]:
+    """All that has to be promised, and the directories to make in `skeleton` for it.
+
+    `exists` has every parent of every target: its real path on the machine, None where there is no such thing.
+    """
+    found = list(promises)
+    targets = {each.target for each in found}
+    directories: list[bytes] = []
+    for promise in list(found):
+        for parent in parents(promise.target):
+            if exists[parent] is None and not any(above in targets for above in (*parents(parent), parent)):
+                found.append(Promise(parent, skeleton + parent, readonly=True))
+                targets.add(parent)
+                break
+        nearest = next((p for p in reversed(list(parents(promise.target))) if exists[p] is not None), b"/")
+        real = exists.get(nearest) or nearest
+        if real != nearest:
+            alias = real.rstrip(b"/") + promise.target[len(nearest) :]
+            if alias not in targets:
+                found.append(Promise(alias, promise.source, promise.readonly))
+        directories.append(promise.target)
+    return found, directories
+
+
+def parents(path: bytes) -> list[bytes]:
+    """Of an absolute path, from the top, without `/` and without itself."""
+    parts = path.split(b"/")[1:-1]
+    return [b"/" + b"/".join(parts[: at + 1]) for at in range(len(parts))]

@@ -1,0 +1,101 @@
+"""What tier `proc` needs, each step really tried on a child of this process. Raises OSError (SyscallError) where it fails."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wherry.launcher import protocol
+from wherry.launcher.plain import landlock, notify
+from wherry.launcher.plain.caller import Caller, GoneError, Mailbox
+from wherry.launcher.syscalls import SyscallError
+
+LOST = "processes of all pods see one another and run as one user; limits, users and network policies are not enforced"
+_PATIENCE_MS = 5000
+
+
+@contextmanager
+def _calling() -> Iterator[Caller]:
+    """A child that waits in a chdir for its answer."""
+    ours, theirs = protocol.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            listener = notify.install()
+            protocol.send(theirs, {}, [listener])
+            os.close(listener)
+            os.chdir("/")
+        except OSError as error:
+            protocol.send(theirs, {"errno": error.errno, "call": getattr(error, "syscall", "")})
+        finally:
+            os._exit(0)
+    theirs.close()
+    try:
+        received = protocol.receive(ours)
+        if received is None or not received[1]:
+            message = received[0] if received else {}
+            raise SyscallError(message.get("errno") or errno.EPERM, message.get("call") or "seccomp", "new listener")
+        listener = received[1][0]
+        try:
+            poll = select.poll()
+            poll.register(listener, select.POLLIN)
+            caller = Mailbox().receive(listener) if poll.poll(_PATIENCE_MS) else None
+            if caller is None:
+                raise SyscallError(errno.ETIMEDOUT, "seccomp", "no notification came")
+            yield caller
+        finally:
+            os.close(listener)
+    finally:
+        ours.close()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def notifications() -> None:
+    with _calling() as caller:
+        caller.succeed()
+
+
+def memory() -> None:
+    with _calling() as caller:
+        try:
+            path = caller.path(caller.arguments[0])
+            caller.write(caller.arguments[0], path)
+        except GoneError as error:
+            raise SyscallError(errno.EPERM, "process_vm_readv", "a child") from error
+        if path != b"/":
+            raise SyscallError(errno.EIO, "process_vm_readv", f"a child: {path!r}")
+
+
+def descriptors() -> None:
+    with _calling() as caller:
+        try:
+            os.close(caller.take(2))
+        except GoneError as error:
+            raise SyscallError(errno.EPERM, "pidfd_getfd", "a child") from error
+        finally:
+            caller.close()
+
+
+def tracing() -> None:
+    with _calling() as caller:
+        try:
+            if not caller.proceed_with(caller.arguments[0], b"/\0"):
+                raise SyscallError(ctypes.get_errno(), "ptrace", "a child")
+        except GoneError as error:
+            raise SyscallError(errno.EPERM, "ptrace", "a child") from error
+
+
+def landlocked() -> None:
+    if not landlock.version():
+        raise SyscallError(errno.ENOSYS, "landlock_create_ruleset", "no Landlock")
+
+
+def scoped() -> None:
+    if landlock.version() < landlock.SCOPES_SINCE:
+        raise SyscallError(errno.ENOSYS, "landlock_create_ruleset", "scopes need Linux 6.12")

@@ -1,0 +1,167 @@
+"""The files of one container: its image's, copied, its volumes, a /tmp of its own; as promises for the shim.
+
+Is not: the machine's root, which every container sees as it is. An image's files are copied to where the container may write
+them; of directories that the machine has too, what lies in them is promised piece by piece.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+
+from wherry.launcher.overlays import OPAQUE
+from wherry.launcher.plain.paths import Paths, Promise, parents, plan
+from wherry.launcher.protocol import LauncherError
+from wherry.launcher.rootfs import Writable
+from wherry.launcher.specs import ContainerSpec
+
+_PRIVATE = (b"/tmp", b"/var/tmp")
+COPIED_BYTES_MAX = 2 << 30
+"""Of an image's files per container; above that the pod is refused instead of filling the disk."""
+
+
+def prepare(spec: ContainerSpec, writable: Writable) -> list[Promise]:
+    """Make the container's files; what is promised to it. Raises LauncherError, OSError."""
+    if not spec["rootfs"]["host"]:
+        message = (
+            f"image {spec['image']} has a root file system of its own, which tier proc cannot mount at /: "
+            "build it FROM wherry.dev/host, or use a tier with namespaces"
+        )
+        raise LauncherError("CreateContainerError", message)
+    os.makedirs(writable.upper)
+    _copy_image(spec["rootfs"]["layers"], writable.upper)
+    mounted = [
+        _mounted(mount["source"], mount["target"], mount["readonly"], mount["propagation"]) for mount in spec["mounts"]
+    ]
+    mounted = list({each.target: each for each in mounted}.values())
+    targets = {each.target for each in mounted}
+    found = [*mounted]
+    if spec["cwd"] and spec["cwd"] != "/" and not os.path.isdir(spec["cwd"]):
+        os.makedirs(writable.upper + os.path.normpath("/" + spec["cwd"]), exist_ok=True)
+    upper = os.fsencode(writable.upper)
+    for path in _pieces(upper, b""):
+        if path not in targets:
+            found.append(Promise(path, upper + path, spec["readonly_rootfs"]))
+            targets.add(path)
+    for path in _PRIVATE:
+        if path not in targets:
+            own = os.fsencode(writable.directory) + b"/own" + path
+            os.makedirs(own)
+            os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
+            found.append(Promise(path, own, spec["readonly_rootfs"]))
+    skeleton = os.fsencode(writable.directory) + b"/skeleton"
+    exists = {parent: _real(parent) for each in found for parent in parents(each.target)}
+    all_promises, targets_made = plan(found, skeleton, exists)
+    for target in targets_made:
+        os.makedirs(skeleton + target, exist_ok=True)
+    return all_promises
+
+
+def _mounted(source: str, target: str, readonly: bool, propagation: str) -> Promise:
+    if propagation == "Bidirectional":
+        message = f"mount {target}: Bidirectional propagation is not supported: nothing is mounted in tier proc"
+        raise LauncherError("CreateContainerError", message)
+    clean = os.path.normpath("/" + target.lstrip("/"))
+    if clean == "/":
+        raise LauncherError("CreateContainerError", "mount /: tier proc cannot put a volume in the place of the root")
+    if clean in ("/proc", "/sys", "/dev"):
+        raise LauncherError("CreateContainerError", f"mount {clean}: tier proc shows the machine's own {clean}")
+    return Promise(os.fsencode(clean), os.fsencode(os.path.realpath(source)), readonly)
+
+
+def _real(path: bytes) -> bytes | None:
+    real = os.path.realpath(path)
+    return real if os.path.isdir(real) else None
+
+
+def _pieces(root: bytes, path: bytes) -> list[bytes]:
+    """What of a tree the machine does not have, and what it has and is no directory in both."""
+    found: list[bytes] = []
+    for name in sorted(os.listdir(root + path)):
+        at = path + b"/" + name
+        ours = os.lstat(root + at).st_mode
+        if stat.S_ISDIR(ours) and os.path.isdir(at):
+            found += _pieces(root, at)
+        else:
+            found.append(at)
+    return found
+
+
+def _copy_image(layers: list[str], upper: str) -> None:
+    """Lowest first. What a layer removes of the one below is removed; what it removes of the machine stays in sight."""
+    room = COPIED_BYTES_MAX
+    for layer in reversed(layers):
+        room -= _copy(layer, upper)
+        if room < 0:
+            raise LauncherError(
+                "CreateContainerError", f"the image's files have more than {COPIED_BYTES_MAX >> 30} GiB"
+            )
+
+
+def _copy(source: str, target: str) -> int:
+    """Bytes of the files copied."""
+    total = 0
+    with os.scandir(source) as entries:
+        for entry in entries:
+            to = f"{target}/{entry.name}"
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISCHR(mode):  # a whiteout, see images/rootfs.py
+                _remove(to)
+            elif stat.S_ISDIR(mode):
+                if _is_opaque(entry.path) or (os.path.lexists(to) and not os.path.isdir(to)):
+                    _remove(to)
+                os.makedirs(to, exist_ok=True)
+                total += _copy(entry.path, to)
+                os.chmod(to, stat.S_IMODE(mode) | 0o700)
+            elif stat.S_ISLNK(mode) or stat.S_ISREG(mode):
+                _remove(to)
+                shutil.copy2(entry.path, to, follow_symlinks=False)
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def _is_opaque(path: str) -> bool:
+    try:
+        return OPAQUE in os.listxattr(path)
+    except OSError:
+        return False
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def find_program(name: str, env: dict[str, str], paths: Paths) -> str:
+    """The real file to execute. Raises LauncherError(StartError)."""
+    candidates = [name] if "/" in name else [f"{each or '.'}/{name}" for each in env.get("PATH", "").split(":")]
+    denied, text = False, "executable file not found in $PATH"
+    for candidate in candidates:
+        found = paths.find(os.fsencode(candidate)) if candidate.startswith("/") else None
+        real = os.fsdecode(found[0]) if found else candidate
+        if os.path.isdir(real):
+            text = "is a directory" if "/" in name else text
+        elif os.access(real, os.X_OK):
+            return real
+        elif os.path.exists(real):
+            denied = True
+        elif "/" in name:
+            text = f"stat {name}: no such file or directory"
+    raise LauncherError("StartError", f'exec: "{name}": {"permission denied" if denied else text}')
+
+
+def interpreter(program: str, paths: Paths) -> list[str]:
+    """Of a script whose `#!` names something promised: the words to execute instead. The kernel would not find it."""
+    try:
+        with open(program, "rb") as file:
+            first = file.read(256).split(b"\n", 1)[0]
+    except OSError:
+        return []
+    words = first[2:].split(None, 1) if first.startswith(b"#!") else []
+    found = paths.find(words[0]) if words else None
+    if found is None:
+        return []
+    return [os.fsdecode(found[0]), *(os.fsdecode(word.strip()) for word in words[1:])]

@@ -1,0 +1,135 @@
+"""Where a connection or a datagram really goes: pure but for looking up ports.
+
+127.0.0.1 of a pod                     what it listens on itself, on its loopback or on all addresses
+an address of the pod range            what that pod listens on, on its address or on all
+an address of a Service, or of Wherry  an endpoint, at random, or by the client's address if the Service asks for that
+the node's own address                 the machine's 127.0.0.1, as in the other tiers
+anything else                          there, by the machine's own network
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import random
+import socket
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wherry.launcher.plain.addresses import Address, Block
+from wherry.launcher.plain.guest import Guest
+from wherry.launcher.plain.ports import OWN, Place, Ports, real
+
+LOOPBACK = b"\x7f\0\0\1"
+
+Entry = tuple[bool, Sequence[Sequence[Any]]]
+"""Whether it is sticky, and [[ip, port], ...]."""
+
+
+class Refusal(Exception):
+    """The call fails with this errno."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Services:
+    """What addresses of Services lead to. Kept by key, so that one changes without the others."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, list[tuple[str, str, int]]] = {}
+        self._table: dict[tuple[str, str, int], Entry] = {}
+
+    def replace(self, services: Mapping[str, Any]) -> None:
+        self._by_key.clear()
+        self._table.clear()
+        self.change(services)
+
+    def change(self, services: Mapping[str, Any]) -> None:
+        """`{"shop/cart": [[ip, "tcp", port, sticky, [[ip, port], ...]], ...]}`; None: it is gone."""
+        for key, entries in services.items():
+            for place in self._by_key.pop(key, []):
+                self._table.pop(place, None)
+            for ip, protocol, port, sticky, backends in entries or ():
+                self._by_key.setdefault(key, []).append((ip, protocol, port))
+                self._table[ip, protocol, port] = (sticky, backends)
+
+    def find(self, ip: str, protocol: str, port: int) -> Entry | None:
+        return self._table.get((ip, protocol, port))
+
+
+class Routing:
+    """`services` may change at any time."""
+
+    def __init__(self, block: Block, ports: Ports, rng: random.Random) -> None:
+        self.block = block
+        self.ports = ports
+        self.services = Services()
+        self._range = (0, 1)  # nothing
+        self._rng = rng
+
+    def set_services(self, message: Mapping[str, Any]) -> None:
+        """`replace`, `services`, and the `range` of their addresses."""
+        network = ipaddress.IPv4Network(message["range"])
+        self._range = (int(network.netmask), int(network.network_address))
+        (self.services.replace if message["replace"] else self.services.change)(message["services"])
+
+    def route(self, guest: Guest, to: Address, protocol: str) -> Address | None:
+        """The real address; None: as it is. Raises Refusal."""
+        ip = to.ip
+        if len(ip) == 16:
+            return None
+        if ip[0] == 127 or ip == b"\0\0\0\0":
+            return self._loopback(guest, to, protocol)
+        if ip[:2] == self.block.pods and ip != self.block.gateway:
+            return to.at(*self._pod(ip, to.port, protocol))
+        entry = self.services.find(socket.inet_ntoa(ip), protocol, to.port)
+        if entry is not None:
+            return to.at(*self._backend(guest, entry, protocol))
+        if ip == self.block.gateway:
+            return to.at(LOOPBACK, to.port)
+        if int.from_bytes(ip) & self._range[0] == self._range[1] or self.ports.exists(socket.inet_ntoa(ip)):
+            return to.at(*self._listening(socket.inet_ntoa(ip), to.port, protocol))
+        return None
+
+    def _loopback(self, guest: Guest, to: Address, protocol: str) -> Address | None:
+        pod = self.block.pod(to.ip)
+        if pod is not None:  # somebody answers whom it heard from
+            return to.at(*self._pod(pod, to.port, protocol))
+        if not guest.ip:
+            return None
+        if self.block.is_private(to.ip):
+            raise Refusal(errno.ECONNREFUSED)
+        own = self.ports.find(guest.ip, protocol, to.port, OWN) or self.ports.find(guest.ip, protocol, to.port)
+        return to.at(*self._or_refuse(own))
+
+    def _pod(self, ip: bytes, port: int, protocol: str) -> tuple[bytes, int]:
+        return self._listening(socket.inet_ntoa(ip), port, protocol)
+
+    def _listening(self, ip: str, port: int, protocol: str) -> tuple[bytes, int]:
+        found = self.ports.find(ip, protocol, port)
+        if found is None and not self.ports.exists(ip):
+            raise Refusal(errno.EHOSTUNREACH if ip.startswith(self._pod_prefix) else errno.ECONNREFUSED)
+        return self._or_refuse(found)
+
+    @property
+    def _pod_prefix(self) -> str:
+        return f"{self.block.pods[0]}.{self.block.pods[1]}."
+
+    def _or_refuse(self, place: Place | None) -> tuple[bytes, int]:
+        if place is None:
+            raise Refusal(errno.ECONNREFUSED)
+        return real(place)
+
+    def _backend(self, guest: Guest, entry: Entry, protocol: str) -> tuple[bytes, int]:
+        sticky, backends = entry
+        if not backends:
+            raise Refusal(errno.ECONNREFUSED)
+        if sticky:
+            ip, port = backends[zlib.crc32(guest.packed) % len(backends)]
+        else:
+            ip, port = backends[int(self._rng.random() * len(backends))]
+        packed = socket.inet_aton(ip)
+        return self._pod(packed, port, protocol) if packed[:2] == self.block.pods else (packed, port)

@@ -1,0 +1,113 @@
+"""Operations on pod sandboxes in tier `proc`: a pod is an init and an address, and its ports are in a table."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import socket
+from collections.abc import Mapping
+
+from wherry.launcher import init, protocol
+from wherry.launcher.context import Context
+from wherry.launcher.inits import Inits
+from wherry.launcher.loop import Loop
+from wherry.launcher.plain import remains
+from wherry.launcher.plain.addresses import Address, Block
+from wherry.launcher.plain.guest import Guest
+from wherry.launcher.plain.paths import Paths
+from wherry.launcher.plain.pod import PlainPod
+from wherry.launcher.plain.ports import OWN, TCP, Ports
+from wherry.launcher.plain.routing import Refusal, Routing
+from wherry.launcher.plain.shims import Shims
+from wherry.launcher.protocol import LauncherError, Message
+from wherry.launcher.records import Records, Sandbox
+from wherry.launcher.requests import Operation, Request
+from wherry.launcher.sandboxes import SandboxOperations
+
+
+class PlainSandboxes(SandboxOperations):
+    """`ports` and `shims` are the node's network."""
+
+    def __init__(
+        self,
+        context: Context,
+        loop: Loop,
+        control: socket.socket,
+        records: Records,
+        inits: Inits,
+        ports: Ports,
+        block: Block,
+    ) -> None:
+        super().__init__(context, loop, control, records, inits)
+        self._ports = ports
+        self._block = block
+        self._session = os.getsid(0)
+        self._shims = Shims(loop, context.controls, self._noticed)
+        self._routing = Routing(block, ports, random.Random())
+        self._machine = Guest(-1, "", "", "", "", Paths(()))
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {**super().operations(), "node.services": self._change_services, "node.resolve": self._resolve}
+
+    def _fork_init(self, sandbox: Sandbox, theirs: socket.socket) -> None:
+        if not sandbox.spec["host_network"]:
+            self._ports.add(sandbox.spec["ip"])
+        for path in sandbox.spec["memory_volumes"]:
+            os.makedirs(path, exist_ok=True)
+        if os.fork() == 0:
+            init.live(self._context, sandbox.id, sandbox.spec, theirs, 0, PlainPod)
+
+    def _heard(self, sandbox: Sandbox, message: Message, fds: list[int]) -> None:
+        if message["event"] == "guest":
+            self._shims.enter(message["guest"], fds.pop())
+            protocol.close_fds(fds)
+        else:
+            super()._heard(sandbox, message, fds)
+
+    def _over(self, sandbox: Sandbox) -> None:
+        """What its init left behind has become ours: containers lead sessions of their own, our other children are in ours."""
+        remains.end_children(lambda each: each[2] != self._session)
+        if not sandbox.spec["host_network"]:
+            self._ports.drop(sandbox.spec["ip"])
+        super()._over(sandbox)
+
+    def _socket(self, request: Request) -> None:
+        """id, host, port -> where to connect to instead, in the machine's network."""
+        sandbox = self._records.sandboxes.get(request.text("id"))
+        if sandbox is None or sandbox.pidfd < 0:
+            raise LauncherError("NotRunning", f"sandbox {request.text('id')[:12]} is not running")
+        if sandbox.spec["host_network"]:
+            request.answer({"host_network": True})
+            return
+        ip, host, port = sandbox.spec["ip"], request.text("host"), request.number("port")
+        found = self._ports.find(ip, TCP, port)
+        if host != ip:
+            found = self._ports.find(ip, TCP, port, OWN) or found
+        # Nobody listens: a connection there is refused, as it must be.
+        refused = (socket.inet_ntoa(self._block.shared(socket.inet_aton(ip))), _NEVER)
+        request.answer({"host_network": True, "address": list(found or refused)})
+
+    def _change_services(self, request: Request) -> None:
+        """services, range, replace -> once the shim has been told."""
+        self._routing.set_services(request.args)
+        self._shims.change(request.args["services"], request.text("range"), replace=bool(request.args["replace"]))
+        request.answer()
+
+    def _resolve(self, request: Request) -> None:
+        """host (of IPv4), port -> where a connection from the machine really has to go; refused with errno's name."""
+        host, port = request.text("host"), request.number("port")
+        to = Address(socket.AF_INET, socket.inet_aton(host), port)
+        try:
+            real = self._routing.route(self._machine, to, TCP) or to
+        except Refusal as refusal:
+            name = errno.errorcode[refusal.number]
+            raise LauncherError(name, f"connect {host}:{port}: {os.strerror(refusal.number)}") from None
+        request.answer({"address": list(real.python())})
+
+    def _noticed(self, message: Message) -> None:
+        """A container asked for what this tier cannot give."""
+        self._records.tell(message["sandbox"], message["container"], f"notice:{message['text']}")
+
+
+_NEVER = 1  # tcpmux: nobody may bind it on a pod's real address, since what is privileged goes elsewhere

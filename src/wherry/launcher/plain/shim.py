@@ -1,0 +1,181 @@
+"""The shim: answers the notifications of every container of the node, one after the other, never waiting for any.
+
+Several shims stand inside one another, so that each is an ancestor of every pod: that is what Yama wants of who looks into
+processes. The innermost answers; when it is killed the server tells the next one to, and hands it everything again. What had been
+taken from a queue and not been answered then lies in memory that they share (`Mailbox`).
+
+    server -> shim   {"op": "guest", "sandbox", "container", "ip", "hostname", "promises", "again"}  with a listener
+                     {"op": "services", "replace": bool, "range", "services"}          see routing.Services
+    shim -> server   {"event": "notice", "sandbox", "container", "text"}          what a container asked for and did not get
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+
+from wherry.launcher import protocol, syscalls
+from wherry.launcher.plain import remains
+from wherry.launcher.plain.addresses import Block
+from wherry.launcher.plain.caller import Caller, GoneError, Mailbox
+from wherry.launcher.plain.container import unpack
+from wherry.launcher.plain.file_calls import FileCalls
+from wherry.launcher.plain.guest import Guest
+from wherry.launcher.plain.network_calls import NetworkCalls
+from wherry.launcher.plain.paths import Paths
+from wherry.launcher.plain.ports import Ports
+from wherry.launcher.plain.routing import Refusal, Routing
+
+DEPTH = 3
+"""How many there are: as many deaths are survived, less one."""
+_EIO, _ENOSYS = 5, 38
+NOTICES_MAX = 16  # per container: a program that asks again and again says nothing new
+
+
+@dataclass(frozen=True, slots=True)
+class ShimOptions:
+    """`exact`: duplicates of callers' sockets may be taken."""
+
+    block: Block
+    ports: Ports
+    exact: bool
+
+
+def stand(controls: list[socket.socket], mailbox: Mailbox, options: ShimOptions) -> bool:
+    """Fork a shim for each control connection, each inside the one before. The shims never return.
+
+    False in the caller, True in the one process that lies inside all of them.
+    """
+    parent: socket.socket | None = None
+    for control in [*controls, None]:
+        if os.fork() != 0:
+            if parent is None:
+                return False
+            _live(parent, controls, mailbox, options)
+        parent = control
+    return True
+
+
+def _live(control: socket.socket, others: list[socket.socket], mailbox: Mailbox, options: ShimOptions) -> None:
+    """Be a shim until the server is gone. Never returns."""
+    status = 1
+    try:
+        for other in others:
+            if other is not control:
+                other.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # the outer process says when, through the server
+        syscalls.set_process_name("wherry-shim")
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        syscalls.close_all_but({2, control.fileno()})
+        Shim(control, mailbox, options).run()
+        status = 0
+    except BaseException:  # noqa: BLE001 -- a fork must not run its parent's code
+        traceback.print_exc()
+    finally:
+        remains.end_children(lambda _: True)
+        sys.stderr.flush()
+        os._exit(status)
+
+
+class Shim:
+    """`run` until the control connection ends."""
+
+    def __init__(self, control: socket.socket, mailbox: Mailbox, options: ShimOptions) -> None:
+        self._control = control
+        self._mailbox = mailbox
+        self._guests: dict[int, Guest] = {}
+        self._notices: dict[str, int] = {}
+        self._left: bytes | None = None
+        self._poll = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self._routing = Routing(options.block, options.ports, random.Random())
+        files = FileCalls(self._notice)
+        self._handlers = {**NetworkCalls(self._routing, exact=options.exact).handlers, **files.handlers}
+
+    def run(self) -> None:
+        """Idle until told to begin; then everybody is answered."""
+        self._poll.register(self._control.fileno(), select.EPOLLIN)
+        control, guests, receive = self._control.fileno(), self._guests, self._mailbox.receive
+        while True:
+            for fd, events in self._poll.poll():
+                if fd == control:
+                    if not self._told():
+                        return
+                elif events & select.EPOLLIN:
+                    guest = guests.get(fd)
+                    caller = receive(fd) if guest is not None else None
+                    if caller is not None and guest is not None:
+                        self._serve(caller, guest)
+                else:  # nobody is left who could call
+                    self._leave(fd)
+
+    def _serve(self, caller: Caller, guest: Guest) -> None:
+        try:
+            handler = self._handlers.get(caller.number)
+            if handler is None:
+                caller.proceed()
+            else:
+                handler(caller, guest)
+        except GoneError:
+            return
+        except Refusal as refusal:
+            caller.fail(refusal.number)
+        except OSError as error:
+            caller.fail(error.errno or _EIO)
+        except Exception:  # noqa: BLE001 -- our bug must not end the node's network; the program sees an error
+            traceback.print_exc()
+            caller.fail(_ENOSYS)
+        finally:
+            caller.close()
+
+    def _told(self) -> bool:
+        """One message of the server's; False at the end."""
+        try:
+            received = protocol.receive(self._control)
+        except OSError:
+            received = None
+        if received is None:
+            return False
+        message, fds = received
+        if message["op"] == "guest":
+            self._enter(message, fds.pop())
+        elif message["op"] == "services":
+            self._routing.set_services(message)
+        protocol.close_fds(fds)
+        return True
+
+    def _enter(self, message: protocol.Message, listener: int) -> None:
+        paths = Paths(unpack(message["promises"]))
+        guest = Guest(listener, message["sandbox"], message["container"], message["ip"], message["hostname"], paths)
+        self._guests[listener] = guest
+        if message["again"]:
+            # What our predecessor had taken and not answered: looked at before anything else is taken.
+            self._left = self._left or self._mailbox.content()
+            caller = Caller(listener, self._left)
+            if caller.waits():
+                self._serve(caller, guest)
+        self._poll.register(listener, select.EPOLLIN)
+
+    def _leave(self, listener: int) -> None:
+        self._poll.unregister(listener)
+        self._guests.pop(listener, None)
+        os.close(listener)
+
+    def _notice(self, guest: Guest, text: str) -> None:
+        """A container asked for something that this tier cannot give."""
+        told = self._notices[guest.container] = self._notices.get(guest.container, 0) + 1
+        if told > NOTICES_MAX:
+            return
+        try:
+            protocol.send(
+                self._control, {"event": "notice", "sandbox": guest.sandbox, "container": guest.container, "text": text}
+            )
+        except OSError:
+            return
