@@ -285,6 +285,6 @@ def _timeless(status: Obj) -> Obj:
         if each.get("type") in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
     ]
     return {
-        **{key: status.get(key) for key in ("capacity", "addresses", "nodeInfo", "images")},
+        **{key: status.get(key) or None for key in ("capacity", "addresses", "nodeInfo", "images")},
         "conditions": sorted(stripped, key=lambda each: str(each.get("type"))),
     }

@@ -9,7 +9,7 @@ from kubelet_world import NODE, Scenario, World
 
 from wherry.api.resources import NODES
 from wherry.api.types import Obj
-from wherry.kubelet.node_status import REPORT_SECONDS, Vitals, conditions, transitions
+from wherry.kubelet.node_status import REPORT_SECONDS, Vitals, _timeless, conditions, transitions
 
 
 def vitals(**changed: Any) -> Vitals:
@@ -32,6 +32,16 @@ def test_what_changed_is_told_once() -> None:
     moved = {each["type"]: each["lastTransitionTime"] for each in worse}
     assert moved["DiskPressure"] == "1970-01-01T00:16:40Z"
     assert moved["Ready"] == "1970-01-01T00:16:50Z"
+
+
+def test_what_is_empty_and_what_is_missing_are_no_news() -> None:
+    found = conditions(vitals(), [], 1000.0)
+    stored = {
+        "capacity": {"cpu": "2"},
+        "conditions": [*reversed(found), {"type": "NetworkUnavailable", "status": "False"}],
+    }
+    later = conditions(vitals(), found, 1010.0)
+    assert _timeless({"capacity": {"cpu": "2"}, "conditions": later, "images": []}) == _timeless(stored)
 
 
 def test_it_says_that_it_is_back_when_others_took_it_for_dead(play: Callable[[Scenario], None]) -> None:
