@@ -103,13 +103,15 @@ def settle_patched(
     _, _, schema = core.expected(call)
     if not isinstance(patched, dict):
         raise _unpatchable(patched, shown, f"json: cannot unmarshal {json_kind(patched)} into Go value")
-    metadata = patched.get("metadata")
+    spec = _spec_left_alone(call, patched, before)
+    judged = patched if spec is None else {key: value for key, value in patched.items() if key != "spec"}
+    metadata = judged.get("metadata")
     kept = isinstance(metadata, dict) and bool(owners) and metadata.get("managedFields") is owners
     if kept and metadata is not None:
         bare = {key: value for key, value in metadata.items() if key != "managedFields"}
-        obj: Obj = draft({**patched, "metadata": bare})
+        obj: Obj = draft({**judged, "metadata": bare})
     else:
-        obj = draft(patched)
+        obj = draft(judged)
     forgets = is_forgotten(obj)
     findings = core.normaliser(call)(obj, schema)
     if findings.error:
@@ -129,7 +131,17 @@ def settle_patched(
         obj["metadata"] = {}
     if kept or forgets:
         obj["metadata"]["managedFields"] = owners if kept else FORGET
+    if spec is not None:
+        obj["spec"] = draft(spec)
     return obj
+
+
+def _spec_left_alone(call: Call, patched: Obj, before: Obj | None) -> Any:
+    """The spec of a built-in object whose status is patched: it was judged when it was written, and stays as stored."""
+    if before is None or call.info.subresource != "status" or call.served.codec is not None:
+        return None
+    spec = patched.get("spec")
+    return spec if spec is before.get("spec") else None
 
 
 def read_options(core: Core, call: Call) -> Any:
