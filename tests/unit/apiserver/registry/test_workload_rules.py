@@ -29,12 +29,18 @@ PROBES = {
     "deployment": Probe(
         GVR("apps", "v1", "deployments"), {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": LABELLED}}
     ),
+    "autoscaler": Probe(
+        GVR("autoscaling", "v2", "horizontalpodautoscalers"),
+        {"spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}},
+    ),
 }
 FAILURE = "spec.podFailurePolicy.rules"
 RULE = {"action": "Count", "onPodConditions": [{"type": "A"}]}
 MANY = "must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index"
 INDEXES = "spec.successPolicy.rules[0].succeededIndexes"
 REFUSED: list[tuple[str, str, Any, str]] = [
+    ("autoscaler", "spec.behavior", {"scaleDown": {"tolerance": "-0.1"}},
+     'spec.behavior.scaleDown.tolerance: Invalid value: "-100m": must be greater than or equal to 0'),
     ("job", "spec.maxFailedIndexes", 1, (
      "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified\n"
      "spec.maxFailedIndexes: Invalid value: 1: requires indexed completion mode")),

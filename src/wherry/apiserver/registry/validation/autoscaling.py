@@ -147,4 +147,7 @@ def _behavior(rules: Obj, path: str) -> list[Cause]:
         if (policy.get("periodSeconds") or 0) > _MAX_PERIOD:
             detail = f"must be less than or equal to {_MAX_PERIOD}"
             causes.append(f.invalid(f"{at}.periodSeconds", policy["periodSeconds"], detail))
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and Quantity.parse(str(tolerance)).milli_value() < 0:
+        causes.append(f.invalid(f"{path}.tolerance", str(tolerance), f.NON_NEGATIVE))
     return causes
