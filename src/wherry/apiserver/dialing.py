@@ -20,6 +20,7 @@ from typing import Protocol
 from wherry.api.service_ranges import Network
 from wherry.apiserver.outward import OutwardError
 from wherry.launcher.client import LauncherClient, LauncherError
+from wherry.launcher.options import PROC
 
 SPARE = 8
 """Sockets asked of the launcher at a time: a call costs it a round trip, and webhooks come in bursts."""
@@ -68,6 +69,7 @@ class NodeNetwork:
         self._more = more
         self._machine = MachineNetwork()
         self._launcher: LauncherClient | None = None
+        self._translates = False
         self._spare: deque[socket.socket] = deque()
         self._asking = asyncio.Lock()
 
@@ -76,9 +78,27 @@ class NodeNetwork:
             return await self._machine.connect(host, port)
         try:
             sock = await self._socket()
+            real = await self._real(host, port)
         except (OSError, LauncherError) as error:
             raise OutwardError(f"dial tcp {host}:{port}: the node does not run: {error}") from error
-        return await connect(sock, (host, port))
+        if real is None:
+            sock.close()
+            raise OutwardError(f"dial tcp {host}:{port}: connect: connection refused")
+        return await connect(sock, real)
+
+    async def _real(self, host: str, port: int) -> tuple[str, int] | None:
+        """In tier proc pods and Services have addresses by agreement only, and the launcher knows where they are."""
+        assert self._launcher is not None
+        if not self._translates:
+            return host, port
+        try:
+            reply = await self._launcher.call("node.resolve", host=host, port=port)
+        except LauncherError as error:
+            if error.reason in ("ECONNREFUSED", "EHOSTUNREACH"):
+                return None
+            raise
+        address, real = reply.args["address"]
+        return address, real
 
     def _inside(self, host: str) -> bool:
         try:
@@ -95,6 +115,7 @@ class NodeNetwork:
                 launcher = LauncherClient(self._path)
                 await launcher.connect()
                 self._launcher = launcher
+                self._translates = (await launcher.call("ping")).args["tier"] == PROC
             if not self._spare:
                 reply = await self._launcher.call("node.sockets", count=SPARE)
                 self._spare.extend(socket.socket(fileno=fd) for fd in reply.fds)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from wherry.aio.clock import Clock
 from wherry.launcher.client import LauncherClient, LauncherError
+from wherry.launcher.options import PROC
 from wherry.network import netd_state, nodeport, relays
 from wherry.network.dns import DnsServer
 from wherry.network.dns_forward import Forwarder
@@ -28,6 +29,7 @@ from wherry.network.netd_control import Answer, ControlServer, Request
 from wherry.network.netd_state import NetdState
 from wherry.network.nftables import NodeNetwork
 from wherry.network.nodeport import NodePorts
+from wherry.network.places import PlainPlaces, Where, as_named
 from wherry.network.poller import Poller
 from wherry.network.relays import Relays
 from wherry.network.socket_pool import SocketPool
@@ -177,7 +179,7 @@ class Netd:
             )]  # fmt: skip
             try:
                 held = await session.keeper.take_all(nodeport.PREFIX)
-                self._ports.attach(session.relays, session.pool, session.keeper, held)
+                self._ports.attach(session.relays, session.pool, session.keeper, held, session.where)
                 session.egress.start()
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -216,7 +218,9 @@ class Netd:
         pool.on_filled = joined.wake
         joined.restore(await keeper.take_all(relays.PREFIX))
         egress = Egress(out, joined, options.network, self._rng)
-        return _Session(DnsServer(udp, tcp, self._zone(), self._forwarder), egress, keeper, pool, joined)
+        tier = (await launcher.call("ping")).args["tier"]
+        where = PlainPlaces(options.run_directory, options.network).real if tier == PROC else as_named
+        return _Session(DnsServer(udp, tcp, self._zone(), self._forwarder), egress, keeper, pool, joined, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +232,4 @@ class _Session:
     keeper: Keeper
     pool: SocketPool
     relays: Relays
+    where: Where

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from wherry.network import slots
 from wherry.network.acceptor import Acceptor
 from wherry.network.keeper import Keeper
+from wherry.network.places import Where, as_named
 from wherry.network.relays import Relays, refuse
 from wherry.network.services import Backend, ServiceRecord
 from wherry.network.socket_pool import SocketPool
@@ -59,6 +60,7 @@ class NodePorts:
         self._listeners: dict[tuple[str, int], socket.socket] = {}
         self._acceptors: dict[tuple[str, int], Acceptor] = {}
         self._session: tuple[Relays, SocketPool, Keeper] | None = None
+        self._where: Where = as_named
         self.failures: dict[str, str] = {}
         """`30080` -> why nobody listens there."""
 
@@ -72,9 +74,12 @@ class NodePorts:
         if self._session is not None:
             self._listen_as_wanted()
 
-    def attach(self, relays: Relays, pool: SocketPool, keeper: Keeper, held: Mapping[str, list[int]]) -> None:
-        """Serve with these; `held` are listeners of the process before us."""
+    def attach(
+        self, relays: Relays, pool: SocketPool, keeper: Keeper, held: Mapping[str, list[int]], where: Where = as_named
+    ) -> None:
+        """Serve with these; `held` are listeners of the process before us, `where` says where pods really are."""
         self._session = (relays, pool, keeper)
+        self._where = where
         for name, fds in held.items():
             self._adopt(name, fds)
         self._listen_as_wanted()
@@ -153,7 +158,7 @@ class NodePorts:
                 client.close()  # it has gone already
                 return
             order.sort(key=lambda backend: backend != favourite)
-        relays.connect(client, order, lambda _: pool.take())
+        relays.connect(client, [self._where(backend) for backend in order], lambda _: pool.take())
 
     def _close(self, place: tuple[str, int]) -> None:
         acceptor = self._acceptors.pop(place, None)

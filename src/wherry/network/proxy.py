@@ -18,12 +18,14 @@ from wherry.aio.clock import Clock
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.launcher.client import LauncherClient, LauncherError
+from wherry.launcher.options import PROC
 from wherry.network.kernel_sync import KernelSync
 from wherry.network.netd_control import Answer, ControlClient, Request
 from wherry.network.nfnetlink import NetlinkError
 from wherry.network.nftables import NodeNetwork
 from wherry.network.service_watch import ServiceWatch
 from wherry.network.services import ServiceRecord
+from wherry.network.shim_sync import ShimSync
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +85,8 @@ class Proxy:
         ended = asyncio.ensure_future(launcher.wait_closed())
         ended.add_done_callback(lambda _: follower.wake.set())
         try:
-            kernel = KernelSync(launcher, self._options.network)
+            tier = (await launcher.call("ping")).args["tier"]
+            kernel = (ShimSync if tier == PROC else KernelSync)(launcher, self._options.network)
             records = self._watch.records()
             await kernel.rebuild(records)
             for key in records:

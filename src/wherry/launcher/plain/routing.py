@@ -89,7 +89,7 @@ class Routing:
         if entry is not None:
             return to.at(*self._backend(guest, entry, protocol))
         if ip == self.block.gateway:
-            return to.at(LOOPBACK, to.port)
+            return to.at(*self._pod(ip, to.port, protocol))
         if int.from_bytes(ip) & self._range[0] == self._range[1] or self.ports.exists(socket.inet_ntoa(ip)):
             return to.at(*self._listening(socket.inet_ntoa(ip), to.port, protocol))
         return None
@@ -106,6 +106,9 @@ class Routing:
         return to.at(*self._or_refuse(own))
 
     def _pod(self, ip: bytes, port: int, protocol: str) -> tuple[bytes, int]:
+        if ip == self.block.gateway:
+            own = self.ports.find(socket.inet_ntoa(ip), protocol, port)
+            return real(own) if own else (LOOPBACK, port)
         return self._listening(socket.inet_ntoa(ip), port, protocol)
 
     def _listening(self, ip: str, port: int, protocol: str) -> tuple[bytes, int]:
