@@ -160,7 +160,10 @@ def stop(state: State) -> None:
             if not process.wait(STOP_SECONDS / 4):
                 raise SystemFailure(f"{role} (process {process.pid}) does not end, not even by SIGKILL: look at dmesg")
     for leftover in state.run.glob("*"):
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def remove(state: State, delete_tree: Callable[[Path], None] = shutil.rmtree) -> None:
