@@ -44,7 +44,10 @@ class ServiceStrategy(BuiltIn):
             fill(spec, externalTrafficPolicy="Cluster")
         if spec["type"] == "LoadBalancer":
             fill(spec, allocateLoadBalancerNodePorts=True)
-        if spec["type"] != "ExternalName":
+            for point in ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []:
+                if point.get("ip"):
+                    fill(point, ipMode="VIP")
+        if spec["type"] in allocation.WITH_ADDRESS:
             fill(spec, internalTrafficPolicy="Cluster")
 
     def prepare_create(self, obj: Obj, ctx: Context) -> None:

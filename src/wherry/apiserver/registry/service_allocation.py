@@ -13,14 +13,14 @@ from wherry.api.types import Obj
 from wherry.apiserver.registry.allocation import NODE_PORTS, SERVICE_IPS
 from wherry.apiserver.registry.strategy import Context
 from wherry.apiserver.registry.validation import field as f
-from wherry.apiserver.registry.validation.service import FAMILY_POLICIES, cluster_ip_rules
+from wherry.apiserver.registry.validation.service import address_rules
 
 HEADLESS = "None"
-_WITH_ADDRESS = ("ClusterIP", "NodePort", "LoadBalancer")
+WITH_ADDRESS = ("ClusterIP", "NodePort", "LoadBalancer")
 
 
 def needs_address(spec: Obj) -> bool:
-    return spec.get("type") in _WITH_ADDRESS
+    return spec.get("type") in WITH_ADDRESS
 
 
 def needs_node_ports(spec: Obj) -> bool:
@@ -98,7 +98,7 @@ def allocate(obj: Obj, old: Obj | None, ctx: Context) -> None:
     """Families, addresses and ports. Raises 422 with the cause Kubernetes gives."""
     spec = obj["spec"]
     before = old["spec"] if old is not None else {}
-    causes = cluster_ip_rules(spec, before) or _families(spec)
+    causes = address_rules(spec) or _families(spec)
     if not causes and needs_address(spec):
         causes = _addresses(spec, before, ctx)
     if not causes:
@@ -118,15 +118,24 @@ def _families(spec: Obj) -> list[Cause]:
     policy = spec.get("ipFamilyPolicy")
     families = spec.get("ipFamilies") or []
     headless_unselected = spec.get("clusterIP") == HEADLESS and not spec.get("selector")
-    if policy is not None and policy not in FAMILY_POLICIES:
-        # Kubernetes leaves the value to validation.
-        return []
+    addresses = spec.get("clusterIPs") or []
+    causes: list[Cause] = []
+    if policy in (None, "SingleStack"):
+        dual = "must be 'RequireDualStack' or 'PreferDualStack' when multiple"
+        several = (("cluster IPs are", addresses), ("IP families are", families))
+        causes += [
+            f.invalid("spec.ipFamilyPolicy", "SingleStack", f"{dual} {what} specified")
+            for what, said in several
+            if len(said) > 1
+        ]
+    for i, address in enumerate(addresses):
+        # A better cause than that of a family which is only a conclusion.
+        if i >= len(families) and ":" in address:
+            causes.append(f.invalid(f"spec.clusterIPs[{i}]", addresses, "IPv6 is not configured on this cluster"))
+    if causes and not headless_unselected:
+        return causes
     if not headless_unselected:
-        if policy is None and len(families) < 2:
-            policy = "SingleStack"
-        if len(families) > 1 and policy in (None, "SingleStack"):
-            detail = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"
-            return [f.invalid("spec.ipFamilyPolicy", policy or "SingleStack", detail)]
+        policy = policy or "SingleStack"
         if policy == "RequireDualStack":
             detail = "this cluster is not configured for dual-stack services"
             return [f.invalid("spec.ipFamilyPolicy", policy, detail)]
@@ -148,10 +157,8 @@ def _families(spec: Obj) -> list[Cause]:
 def _addresses(spec: Obj, before: Obj, ctx: Context) -> list[Cause]:
     held = before.get("clusterIPs") or []
     wanted = spec.get("clusterIPs") or []
-    if wanted == held and held:
-        return []
-    if wanted == [HEADLESS]:
-        return []
+    if held or wanted == [HEADLESS]:
+        return []  # another address than the one held is refused by validation
     allocator = ctx.allocators[SERVICE_IPS]
     try:
         address = allocator.allocate(wanted[0] if wanted else "")

@@ -12,6 +12,11 @@ from wherry.apiserver.registry.validation.addresses import cidr, ip_address, par
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
+FAMILIES = ("IPv4", "IPv6")
+IP_MODES = ("Proxy", "VIP")
+TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
+TOPOLOGY_HINTS = "service.kubernetes.io/topology-aware-hints"
+SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 LOOPBACK = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
 _LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
@@ -19,32 +24,77 @@ _ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
 _MAX_AFFINITY_SECONDS = 86400
 
 
-def cluster_ip_rules(spec: Obj, before: Obj) -> list[Cause]:
-    """What must hold of clusterIP(s) before anything is allocated; `before` is `{}` for a new Service."""
-    one, many, kind = spec.get("clusterIP") or "", spec.get("clusterIPs") or [], spec.get("type")
-    path = "spec.clusterIPs"
-    if kind == "ExternalName":
-        return [f.forbidden(path, "may not be set for ExternalName services")] if many else []
+def address_rules(spec: Obj) -> list[Cause]:
+    """What must hold of addresses and their families before anything is allocated."""
+    if spec.get("type") == "ExternalName":
+        return []
+    one, many, path = spec.get("clusterIP") or "", f.as_list(spec.get("clusterIPs")), "spec.clusterIPs"
     causes: list[Cause] = []
-    if many and one and many[0] != one:
+    if one and not many:
+        causes.append(f.required(path))
+    elif one and many[0] != one:
         causes.append(f.invalid(path, many, "first value must match `clusterIP`"))
     elif many and not one:
-        causes.append(f.required("spec.clusterIP", "must be set when `clusterIPs` is specified"))
+        causes.append(f.invalid(path, many, "must be empty when `clusterIP` is not specified"))
+    families = f.as_list(spec.get("ipFamilies"))
+    for i, family in enumerate(families):
+        at = f"spec.ipFamilies[{i}]"
+        causes += f.one_of(family, at, FAMILIES, need=True)
+        causes += [f.duplicate(at, family)] if family in families[:i] else []
+    causes += f.one_of(spec.get("ipFamilyPolicy"), "spec.ipFamilyPolicy", FAMILY_POLICIES)
+    return causes + _addresses(many, families, path)
+
+
+def _addresses(many: list[str], families: list[str], path: str) -> list[Cause]:
+    """One address per family, each of the family said for it; or None alone."""
+    wrong: list[Cause] = []
+    if many[:1] == ["None"] and len(many) > 1:
+        wrong.append(f.invalid(path, many, "'None' must be the first and only value"))
     for i, address in enumerate(many):
-        at = f"{path}[{i}]"
-        if address == "None":
-            if kind != "ClusterIP":
-                causes.append(f.invalid(at, address, f"may not be set to 'None' for {kind} services"))
-        else:
-            causes += ip_address(address, at)
-    if causes:
+        if i or address != "None":
+            wrong += ip_address(address, f"{path}[{i}]")
+    causes = list(wrong)
+    if len(many) > 2:
+        causes.append(f.invalid(path, many, "may only hold up to 2 values"))
+    if wrong or many[:1] == ["None"]:
         return causes
-    if before.get("clusterIPs") and before.get("type") != "ExternalName" and many and many != before["clusterIPs"]:
-        return [f.invalid(f"{path}[0]", many, "may not change once set")]
-    address = parse_ip(many[0]) if many and many[0] != "None" else None
-    if address is not None and address.version == 6:
-        return [f.invalid(f"{path}[0]", many, "IPv6 is not configured on this cluster")]
+    versions = [each.version for each in map(parse_ip, many) if each is not None]
+    if len(many) > 1 and len(set(versions)) < 2:
+        causes.append(f.invalid(path, many, "may specify no more than one IP for each IP family"))
+    for i, (version, family) in enumerate(zip(versions, families, strict=False)):
+        if family in FAMILIES and family != f"IPv{version}":
+            detail = f"expected an {family} value as indicated by `ipFamilies[{i}]`"
+            causes.append(f.invalid(f"{path}[{i}]", many[i], detail))
+    return causes
+
+
+def _types(spec: Obj) -> list[Cause]:
+    """What a type must not have."""
+    kind = spec.get("type")
+    if kind == "ExternalName":
+        said = [key for key in ("clusterIPs", "ipFamilies", "ipFamilyPolicy") if spec.get(key)]
+        return [f.forbidden(f"spec.{key}", "may not be set for ExternalName services") for key in said]
+    if kind in ("LoadBalancer", "NodePort") and spec.get("clusterIPs") == ["None"]:
+        return [f.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")]
     return []
+
+
+def _annotations(metadata: Obj, spec: Obj) -> list[Cause]:
+    """Older ways to say what fields say now."""
+    annotations, path = f.as_dict(metadata.get("annotations")), "metadata.annotations"
+    mode, hints = annotations.get(TOPOLOGY_MODE), annotations.get(TOPOLOGY_HINTS)
+    causes: list[Cause] = []
+    if mode is not None and hints is not None and mode != hints:
+        detail = f"must match annotations[{TOPOLOGY_HINTS}] when both are specified"
+        causes.append(f.invalid(f"{path}[{TOPOLOGY_MODE}]", mode, detail))
+    ranges, at = annotations.get(SOURCE_RANGES), f"{path}[{SOURCE_RANGES}]"
+    if ranges is None or spec.get("loadBalancerSourceRanges"):
+        return causes
+    if spec.get("type") != "LoadBalancer":
+        causes.append(f.forbidden(at, _ONLY_LOAD_BALANCER))
+    for value in ranges.strip().split(",") if ranges.strip() else ():
+        causes += cidr(value.strip(), at)
+    return causes
 
 
 def service(obj: Obj) -> list[Cause]:
@@ -53,6 +103,7 @@ def service(obj: Obj) -> list[Cause]:
     causes: list[Cause] = []
     if not spec.get("ports") and not headless and kind != "ExternalName":
         causes.append(f.required("spec.ports"))
+    causes += _annotations(obj["metadata"], spec) + _types(spec)
     causes += _external_name(spec) if kind == "ExternalName" else []
     causes += _ports(spec)
     causes += f.labels(spec.get("selector"), "spec.selector")
@@ -63,7 +114,6 @@ def service(obj: Obj) -> list[Cause]:
         causes += non_special_ip(address, f"spec.externalIPs[{i}]")
     causes += _traffic(spec)
     causes += _load_balancer(spec)
-    causes += f.one_of(spec.get("ipFamilyPolicy"), "spec.ipFamilyPolicy", FAMILY_POLICIES)
     distributions = ("PreferClose", "PreferSameZone", "PreferSameNode")
     return causes + f.one_of(spec.get("trafficDistribution"), "spec.trafficDistribution", distributions)
 
@@ -87,8 +137,8 @@ def _ports(spec: Obj) -> list[Cause]:
         causes += f.port_number_or_name(port.get("targetPort", 0), f"{at}.targetPort")
         if port.get("appProtocol") is not None:
             causes += f.qualified(port["appProtocol"], f"{at}.appProtocol")
-        if port.get("nodePort") and spec.get("type") in ("ClusterIP", "ExternalName"):
-            causes.append(f.forbidden(f"{at}.nodePort", f"may not be used when `type` is '{spec['type']}'"))
+        if port.get("nodePort") and spec.get("type") == "ClusterIP":
+            causes.append(f.forbidden(f"{at}.nodePort", "may not be used when `type` is 'ClusterIP'"))
     return causes + _duplicates(ports)
 
 
@@ -157,7 +207,7 @@ def _traffic(spec: Obj) -> list[Cause]:
         causes.append(f.invalid("spec.externalTrafficPolicy", external, detail))
     elif reachable:
         causes += f.one_of(external, "spec.externalTrafficPolicy", ("Cluster", "Local"), need=True)
-    if spec.get("type") != "ExternalName":
+    if internal or spec.get("type") in ("ClusterIP", "NodePort", "LoadBalancer"):
         causes += f.one_of(internal, "spec.internalTrafficPolicy", ("Cluster", "Local"), need=True)
     return causes
 
@@ -168,9 +218,8 @@ def _load_balancer(spec: Obj) -> list[Cause]:
     ranges = f.as_list(spec.get("loadBalancerSourceRanges"))
     if ranges and not balanced:
         causes.append(f.forbidden("spec.LoadBalancerSourceRanges", _ONLY_LOAD_BALANCER))
-    elif ranges:
-        for i, value in enumerate(ranges):
-            causes += cidr(value.strip(), f"spec.LoadBalancerSourceRanges[{i}]")
+    for i, value in enumerate(ranges):
+        causes += cidr(value.strip(), f"spec.LoadBalancerSourceRanges[{i}]")
     if spec.get("loadBalancerClass") is not None:
         if not balanced:
             causes.append(f.forbidden("spec.loadBalancerClass", _ONLY_LOAD_BALANCER))
@@ -185,8 +234,8 @@ def _load_balancer(spec: Obj) -> list[Cause]:
 
 
 def update(spec: Obj, before: Obj) -> list[Cause]:
-    """What may not change while the type stays; addresses were checked when they were allocated."""
-    causes: list[Cause] = []
+    """What may not change while the type stays."""
+    causes = _same_addresses(spec, before)
     if spec.get("type") == before.get("type") == "LoadBalancer":
         causes += f.unchanged(
             spec.get("loadBalancerClass"),
@@ -201,13 +250,36 @@ def update(spec: Obj, before: Obj) -> list[Cause]:
     return causes
 
 
+def _same_addresses(spec: Obj, before: Obj) -> list[Cause]:
+    """An address is for life, unless the Service has none for a while."""
+    new, old = f.as_list(spec.get("clusterIPs")), f.as_list(before.get("clusterIPs"))
+    if "ExternalName" in (spec.get("type"), before.get("type")):
+        return []
+    if not new and old:
+        return [f.invalid("spec.clusterIPs[0]", new, "primary clusterIP can not be unset")]
+    return [
+        f.invalid(f"spec.clusterIPs[{i}]", new, "may not change once set")
+        for i, (now, then) in enumerate(zip(new, old, strict=False))
+        if now != then
+    ]
+
+
 def status(obj: Obj) -> list[Cause]:
     """status.loadBalancer."""
     ingress = f.as_list(f.as_dict(f.as_dict(obj.get("status")).get("loadBalancer")).get("ingress"))
     path = "status.loadBalancer.ingress"
     if ingress and obj["spec"].get("type") != "LoadBalancer":
         return [f.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
-    return ingress_points(ingress, path)
+    causes = ingress_points(ingress, path)
+    for i, point in enumerate(ingress):
+        mode, at = point.get("ipMode"), f"{path}[{i}].ipMode"
+        if point.get("ip"):
+            causes += f.one_of(mode, at, IP_MODES) if mode else [
+                f.required(at, "must be specified when `ip` is set")
+            ]  # fmt: skip
+        elif mode is not None:
+            causes.append(f.forbidden(at, "may not be specified when `ip` is not set"))
+    return causes
 
 
 def ingress_points(ingress: list[Obj], path: str) -> list[Cause]:
@@ -217,9 +289,6 @@ def ingress_points(ingress: list[Obj], path: str) -> list[Cause]:
         at = f"{path}[{i}]"
         if point.get("ip"):
             causes += ip_address(point["ip"], f"{at}.ip")
-        mode = point.get("ipMode")
-        if mode is not None:
-            causes += f.one_of(mode, f"{at}.ipMode", ("Proxy", "VIP"), need=True)
         if point.get("hostname"):
             causes += f.each_invalid(f"{at}.hostname", point["hostname"], names.dns1123_subdomain(point["hostname"]))
             if parse_ip(point["hostname"]) is not None:
