@@ -41,7 +41,7 @@ spec:
 
 
 def test_a_cron_job_through_a_virtual_year(record_property: Callable[[str, object], None]) -> None:
-    with wherry.ControlPlane(heartbeat="6h") as cp:
+    with wherry.ControlPlane() as cp:
         cp.apply(NIGHTLY)
         clock = RealClock()
         began = clock.monotonic()

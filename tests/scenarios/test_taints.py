@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Any
 
 from world import NODE, World, pod_template, world
@@ -29,7 +30,7 @@ async def there(w: World) -> set[str]:
 
 
 async def start(w: World) -> None:
-    w.started.append(asyncio.create_task(w.add(node_lifecycle, grace_seconds=10**9).run()))
+    w.started.append(asyncio.create_task(w.add(node_lifecycle, last_sign=lambda name: inf).run()))
 
 
 def for_a_while(seconds: int) -> Obj:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wherry.aio.clock import Clock, rfc3339
 from wherry.api.scheme import Scheme
@@ -30,6 +30,10 @@ from wherry.reconcile.controller import Controller
 from wherry.reconcile.queue_metrics import work_queues
 from wherry.reconcile.workqueue import WorkQueue
 
+if TYPE_CHECKING:
+    from wherry.kubelet.simulated.heartbeats import Heartbeats
+    from wherry.kubelet.simulated.simulation import Simulation
+
 ENDPOINT_PORT = 6443
 """Where the API listens on the node's own address in the pod network: what the Service `kubernetes` leads to."""
 OURSELVES = User("system:kube-controller-manager", (MASTERS, AUTHENTICATED))
@@ -45,10 +49,8 @@ class Site:
     """What aggregated API servers know us by."""
     sign_certificate: certificates.Sign
     directories: Directories
-    heartbeat_seconds: float | None = None
-    """How often pretended nodes renew their leases; None: as often as they usually do."""
-    grace_seconds: float = node_lifecycle.GRACE_SECONDS
-    """After how long without a renewal a node is given up."""
+    heartbeats: Heartbeats | None = None
+    """Of pretended nodes, where they are reckoned; None: each is waited for."""
     look_seconds: float = cronjob.LOOK_SECONDS_MAX
     """How far CronJobs trust that wall and monotonic time go together."""
 
@@ -60,6 +62,7 @@ class Composition:
     client: Client
     factory: InformerFactory
     workers: list[controllers.Runs]
+    simulation: Simulation | None = None
 
 
 def client_as(app: App, manager: str) -> Client:
@@ -83,7 +86,7 @@ def compose(app: App, site: Site, options: Options, clock: Clock, rng: random.Ra
         site.sign_certificate,
         client_as(app, "kube-scheduler"),
         site.directories,
-        site.grace_seconds,
+        site.heartbeats.last_sign if site.heartbeats is not None else node_lifecycle.unheard,
         site.look_seconds,
     )
     workers = controllers.build(whole, options)
@@ -92,10 +95,13 @@ def compose(app: App, site: Site, options: Options, clock: Clock, rng: random.Ra
         local.build(app.core.serving, client, factory, clock),
         _keeper(app, site, options, factory, clock),
     ]
+    simulation = None
     if options.simulated_nodes:
-        workers += _simulation(app, site, options, client, factory, clock, rng)
+        recorder = EventRecorder(client, "kubelet", "simulated", clock, rng)
+        simulation = _simulation(app, site, options, client, factory, recorder, clock, rng)
+        workers += [recorder, simulation]
     app.metrics.collectors.append(work_queues(lambda: _queues(workers)))
-    return Composition(client, factory, workers)
+    return Composition(client, factory, workers, simulation)
 
 
 def _keeper(app: App, site: Site, options: Options, factory: InformerFactory, clock: Clock) -> controllers.Runs:
@@ -110,14 +116,14 @@ def _simulation(
     options: Options,
     client: Client,
     factory: InformerFactory,
+    recorder: EventRecorder,
     clock: Clock,
     rng: random.Random,
-) -> list[controllers.Runs]:
+) -> Simulation:
     """Nodes that only pretend live here: nothing between them and the API is serialised."""
     from wherry.kubelet.simulated.simulation import POD_RANGE, Simulation  # few want them
     from wherry.network.ipam import PodAddresses
 
-    recorder = EventRecorder(client, "kubelet", "simulated", clock, rng)
     addresses = PodAddresses(POD_RANGE)
     simulation = Simulation(
         options.simulated_nodes,
@@ -128,10 +134,10 @@ def _simulation(
         addresses,
         clock,
         rng,
-        *([] if site.heartbeat_seconds is None else [site.heartbeat_seconds]),
+        site.heartbeats,
     )
     app.metrics_api.simulated = simulation.summary
-    return [recorder, simulation]
+    return simulation
 
 
 def bootstrap_options(options: Options, site: Site, scheme: Scheme, clock: Clock) -> BootstrapOptions:

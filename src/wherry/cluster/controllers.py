@@ -78,8 +78,8 @@ class Whole:
     """The same rights, another field manager."""
     directories: persistent_volume.Directories
     """Where the data of provisioned volumes lies."""
-    grace_seconds: float = node_lifecycle.GRACE_SECONDS
-    """After how long without a sign of life a node is given up."""
+    last_sign: Callable[[str], float] = node_lifecycle.unheard
+    """When a node was heard of otherwise than by its lease."""
     look_seconds: float = cronjob.LOOK_SECONDS_MAX
     """At the latest after which CronJobs ask the wall clock again."""
 
@@ -132,7 +132,7 @@ def makers(whole: Whole, options: Options, parts: Callable[..., Parts]) -> dict[
             common(), certificate=whole.certificate, sign=whole.sign
         ),
         "cronjob-controller": lambda: cronjob.build(parts("cronjob-controller"), look_seconds=whole.look_seconds),
-        "node-controller": lambda: node_lifecycle.build(parts("node-controller"), grace_seconds=whole.grace_seconds),
+        "node-controller": lambda: node_lifecycle.build(parts("node-controller"), last_sign=whole.last_sign),
         "persistentvolume-controller": lambda: persistent_volume.build(
             parts("persistentvolume-controller"), provisioner=PROVISIONER, directories=whole.directories
         ),

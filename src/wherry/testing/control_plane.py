@@ -21,7 +21,6 @@ from wherry.testing.asynchronous import AsyncControlPlane
 from wherry.testing.authority import authority
 from wherry.testing.bridge import BridgedTransport
 from wherry.testing.cluster import Clock, Cluster
-from wherry.testing.durations import Duration
 from wherry.testing.engine import Engine
 from wherry.testing.options import START, Settings
 from wherry.testing.reach import write_kubeconfig
@@ -39,14 +38,11 @@ class ControlPlane(Cluster):
         virtual_time: bool = True,
         *,
         start: str | datetime = START,
-        heartbeat: Duration | None = None,
     ) -> None:
-        """Raises OptionError and ValueError. `start`: the date at which virtual time begins; `heartbeat`: see `Settings`."""
-        settings = Settings(kubernetes_version, nodes, seed, virtual_time, start, heartbeat)
+        """Raises OptionError and ValueError. `start`: the date at which virtual time begins."""
+        settings = Settings(kubernetes_version, nodes, seed, virtual_time, start)
         self.settings = settings
-        self._calls = self._engine = Engine(
-            settings.options, seed, virtual_time, settings.epoch, settings.heartbeat_seconds
-        )
+        self._calls = self._engine = Engine(settings.options, seed, virtual_time, settings.epoch)
         self._port = 0
         self._kubeconfig: Path | None = None
         self.clock = Clock(self._engine)

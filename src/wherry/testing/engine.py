@@ -33,12 +33,12 @@ class ControlPlaneFailed(Exception):
 class Engine:
     """`start` returns once the plane answers. Every other method may be called from any thread."""
 
-    def __init__(self, options: Options, seed: int, virtual: bool, epoch: float, heartbeat: float | None) -> None:
+    def __init__(self, options: Options, seed: int, virtual: bool, epoch: float) -> None:
         self.virtual = virtual
         self.clock: Clock = LoopClock(epoch) if virtual else RealClock()
         self.epoch = epoch
         self.loop: asyncio.AbstractEventLoop = SteeredLoop(self._held) if virtual else asyncio.SelectorEventLoop()
-        self._make: Callable[[], Plane] = lambda: Plane(options, self.clock, seed, heartbeat)
+        self._make: Callable[[], Plane] = lambda: Plane(options, self.clock, seed)
         self._plane: Plane | None = None
         self._started: Future[None] = Future()
         self._failure: ControlPlaneFailed | None = None
@@ -158,7 +158,11 @@ class Engine:
         def begin() -> None:
             stop = (lambda: self.plane.storage.revision != seen) if stop_at_writes else None
             passed = loop.proceed(until - self.epoch, stop)
-            passed.add_done_callback(lambda _: None if outcome.done() else outcome.set_result(None))
+            # It is done inside the selector, which has to be woken for what comes next.
+            passed.add_done_callback(lambda _: loop.call_soon_threadsafe(stand))
+
+        def stand() -> None:
+            loop.create_task(self.plane.catch_up()).add_done_callback(lambda task: _settle(task, outcome))
 
         return self._submit(begin, outcome)
 

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.cluster.options import Options
-from wherry.testing.durations import Duration, seconds
 
 START = "2026-01-01T00:00:00Z"
 """A Thursday. The same in every run: dates are part of what a test sees."""
@@ -17,15 +16,13 @@ HPA_SYNC_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`heartbeat`: how often nodes renew their leases (30 s); a node is given up after four thirds of it. A test that runs
-    for a virtual year has no use for a million heartbeats: `heartbeat="6h"`."""
+    """As given; what is wrong with it is said by whoever asks for `options` or `epoch`."""
 
     kubernetes_version: str = "1.36"
     nodes: int = 1
     seed: int = 0
     virtual_time: bool = True
     start: str | datetime = START
-    heartbeat: Duration | None = None
 
     @property
     def options(self) -> Options:
@@ -44,7 +41,3 @@ class Settings:
                 raise ValueError(f"start={self.start!r} has no time zone")
             return self.start.timestamp()
         return parse_rfc3339(self.start)
-
-    @property
-    def heartbeat_seconds(self) -> float | None:
-        return None if self.heartbeat is None else seconds(self.heartbeat)

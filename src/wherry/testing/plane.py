@@ -27,6 +27,9 @@ from wherry.client.rest import Client
 from wherry.cluster.composition import Composition, Site, bootstrap_options, compose
 from wherry.cluster.options import Options
 from wherry.cluster.signing import Signer
+from wherry.controllers.cronjob import LOOK_SECONDS_MAX
+from wherry.kubelet.simulated.heartbeats import Heartbeats
+from wherry.kubelet.simulated.nodes import RENEW_SECONDS
 from wherry.storage.memory import MemoryStorage
 from wherry.testing.authority import authority
 from wherry.testing.first_state import first_state
@@ -73,7 +76,7 @@ class Counted:
 class Plane:
     """`async with plane.running():` it answers, its nodes are ready, its controllers are at work."""
 
-    def __init__(self, options: Options, clock: Clock, seed: int, heartbeat_seconds: float | None) -> None:
+    def __init__(self, options: Options, clock: Clock, seed: int) -> None:
         self.options = options
         self.clock = clock
         self.rng = random.Random(seed)
@@ -93,20 +96,19 @@ class Plane:
             ),
         )
         self._edge: Edge | None = None
+        self._composition: Composition | None = None
         self.outward = Counted(self.app.core.outward)
         self.app.core.outward = self.outward
         self.client = Client(InProcessTransport(self.app, ADMINISTRATOR, MANAGER))
-        beats = {} if heartbeat_seconds is None else {"grace_seconds": heartbeat_seconds * 4 / 3}
-        steady = {"look_seconds": float("inf")} if isinstance(clock, LoopClock) else {}  # its two times are one
+        virtual = isinstance(clock, LoopClock)
         self.site = Site(
             keys.certificate,
             keys.front_proxy_certificate,
             Identity(keys.files.certificate("front-proxy-client"), keys.files.key("front-proxy-client")),
             Signer(keys.files, clock),
             NoDirectories(),
-            heartbeat_seconds,
-            **beats,
-            **steady,
+            Heartbeats(clock, RENEW_SECONDS) if virtual else None,
+            look_seconds=float("inf") if virtual else LOOK_SECONDS_MAX,  # the two times of a virtual clock are one
         )
 
     @property
@@ -125,6 +127,11 @@ class Plane:
         port: int = listener.getsockname()[1]
         return port
 
+    async def catch_up(self) -> None:
+        """Time has come to a stand: show what was only reckoned while it passed."""
+        if self._composition is not None and self._composition.simulation is not None:
+            await self._composition.simulation.catch_up()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Composition]:
         await self.storage.start()
@@ -133,7 +140,7 @@ class Plane:
             self.storage.replay(await first_state(first, self.clock, authority().token_key))
             reader, cidr = self.app.core.reader, self.options.service_cidr
             self._allocators.update(service_allocators(reader.list(SERVICES), self.rng, cidr, reader=reader))
-            composition = compose(self.app, self.site, self.options, self.clock, self.rng)
+            composition = self._composition = compose(self.app, self.site, self.options, self.clock, self.rng)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.app.run()), group.create_task(composition.factory.run())]
                 tasks += [group.create_task(worker.run()) for worker in composition.workers]

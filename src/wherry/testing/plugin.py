@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 MARK = "wherry"
 _CLUSTERS = pytest.StashKey[list["Cluster"]]()
-OPTIONS = ("kubernetes_version", "nodes", "seed", "virtual_time", "start", "heartbeat")
+OPTIONS = ("kubernetes_version", "nodes", "seed", "virtual_time", "start")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        f"{MARK}(kubernetes_version='1.36', nodes=1, seed=0, virtual_time=True, start=..., heartbeat=...): "
+        f"{MARK}(kubernetes_version='1.36', nodes=1, seed=0, virtual_time=True, start=...): "
         "how the fixture control_plane of this test is made; the nearest mark that names an option counts",
     )
 

@@ -11,6 +11,9 @@ One key per node. Looks again by itself when a lease or a toleration runs out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
+
 from wherry.aio.clock import rfc3339
 from wherry.api.errors import StatusError, is_not_found
 from wherry.api.resources import LEASES, NODES, PODS
@@ -31,13 +34,19 @@ LEASE_NAMESPACE = "kube-node-lease"
 NODE_INDEX = "node"
 
 
-def build(parts: Parts, *, grace_seconds: float = GRACE_SECONDS, workers: int = 5) -> Controller:
-    """The controller, wired to the informers of nodes, their leases and pods."""
+def unheard(name: str) -> float:
+    """Of a node whose leases are all there is."""
+    return -inf
+
+
+def build(parts: Parts, *, last_sign: Callable[[str], float] = unheard, workers: int = 5) -> Controller:
+    """The controller, wired to the informers of nodes, their leases and pods. `last_sign`: when a node was heard of
+    otherwise than by its lease, on the monotonic clock; inf while it surely lives."""
     queue: WorkQueue[Request] = WorkQueue("node-lifecycle", parts.clock)
     nodes, pods = parts.factory.informer(NODES), parts.factory.informer(PODS)
     leases = parts.factory.informer(LEASES, namespace=LEASE_NAMESPACE)
     pods.add_index(NODE_INDEX, lambda pod: [pod["spec"]["nodeName"]] if pod["spec"].get("nodeName") else [])
-    reconciler = NodeLifecycle(parts, nodes, leases, pods, grace_seconds)
+    reconciler = NodeLifecycle(parts, nodes, leases, pods, last_sign)
 
     def on_node(type: str, node: Obj, old: Obj | None) -> None:
         if type == "deleted":
@@ -71,14 +80,16 @@ def build(parts: Parts, *, grace_seconds: float = GRACE_SECONDS, workers: int = 
 
 
 class NodeLifecycle:
-    def __init__(self, parts: Parts, nodes: Informer, leases: Informer, pods: Informer, grace_seconds: float) -> None:
+    def __init__(
+        self, parts: Parts, nodes: Informer, leases: Informer, pods: Informer, last_sign: Callable[[str], float]
+    ) -> None:
         self._client = parts.client
         self._nodes = nodes
         self._leases = leases
         self._pods = pods
         self._recorder = parts.recorder
         self._clock = parts.clock
-        self._grace_seconds = grace_seconds
+        self._last_sign = last_sign
         self._evictions = Evictions(parts, lambda name: pods.by_index(NODE_INDEX, name))
         self._seen: dict[str, tuple[str, float]] = {}
         self._ready: set[str] = set()
@@ -128,7 +139,7 @@ class NodeLifecycle:
             if is_not_found(error):
                 return None
             raise
-        times = [one for one in (left if left > 0 else None, next_eviction) if one is not None]
+        times = [one for one in (left if 0 < left < inf else None, next_eviction) if one is not None]
         return Result(requeue_after=min(times)) if times else None
 
     def observe(self, name: str) -> None:
@@ -145,7 +156,8 @@ class NodeLifecycle:
         """Until the node counts as silent."""
         name = node["metadata"]["name"]
         self.observe(name)
-        return self._seen[name][1] + self._grace_seconds - self._clock.monotonic()
+        known = self._last_sign(name)
+        return (known if known > -inf else self._seen[name][1]) + GRACE_SECONDS - self._clock.monotonic()
 
     async def _mark(self, node: Obj, now: float) -> Obj:
         ready = condition(node, "Ready")

@@ -22,6 +22,7 @@ from wherry.client.informer import ChangeType, Informer
 from wherry.client.rest import Client
 from wherry.kubelet import node_facts
 from wherry.kubelet.node_status import LEASE_NAMESPACE, LEASE_SECONDS
+from wherry.kubelet.simulated.heartbeats import Heartbeats
 from wherry.kubelet.simulated.script import PREFIX
 
 log = logging.getLogger(__name__)
@@ -108,14 +109,16 @@ class SimulatedNodes:
         version: str,
         clock: Clock,
         rng: random.Random,
-        renew_seconds: float = RENEW_SECONDS,
+        heartbeats: Heartbeats | None = None,
     ) -> None:
+        """`heartbeats`: reckon them instead of waiting for each, and write them in `catch_up`."""
         self._client = client
         self._informer = nodes
         self._version = version
         self._clock = clock
         self._rng = rng
-        self._renew_seconds = renew_seconds
+        self._heartbeats = heartbeats
+        self._reporting: set[str] = set()
         self._nodes = {each.name: each for each in map(node, range(wanted))}
         self._silent: set[str] = set()
         self._slots = asyncio.Semaphore(WRITES_MAX)
@@ -139,6 +142,7 @@ class SimulatedNodes:
                     tasks.create_task(self._remove(each))
             for number, about in enumerate(self._nodes.values()):
                 tasks.create_task(self._live(about, number), name=f"node {about.name}")
+            await asyncio.Event().wait()  # for nodes that speak again, when no heartbeat is waited for
 
     def _node_changed(self, change: ChangeType, obj: Obj, old: Obj | None) -> None:
         name = obj["metadata"]["name"]
@@ -146,24 +150,60 @@ class SimulatedNodes:
             return
         off = (obj["metadata"].get("annotations") or {}).get(HEARTBEAT) == "off"
         if change != "deleted" and off == (name in self._silent):
+            self._perhaps_report(name, obj)
             return
         if off and change != "deleted":
             self._silent.add(name)
+            if self._heartbeats is not None:
+                self._heartbeats.fall_silent(name)
         else:
             self._silent.discard(name)
+            if self._heartbeats is not None:
+                self._heartbeats.speak(name)
             if change != "deleted" and self._tasks is not None:
                 self._tasks.create_task(self._beat(name))
         self.on_change(name)
 
+    def _perhaps_report(self, name: str, obj: Obj) -> None:
+        """Whoever says that a node is not ready is put right with its next heartbeat, reckoned ones included."""
+        if self._heartbeats is None or self._tasks is None or name in self._reporting or name in self._silent:
+            return
+        if not is_ready(obj) and self._heartbeats.last_sign(name) > 0:
+            self._reporting.add(name)
+            self._tasks.create_task(self._report(name, self._heartbeats.next(name) - self._clock.monotonic()))
+
+    async def _report(self, name: str, pause: float) -> None:
+        await self._clock.sleep(pause)
+        self._reporting.discard(name)
+        await self._beat(name)
+
+    async def catch_up(self) -> None:
+        """Write the leases that were renewed since the last time, with the moments at which they were."""
+        if self._heartbeats is None or not (due := self._heartbeats.due()):
+            return
+        now, monotonic = self._clock.time(), self._clock.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for name, moment in due:
+                registered = self._informer.get(name)
+                if registered is not None:
+                    tasks.create_task(self._catch_up(registered, now - (monotonic - moment)))
+
+    async def _catch_up(self, registered: Obj, moment: float) -> None:
+        async with self._slots:
+            await self._renew(registered, moment)
+
     async def _live(self, about: SimulatedNode, number: int) -> None:
         """Register, then renew the lease; the first renewals are spread over a whole period."""
-        backoff = Backoff(self._rng, maximum=max(self._renew_seconds, 0.1))
+        backoff = Backoff(self._rng, maximum=RENEW_SECONDS)
         while not await self._register(about, number):
             await self._clock.sleep(backoff.next())
-        pause = self._renew_seconds * self._rng.random()
+        pause = RENEW_SECONDS * self._rng.random()
+        if self._heartbeats is not None:
+            self._heartbeats.begin(about.name, self._clock.monotonic() + pause)
+            return
         while True:
             await self._clock.sleep(pause)
-            pause = self._renew_seconds
+            pause = RENEW_SECONDS
             await self._beat(about.name)
 
     async def _beat(self, name: str) -> None:
@@ -172,7 +212,7 @@ class SimulatedNodes:
         if name in self._silent or registered is None:
             return
         async with self._slots:
-            await self._renew(registered)
+            await self._renew(registered, self._clock.time())
             if not is_ready(registered):
                 status = {"conditions": [ready(self._clock.time())]}
                 try:
@@ -191,11 +231,12 @@ class SimulatedNodes:
             except (StatusError, ConnectionError) as error:  # made already, perhaps: the informer will say so
                 log.warning("node %s not registered: %s", about.name, error)
                 return False
-            await self._renew(registered)
+            await self._renew(registered, self._clock.time())
         return True
 
-    async def _renew(self, registered: Obj) -> None:
-        now, name = rfc3339_micro(self._clock.time()), registered["metadata"]["name"]
+    async def _renew(self, registered: Obj, moment: float) -> None:
+        """`moment` in Unix seconds."""
+        now, name = rfc3339_micro(moment), registered["metadata"]["name"]
         try:
             await self._client.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
         except StatusError as error:

@@ -12,7 +12,8 @@ from wherry.api.types import Obj
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
-from wherry.kubelet.simulated.nodes import RENEW_SECONDS, WRITES_MAX, SimulatedNodes
+from wherry.kubelet.simulated.heartbeats import Heartbeats
+from wherry.kubelet.simulated.nodes import WRITES_MAX, SimulatedNodes
 from wherry.kubelet.simulated.pods import SimulatedPods
 from wherry.kubelet.simulated.usage import summary
 from wherry.kubelet.status_manager import StatusManager
@@ -38,11 +39,11 @@ class Simulation:
         addresses: Addresses,
         clock: Clock,
         rng: random.Random,
-        renew_seconds: float = RENEW_SECONDS,
+        heartbeats: Heartbeats | None = None,
     ) -> None:
         self._clock = clock
         self._status = StatusManager(client, clock, rng, WRITES_MAX)
-        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng, renew_seconds)
+        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng, heartbeats)
         self._pods = SimulatedPods(self._nodes, factory.informer(PODS), self._status, recorder, addresses, clock)
 
     async def run(self) -> None:
@@ -50,6 +51,10 @@ class Simulation:
             tasks.create_task(self._status.run(), name="status manager")
             tasks.create_task(self._pods.run(), name="simulated pods")
             tasks.create_task(self._nodes.run(), name="simulated nodes")
+
+    async def catch_up(self) -> None:
+        """Show what was only reckoned: time has come to a stand, and somebody may look."""
+        await self._nodes.catch_up()
 
     def summary(self, node: str) -> Obj | None:
         """The Summary of a simulated node; None of any other."""
