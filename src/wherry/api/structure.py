@@ -51,12 +51,6 @@ def normalise(obj: Obj, schema: Schema) -> Findings:
     return _Walk(tidy=True).run(obj, schema)
 
 
-def strict_error(duplicates: list[str], findings: Findings) -> str:
-    """`strict decoding error: duplicate field "a", unknown field "b"`, or "" when there is nothing to complain of."""
-    messages = strict_warnings(duplicates, findings)
-    return f"strict decoding error: {', '.join(messages)}" if messages else ""
-
-
 def strict_warnings(duplicates: list[str], findings: Findings) -> list[str]:
     """One message each; duplicates inside an unknown field were never looked at."""
     seen = [path for path in duplicates if not any(_inside(path, unknown) for unknown in findings.unknown)]

@@ -6,13 +6,13 @@ unknown or came twice: Strict refuses them, Warn says so in warnings, Ignore dro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from wherry.api import json, yaml
 from wherry.api.errors import Cause, StatusError, bad_request, invalid
 from wherry.api.schema import Schema
-from wherry.api.structure import Findings, normalise, strict_error, strict_warnings
+from wherry.api.structure import Findings, normalise, strict_warnings
 from wherry.api.types import Obj
 from wherry.apiserver import protobuf
 from wherry.apiserver.apply.entries import FORGET, is_forgotten
@@ -92,6 +92,7 @@ def settle_patched(
     shown: Any = None,
     owners: Any = None,
     before: Obj | None = None,
+    said: Sequence[str] = (),
 ) -> Obj:
     """What a patch made of an object, as a private draft. `shown` is what errors quote: the patch itself where Kubernetes
     quotes that (strategic), else the patched document. `owners`: the object's managedFields, which need no look if they
@@ -119,12 +120,13 @@ def settle_patched(
     if findings.unknown and before is not None:
         known_to_be = set(core.normaliser(call)(draft(before), schema).unknown)
         findings.unknown[:] = [path for path in findings.unknown if path not in known_to_be]
-    if findings.unknown or duplicates:
+    if findings.unknown or duplicates or said:
         if validation == "Strict":
-            raise _unpatchable(patched, shown, strict_error(duplicates, findings))
+            complaints = [*said, *strict_warnings(duplicates, findings)]
+            raise _unpatchable(patched, shown, f"strict decoding error: {', '.join(complaints)}")
         if validation == "Warn":
             findings.unknown.sort()  # a patched document has its keys in order
-            for text in strict_warnings(duplicates, findings):
+            for text in [*said, *strict_warnings(duplicates, findings)]:
                 if text not in call.request.warnings:
                     call.request.warnings.append(text)
     if obj.get("metadata") is None:

@@ -20,9 +20,10 @@ from wherry.apiserver.handlers import apply as applying
 from wherry.apiserver.handlers.create import settle_namespace
 from wherry.apiserver.handlers.update import check_name
 from wherry.apiserver.http import Answer
+from wherry.apiserver.merge_patch import merge_patch
 from wherry.apiserver.negotiation import content_media
 from wherry.apiserver.options import write_options
-from wherry.apiserver.patch import PatchError, json_patch, merge_patch
+from wherry.apiserver.patch import MAX_OPERATIONS, PatchError, json_patch, shape_problem, too_many, unknown_fields
 from wherry.apiserver.registry.scopes import SCOPES
 from wherry.apiserver.respond import respond
 from wherry.apiserver.strategic import StrategicPatchError, strategic_merge
@@ -41,7 +42,7 @@ async def handle(core: Core, call: Call) -> Answer:
     options = write_options(call.request, "PatchOptions", media == APPLY_PATCH)
     if media == APPLY_PATCH:
         return await applying.handle(core, call, options)
-    patch, apply, duplicates = reader(core, call, media, options.field_validation)
+    patch, apply, duplicates, said = reader(core, call, media, options.field_validation)
     shown = patch if media == STRATEGIC_PATCH else None
     served, info = call.served, call.info
 
@@ -51,7 +52,7 @@ async def handle(core: Core, call: Call) -> Answer:
             patched = apply(before)
             owners = current["metadata"].get("managedFields")
             validation = options.field_validation
-            obj = decode.settle_patched(core, call, patched, validation, duplicates, shown, owners, before)
+            obj = decode.settle_patched(core, call, patched, validation, duplicates, shown, owners, before, said)
         except RecursionError:
             raise bad_request("error decoding patch: json: exceeded max depth") from None
         check_name(call, obj["metadata"])
@@ -63,17 +64,20 @@ async def handle(core: Core, call: Call) -> Answer:
     return respond(core, call, result.value, result.data)
 
 
-def reader(core: Core, call: Call, media: str, validation: str) -> tuple[Any, Apply, list[str]]:
-    """The patch, how it is applied, and which of its fields came twice. Raises 400, 415."""
+def reader(core: Core, call: Call, media: str, validation: str) -> tuple[Any, Apply, list[str], list[str]]:
+    """The patch, how it is applied, which of its fields came twice, and what else is wrong with its spelling. Raises 400, 413,
+    415."""
     if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if media == STRATEGIC_PATCH and call.served.codec is not None and call.info.subresource != "scale":
         raise unsupported_media_type(media, (JSON_PATCH, MERGE_PATCH, APPLY_PATCH))  # nothing says how its lists merge
     patch, duplicates = _document(call, media, validation)
     if media == JSON_PATCH:
-        return patch, _json_patch(patch), duplicates
+        said = [f'json patch duplicate field "{path}"' for path in duplicates]
+        said += [f'json patch unknown field "{path}"' for path in unknown_fields(patch)]
+        return patch, _json_patch(patch), [], said
     if media == MERGE_PATCH:
-        return patch, lambda current: merge_patch(current, patch), duplicates
+        return patch, lambda current: merge_patch(current, patch), duplicates, []
     _, _, schema = core.expected(call)
 
     def strategic(current: Obj) -> Obj:
@@ -82,7 +86,7 @@ def reader(core: Core, call: Call, media: str, validation: str) -> tuple[Any, Ap
         except StrategicPatchError as error:
             raise bad_request(str(error)) from None
 
-    return patch, strategic, duplicates
+    return patch, strategic, duplicates, []
 
 
 def _json_patch(patch: Any) -> Apply:
@@ -109,14 +113,25 @@ def _document(call: Call, media: str, validation: str) -> tuple[Any, list[str]]:
         patch = draft(request.draft)
     else:
         patch, duplicates = _parse(request.body, media, validation)
-    wanted = list if media == JSON_PATCH else dict
-    if isinstance(patch, wanted):
+    if media == JSON_PATCH:
+        return _operations(patch), duplicates
+    if isinstance(patch, dict):
         return patch, duplicates
     if patch is None and media == MERGE_PATCH:
         raise bad_request("Invalid JSON Patch")
-    go_type = "[]handlers.jsonPatchOp" if media == JSON_PATCH else "map[string]interface {}"
-    problem = f"json: cannot unmarshal {decode.json_kind(patch)} into Go value of type {go_type}"
+    problem = f"json: cannot unmarshal {decode.json_kind(patch)} into Go value of type map[string]interface {{}}"
     raise bad_request(problem if media == STRATEGIC_PATCH else f"error decoding patch: {problem}")
+
+
+def _operations(patch: Any) -> list[Any]:
+    """A JSON patch. Raises 400, 413."""
+    problem = shape_problem(patch)
+    if problem:
+        raise bad_request(f"error decoding patch: {problem}")
+    operations: list[Any] = patch or []
+    if len(operations) > MAX_OPERATIONS:
+        raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {too_many(operations)}")
+    return operations
 
 
 def _parse(body: bytes, media: str, validation: str) -> tuple[Any, list[str]]:

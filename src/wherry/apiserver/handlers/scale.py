@@ -88,11 +88,12 @@ async def patch(core: Core, call: Call) -> Answer:
     options = write_options(call.request, "PatchOptions", media == patching.APPLY_PATCH)
     if media == patching.APPLY_PATCH:
         return await _apply(core, call, options)
-    sent, apply, duplicates = patching.reader(core, call, media, options.field_validation)
+    sent, apply, duplicates, said = patching.reader(core, call, media, options.field_validation)
     shown = sent if media == patching.STRATEGIC_PATCH else None
 
     def change(current: Obj) -> Obj:
-        scale = decode.settle_patched(core, call, apply(current), options.field_validation, duplicates, shown)
+        validation = options.field_validation
+        scale = decode.settle_patched(core, call, apply(current), validation, duplicates, shown, said=said)
         check_name(call, scale["metadata"])
         return scale
 

@@ -24,7 +24,8 @@ from wherry.api.types import GVR, Obj
 from wherry.apiserver.admission.chain import Admission, AdmissionRequest
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.drafts import draft
-from wherry.apiserver.patch import PatchError, json_patch, merge_patch
+from wherry.apiserver.merge_patch import merge_patch
+from wherry.apiserver.patch import PatchError, json_patch
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.registry.catalogue import strategies
 from wherry.apiserver.registry.generic import Registry, Write
