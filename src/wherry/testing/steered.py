@@ -12,40 +12,28 @@ belongs to the loop's own thread.
 
 from __future__ import annotations
 
-import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextvars import Context
-from typing import Any
 
 from wherry.aio.clock import RealClock
+from wherry.aio.virtual import PatientLoop
 
-INSTANT = 2e-6
-"""The shortest wait: a wall clock of Unix seconds in a float cannot tell less."""
 HELD_SECONDS = 10.0
 """Real time for which nothing at all happens while an open request holds the clock: it waits for time itself then."""
 
 
-class SteeredLoop(asyncio.SelectorEventLoop):
+class SteeredLoop(PatientLoop):
     """`held` says whether an outside request is open; it is asked before every jump."""
+
+    time_is_made = True
 
     def __init__(self, held: Callable[[], bool] = lambda: False) -> None:
         self._steering = _Steering(held)
         super().__init__(self._steering)
-        # What is due within this is due now. asyncio takes a nanosecond, which after half a year of seconds in a float is
-        # nothing: a timer would never be due.
-        self._clock_resolution = INSTANT / 2
 
     def time(self) -> float:
         return self._steering.now
-
-    def call_at(  # type: ignore[override]  # typeshed ties args to the callback's own
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        """A timer fires a little after it was set, so that whoever waits again and again for what rounding has left over
-        gets there."""
-        return super().call_at(max(when, self.time() + INSTANT), callback, *args, context=context)
 
     def proceed(self, until: float, stop: Callable[[], bool] | None = None) -> Future[None]:
         """Let time pass up to `until`; done when it has, or at the end of the first instant at which `stop()` holds."""

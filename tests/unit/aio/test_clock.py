@@ -32,3 +32,23 @@ def test_a_manual_clock_stands_still() -> None:
     asyncio.run(clock.sleep(2))
     clock.advance(1)
     assert (clock.time(), clock.monotonic()) == (8, 8)
+
+
+def test_timers_are_due_after_a_virtual_century():
+    """Beyond 2^24 seconds a float of seconds cannot tell nanoseconds, with which asyncio compares."""
+
+    async def main():
+        clock = LoopClock(epoch=0)
+        await clock.sleep(2**24 + 0.1)
+        for _ in range(100):
+            await clock.sleep(0.3)
+        await clock.sleep(100 * 365 * 86400 + 1 / 3)
+        for _ in range(100):
+            await clock.sleep(0.1)
+            await clock.sleep(1e-9)
+        deadline = clock.monotonic() + 7.7
+        while (left := deadline - clock.monotonic()) > 0:
+            await clock.sleep(left)
+        return clock.time()
+
+    assert run_virtual(main()) == pytest.approx(2**24 + 30.1 + 100 * 365 * 86400 + 1 / 3 + 10 + 7.7, abs=0.01)
