@@ -7,8 +7,9 @@ does is bounded: its length and depth when it is compiled, its work by a budget 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from wherry.aio.trial import CURRENT, TooHeavy, Trial, spend
 from wherry.cel.checker import Checker
 from wherry.cel.environment import CALL_COST_MAX, Environment
 from wherry.cel.errors import CompileErrors, CostExceeded, EvaluationError, Issue
@@ -50,6 +51,27 @@ class Program:
     def evaluate(self, variables: Mapping[str, Value], budget: Budget | None = None) -> Value:
         """The value; EvaluationError when there is none. Without a budget the limit of one call holds."""
         limit = CALL_COST_MAX if budget is None else min(CALL_COST_MAX, budget.remaining)
+        trial = CURRENT.get()
+        if trial is not None:
+            return self._tried(trial, limit, variables, budget)
+        return self._within(limit, variables, budget)
+
+    def _tried(self, trial: Trial, limit: int, variables: Mapping[str, Value], budget: Budget | None) -> Value:
+        """As long as the trial lasts. Raises TooHeavy when that, and not the budget, is the end of it."""
+        mine, short = Budget(limit), trial.left < limit
+        try:
+            return self._within(min(limit, trial.left), variables, mine)
+        except CostExceeded:
+            if short:
+                raise TooHeavy from None
+            raise
+        finally:
+            used = limit - mine.remaining
+            trial.left -= used
+            if budget is not None:
+                budget.remaining -= used
+
+    def _within(self, limit: int, variables: Mapping[str, Value], budget: Budget | None) -> Value:
         if limit < self._weight:
             if budget is not None:
                 budget.remaining = -1
@@ -68,8 +90,13 @@ class Program:
                 budget.remaining -= self._weight + left - frame[0]
 
 
+COMPILING: Final = 4
+"""Units of a trial for each character: a unit is a third of a microsecond to one."""
+
+
 def compile(expression: str, environment: Environment) -> Program:
     """CompileErrors says all that is wrong with the expression."""
+    spend(COMPILING * len(expression))
     try:
         tree = parse(expression)
         checker = Checker(environment)

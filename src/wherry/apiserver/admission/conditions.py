@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wherry.api.types import Obj
 from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.request import AdmissionRequest
+from wherry.apiserver.patience import judged
 
 if TYPE_CHECKING:
     from wherry.cel import Environment, Value
@@ -37,14 +38,15 @@ class Conditions:
         conditions = holder.get("matchConditions") or ()
         return cls(tuple(each["expression"] for each in conditions), holder.get("failurePolicy") == "Ignore")
 
-    def hold(self, request: AdmissionRequest, form: Form) -> bool:
+    async def hold(self, request: AdmissionRequest, form: Form) -> bool:
         """For a webhook. Raises StatusError (403) when an expression fails and failures are not ignored."""
         if not self.expressions:
             return True
         from wherry.apiserver.admission import environments, variables  # CEL is loaded by whoever uses it first
 
+        values = variables.variables(request, form)
         try:
-            return self.decide(environments.environment(), variables.variables(request, form))
+            return await judged(lambda: self.decide(environments.environment(), values))
         except ConditionsFailed as error:
             raise request.forbid(str(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from wherry.api.resources import NAMESPACES
@@ -13,6 +14,7 @@ from wherry.apiserver.admission.webhooks.review import asked
 from wherry.apiserver.auth.attributes import Attributes
 from wherry.apiserver.auth.user import User, service_account_user
 from wherry.apiserver.filters.authorization import requirements
+from wherry.apiserver.patience import on_loop
 from wherry.cel import Value
 from wherry.cel.libraries.authorizer import Authorizer, Decision, Question, ResourceCheck
 
@@ -25,7 +27,9 @@ def variables(request: AdmissionRequest, form: Form) -> dict[str, Value]:
     shown = {key: said.pop(key) for key in _OBJECTS}
     found: dict[str, Value] = {**shown, "request": said, "namespaceObject": namespace_object(request)}
     if request.world is not None:
-        authorizer = found["authorizer"] = Authorizer(Authority(request.world, request.user))
+        authorizer = found["authorizer"] = Authorizer(
+            Authority(request.world, request.user, asyncio.get_running_loop())
+        )
         resource = request.served or request.resource
         found["authorizer.requestResource"] = ResourceCheck(
             authorizer,
@@ -54,6 +58,8 @@ class Authority:
 
     world: World
     user: User
+    loop: asyncio.AbstractEventLoop
+    """To which the authorizer belongs: an expression may be run in a thread."""
 
     def decide(self, question: Question) -> Decision:
         user = self.user
@@ -63,5 +69,5 @@ class Authority:
             question.verb, question.group, question.resource, question.subresource, question.namespace, question.name,
             question.path, requirements(question.field_selector) if question.field_selector else (),
         )  # fmt: skip
-        decision = self.world.authorizer.decide(user, attributes)
+        decision = on_loop(self.loop, lambda: self.world.authorizer.decide(user, attributes))
         return Decision(decision.allowed, decision.reason)

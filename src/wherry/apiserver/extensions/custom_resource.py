@@ -45,6 +45,7 @@ class CustomResourceStrategy(Strategy):
     allow_unconditional_update = False
     any_finalizer = True
     converts_labels = True
+    may_be_heavy = True
 
     def __init__(self, resource: Resource, version: Obj, root: Node) -> None:
         """`version` is an entry of spec.versions."""

@@ -20,6 +20,7 @@ class CustomResourceDefinitionStrategy(BuiltIn):
     has_generation = True
     allow_unconditional_update = False
     any_finalizer = True
+    may_be_heavy = True
 
     def default(self, obj: Obj) -> None:
         super().default(obj)

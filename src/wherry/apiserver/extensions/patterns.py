@@ -1,13 +1,16 @@
-"""Go's regular expressions (RE2) run by Python's: what of the syntax differs is translated, what RE2 has not is refused.
+"""Go's regular expressions (RE2) in schemas: what RE2 has not is refused, in the words of Go's regexp/syntax.
 
-Texts of errors are those of Go's regexp/syntax. Not here: time bounds; patterns come from who may write
-CustomResourceDefinitions, and bodies are bounded.
+Always true: a search takes time bounded by the text's length. Python's expressions, a tenth as dear to call, backtrack; they
+are asked only where that cannot last (what of the syntax differs is translated), RE2 itself wherever it could.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
+
+from wherry.api.linear_patterns import linear
 
 _POSIX = {
     "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": "\\x00-\\x7F", "blank": "\\t ", "cntrl": "\\x00-\\x1F\\x7F",
@@ -24,8 +27,36 @@ class PatternError(ValueError):
     """The message is Go's: error parsing regexp: missing closing ): `(`"""
 
 
+STEPS_MAX = 100_000
+"""What Python's expressions may take in the worst case: a millisecond or two."""
+_REPEATED = re.compile(r"\)[*+{]")
+_MANY = re.compile(r"[*+{]")
+
+
+class Pattern:
+    """One that was compiled."""
+
+    def __init__(self, pattern: str, translated: re.Pattern[str]) -> None:
+        self._text = pattern
+        self._python = translated
+        self._linear: Any = None
+        # Each repetition may begin and end anywhere in the text, a repeated group also divide it in any way.
+        self._power = None if _REPEATED.search(pattern) else 1 + len(_MANY.findall(pattern))
+
+    def occurs_in(self, text: str) -> bool:
+        """Raises PatternError."""
+        if self._power is not None and len(text) ** self._power <= STEPS_MAX:
+            return self._python.search(text) is not None
+        if self._linear is None:
+            try:
+                self._linear = linear(self._text)
+            except ValueError as error:
+                raise PatternError(f"error parsing regexp: {error}") from None
+        return self._linear.search(text) is not None
+
+
 @lru_cache(maxsize=4096)  # as many patterns as schemas have; compiled ones are small
-def compile_pattern(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> Pattern:
     """A pattern to be searched for. Raises PatternError."""
     found = _NOT_IN_RE2.search(pattern)
     if found is not None:
@@ -34,7 +65,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         if any(int(bound) > REPEAT_MAX for bound in repeat.groups() if bound):
             raise PatternError(f"error parsing regexp: invalid repeat count: `{repeat[0]}`")
     try:
-        return re.compile(_translate(pattern), re.ASCII)
+        return Pattern(pattern, re.compile(_translate(pattern), re.ASCII))
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"error parsing regexp: {_go_text(str(error), pattern)}") from None
 

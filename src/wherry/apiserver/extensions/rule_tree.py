@@ -8,6 +8,7 @@ when it is used up, nothing more is run and the write is refused. Source: Kubern
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -89,6 +90,7 @@ class Tree:
     def __init__(self, branch: Branch) -> None:
         self._branch = branch
         self._forgiven: dict[int, tuple[Any, list[str]]] = {}
+        self._remembering = threading.Lock()  # heavy rules are judged in a thread
 
     def validate(self, obj: Obj, old: Obj | None, root: Node) -> list[Cause]:
         """Whatever part of the object a write touches, rules see all of it: the rest is as it was, and forgiven."""
@@ -100,7 +102,8 @@ class Tree:
 
     def warnings(self, obj: Obj) -> list[str]:
         """What was forgiven when this very object was validated; told once."""
-        (known, forgiven) = self._forgiven.pop(id(obj), (None, []))
+        with self._remembering:
+            (known, forgiven) = self._forgiven.pop(id(obj), (None, []))
         return forgiven if known is obj else []
 
     def _run(self, value: Any, old: _Old, path: str) -> list[Cause]:
@@ -112,9 +115,10 @@ class Tree:
         except _Stop as stop:
             causes.append(stop.args[0])
         if run.forgiven and not causes:
-            while len(self._forgiven) >= _REMEMBERED:
-                del self._forgiven[next(iter(self._forgiven))]
-            self._forgiven[id(value)] = (value, run.forgiven)
+            with self._remembering:
+                while len(self._forgiven) >= _REMEMBERED:
+                    del self._forgiven[next(iter(self._forgiven))]
+                self._forgiven[id(value)] = (value, run.forgiven)
         return causes
 
 

@@ -90,7 +90,7 @@ class _Walk:
         pattern = props.get("pattern")
         if pattern:
             try:
-                if compile_pattern(pattern).search(value) is None:
+                if not compile_pattern(pattern).occurs_in(value):
                     self._invalid(path, value, f"should match '{pattern}'")
             except PatternError as error:
                 self._invalid(path, value, f"should match '{pattern}', but pattern is invalid: {error}")

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from wherry.api.errors import (
@@ -27,6 +28,7 @@ from wherry.api.errors import (
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.apply.field_manager import KEEP, Owners, is_unchanged
+from wherry.apiserver.patience import judged
 from wherry.apiserver.registry import deletion, object_meta
 from wherry.apiserver.registry.scopes import MAIN, Scope
 from wherry.apiserver.registry.strategy import Context, Strategy
@@ -135,8 +137,8 @@ class Registry:
         undo = write.ctx.undo
         try:
             self.strategy.prepare_create(obj, write.ctx)
-            self._check(obj, object_meta.validate(metadata, self.resource.namespaced, self.strategy.validate_name)
-                        + self.strategy.check_new(obj, write.ctx))  # fmt: skip
+            causes = object_meta.validate(metadata, self.resource.namespaced, self.strategy.validate_name)
+            self._check(obj, causes + await self._judged(lambda: self.strategy.check_new(obj, write.ctx)))
             await write.validate("CREATE", obj, None)
             write.warnings += self.strategy.warnings(obj, None)
             result = await self._insert(arranged(obj), write, GENERATE_NAME_ATTEMPTS if generated else 1)
@@ -209,7 +211,8 @@ class Registry:
                 metadata, old["metadata"], self.resource.namespaced, self.strategy.validate_name
             )
             causes = object_meta.repeated(causes, self.strategy.checks_metadata_again)
-            self._check(obj, causes + scope.validate(self.strategy, obj, old, write.ctx))
+            judge = partial(scope.validate, self.strategy, obj, old, write.ctx)
+            self._check(obj, causes + await self._judged(judge))
             await write.validate("UPDATE", obj, old)
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
             if deletion.is_free(obj, self.strategy.held(obj)):
@@ -326,6 +329,9 @@ class Registry:
 
     def invalid(self, name: str, causes: list[Any]) -> StatusError:
         return invalid(self.resource.kind, self.resource.group, name, causes)
+
+    async def _judged(self, judge: Callable[[], list[Any]]) -> list[Any]:
+        return await judged(judge) if self.strategy.may_be_heavy else judge()
 
     def _check(self, obj: Obj, causes: list[Any]) -> None:
         if causes and self.strategy.any_finalizer:

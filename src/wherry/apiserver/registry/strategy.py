@@ -85,6 +85,8 @@ class Strategy:
     """What errors call the resource, where that is not its name."""
     checks_metadata_again: ClassVar[bool] = False
     """Kubernetes' own validation of an update of this kind looks at metadata once more, so that its causes come once more."""
+    may_be_heavy: ClassVar[bool] = False
+    """Validation runs expressions somebody wrote (`apiserver/patience.py`)."""
     has_generation: ClassVar[bool | None] = None
     """Whether metadata.generation counts changes of the spec; None: whenever the kind has a spec and a status subresource."""
 

@@ -63,8 +63,15 @@ def test_plain_paths_read_and_write() -> None:
     ],
 )
 def test_patterns_mean_what_they_mean_in_go(pattern: str, matches: str, differs: str) -> None:
-    assert compile_pattern(pattern).search(matches) is not None
-    assert compile_pattern(pattern).search(differs) is None
+    assert compile_pattern(pattern).occurs_in(matches)
+    assert not compile_pattern(pattern).occurs_in(differs)
+    assert compile_pattern(f"{pattern}|zz(q)+").occurs_in(matches), "as RE2 understands it"
+    assert not compile_pattern(f"{pattern}|zz(q)+").occurs_in(differs)
+
+
+@pytest.mark.parametrize("pattern", [r"^(a+)+$", r"^(a|aa)*$", r"a*a*a*a*a*b", r"^([a-z0-9]+(-[a-z0-9]+)*)+$"])
+def test_no_pattern_lasts(pattern: str) -> None:
+    assert not compile_pattern(pattern).occurs_in("a" * 100_000 + "!")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ once more when somebody after it changed the object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from wherry.api.errors import StatusError
@@ -23,6 +24,7 @@ from wherry.apiserver.admission.rounds import Rounds
 from wherry.apiserver.admission.variables import variables
 from wherry.apiserver.drafts import draft
 from wherry.apiserver.patch import PatchError, json_patch
+from wherry.apiserver.patience import judged
 from wherry.cel import Budget, CelError, Struct, Value
 from wherry.cel.libraries.patches import plain
 
@@ -31,7 +33,7 @@ class MutationFailed(Exception):
     """What went wrong, in words."""
 
 
-def enforce(policies: Iterable[Policy], world: World, request: AdmissionRequest) -> None:
+async def enforce(policies: Iterable[Policy], world: World, request: AdmissionRequest) -> None:
     """Raises StatusError (403) when a policy fails that must not."""
     if request.object is None:
         return
@@ -42,11 +44,13 @@ def enforce(policies: Iterable[Policy], world: World, request: AdmissionRequest)
             continue
         for binding in policy.bindings:
             if binding.concerns(request):
-                _run(policy, binding, form, world, request, rounds)
+                await _run(policy, binding, form, world, request, rounds)
     rounds.leave(request)
 
 
-def _run(policy: Policy, binding: Binding, form: Form, world: World, request: AdmissionRequest, rounds: Rounds) -> None:
+async def _run(
+    policy: Policy, binding: Binding, form: Form, world: World, request: AdmissionRequest, rounds: Rounds
+) -> None:
     try:
         params = find(world, request, policy.spec.get("paramKind"), binding.param_ref)
     except Misconfigured as error:
@@ -59,7 +63,7 @@ def _run(policy: Policy, binding: Binding, form: Form, world: World, request: Ad
             continue
         before = draft(request.object)
         try:
-            _mutate(policy, form, world, request, param)
+            await _mutate(policy, form, world, request, param)
         except MutationFailed as error:
             request.object = _restored(request, before)
             _fail(policy, binding, request, str(error))
@@ -79,51 +83,46 @@ def _fail(policy: Policy, binding: Binding, request: AdmissionRequest, why: str)
         raise request.forbid(f"policy '{policy.name}' with binding '{binding.name}' denied request: {why}")
 
 
-def _mutate(policy: Policy, form: Form, world: World, request: AdmissionRequest, param: Obj | None) -> None:
+async def _mutate(policy: Policy, form: Form, world: World, request: AdmissionRequest, param: Obj | None) -> None:
     """All mutations of one policy with one object of params. Raises MutationFailed."""
     budget = Budget(COST_MAX)
-    values = _values(policy, form, request, param, budget)
+    values = {**variables(request, form), "params": param}
     try:
-        if not policy.conditions.decide(policy.where, values):
+        if not await judged(partial(_concerned, policy, values)):
             return
     except ConditionsFailed as error:
         raise MutationFailed(str(error)) from error
     for mutation in policy.spec.get("mutations") or ():
+        apply = mutation.get("patchType") != "JSONPatch"
+        expression = mutation["applyConfiguration" if apply else "jsonPatch"]["expression"]
+        values = {**variables(request, form), "params": param}  # which see the object as it is now
         try:
-            changed = _changed(policy, form, world, request, mutation, values, budget)
-            form.take(request, draft(changed))
+            value, budget = await judged(partial(_evaluated, policy, expression, values, budget.remaining))
+            form.take(request, draft(_changed(form, world, request, apply, value)))
         except StatusError as error:
             raise MutationFailed(error.message) from error
         except (ExpressionFailed, CelError, NotMergeable, PatchError, ValueError, RecursionError) as error:
             raise MutationFailed(str(error)) from error
-        values = _values(policy, form, request, param, budget)
 
 
-def _values(
-    policy: Policy, form: Form, request: AdmissionRequest, param: Obj | None, budget: Budget
-) -> dict[str, Value]:
-    """The variables, which see the object as it is now."""
-    values = {**variables(request, form), "params": param}
-    values["variables"] = Variables(policy.variables, values, budget)
-    return values
+def _concerned(policy: Policy, values: Mapping[str, Value]) -> bool:
+    budget = Budget(COST_MAX)
+    return policy.conditions.decide(policy.where, {**values, "variables": Variables(policy.variables, values, budget)})
 
 
-def _changed(
-    policy: Policy,
-    form: Form,
-    world: World,
-    request: AdmissionRequest,
-    mutation: Obj,
-    values: dict[str, Value],
-    budget: Budget,
-) -> Any:
+def _evaluated(policy: Policy, expression: str, values: Mapping[str, Value], remaining: int) -> tuple[Value, Budget]:
+    """The value, and what is left of the budget. May be done twice."""
+    budget = Budget(remaining)
+    whole = {**values, "variables": Variables(policy.variables, values, budget)}
+    return evaluate(expression, policy.where, whole, budget), budget
+
+
+def _changed(form: Form, world: World, request: AdmissionRequest, apply: bool, value: Any) -> Any:
     assert request.object is not None
     shown = form.show(request.object)
-    if mutation.get("patchType") == "JSONPatch":
-        operations = evaluate(mutation["jsonPatch"]["expression"], policy.where, values, budget)
-        return json_patch(shown, [_json(each) for each in operations])
-    configuration = plain(evaluate(mutation["applyConfiguration"]["expression"], policy.where, values, budget))
-    return merged(shown, configuration, form, world)
+    if apply:
+        return merged(shown, plain(value), form, world)
+    return json_patch(shown, [_json(each) for each in value])
 
 
 def _json(value: Value) -> Any:

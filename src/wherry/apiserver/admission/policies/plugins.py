@@ -52,7 +52,7 @@ class ValidatingAdmissionPolicies:
             from wherry.apiserver.admission.policies import validating
 
             assert request.world is not None
-            validating.enforce(policies, request.world, request)
+            await validating.enforce(policies, request.world, request)
 
 
 class MutatingAdmissionPolicies:
@@ -66,4 +66,4 @@ class MutatingAdmissionPolicies:
             from wherry.apiserver.admission.policies import mutating
 
             assert request.world is not None
-            mutating.enforce(policies, request.world, request)
+            await mutating.enforce(policies, request.world, request)

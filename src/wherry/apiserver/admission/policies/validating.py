@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from wherry.api import json
 from wherry.api.errors import StatusError
@@ -18,6 +19,7 @@ from wherry.apiserver.admission.policies.index import Binding, Policy
 from wherry.apiserver.admission.policies.params import Misconfigured, find
 from wherry.apiserver.admission.request import AdmissionRequest, World
 from wherry.apiserver.admission.variables import variables
+from wherry.apiserver.patience import judged
 from wherry.cel import Budget, Value
 
 COST_MAX = 10_000_000
@@ -38,7 +40,7 @@ class Failure:
     """Whatever the binding's actions are: the policy could not do its work."""
 
 
-def enforce(policies: Iterable[Policy], world: World, request: AdmissionRequest) -> None:
+async def enforce(policies: Iterable[Policy], world: World, request: AdmissionRequest) -> None:
     """Raises StatusError for the first denial."""
     denials: list[StatusError] = []
     for policy in policies:
@@ -47,27 +49,38 @@ def enforce(policies: Iterable[Policy], world: World, request: AdmissionRequest)
             continue
         for binding in policy.bindings:
             if binding.concerns(request):
-                for failure in _failures(policy, binding, form, world, request):
+                for failure in await _failures(policy, binding, form, world, request):
                     _act(failure, policy, binding, request, denials)
     if denials:
         raise denials[0]
 
 
-def _failures(
+async def _failures(
     policy: Policy, binding: Binding, form: Form, world: World, request: AdmissionRequest
-) -> Iterable[Failure]:
+) -> list[Failure]:
     try:
         params = find(world, request, policy.spec.get("paramKind"), binding.param_ref)
     except Misconfigured as error:
-        if not policy.ignores_failures:
-            yield Failure(f"failed to configure binding: {error}", always_denies=True)
-        return
-    shared = variables(request, form)
+        if policy.ignores_failures:
+            return []
+        return [Failure(f"failed to configure binding: {error}", always_denies=True)]
+    shared, found = variables(request, form), []
     for param in params:
-        yield from _judge(policy, {**shared, "params": param}, request)
+        values = {**shared, "params": param}
+        failures, annotations = await judged(partial(_judged, policy, values))
+        for key, text in annotations:
+            _annotate(request, key, text)
+        found += failures
+    return found
 
 
-def _judge(policy: Policy, values: dict[str, Value], request: AdmissionRequest) -> Iterable[Failure]:
+def _judged(policy: Policy, values: Mapping[str, Value]) -> tuple[list[Failure], list[tuple[str, str]]]:
+    """What one policy has against it, and its audit annotations. May be done twice."""
+    annotations: list[tuple[str, str]] = []
+    return list(_judge(policy, dict(values), annotations)), annotations
+
+
+def _judge(policy: Policy, values: dict[str, Value], annotations: list[tuple[str, str]]) -> Iterable[Failure]:
     """One policy with one object of params."""
     budget = Budget(COST_MAX)
     values["variables"] = Variables(policy.variables, values, budget)
@@ -87,7 +100,7 @@ def _judge(policy: Policy, values: dict[str, Value], request: AdmissionRequest) 
         if held is not True:
             message = _message(policy, validation, values, budget)
             yield Failure(message, validation.get("reason") or "Invalid", index)
-    yield from _annotate(policy, values, budget, request)
+    yield from _annotations(policy, values, budget, annotations)
 
 
 def _message(policy: Policy, validation: Obj, values: Mapping[str, Value], budget: Budget) -> str:
@@ -104,10 +117,10 @@ def _message(policy: Policy, validation: Obj, values: Mapping[str, Value], budge
     return message or f"failed expression: {validation['expression'].strip()}"
 
 
-def _annotate(
-    policy: Policy, values: Mapping[str, Value], budget: Budget, request: AdmissionRequest
+def _annotations(
+    policy: Policy, values: Mapping[str, Value], budget: Budget, found: list[tuple[str, str]]
 ) -> Iterable[Failure]:
-    """spec.auditAnnotations into the audit log; values of several bindings are joined."""
+    """spec.auditAnnotations, for the audit log: (key, text)."""
     for annotation in policy.spec.get("auditAnnotations") or ():
         try:
             value = evaluate(annotation["valueExpression"], policy.where, values, budget)
@@ -116,10 +129,14 @@ def _annotate(
                 yield Failure(str(error), always_denies=True)
             continue
         if isinstance(value, str) and value:
-            key, text = f"{policy.name}/{annotation['key']}", value[:ANNOTATION_BYTES_MAX]
-            before = request.annotations.get(key)
-            known = before.split(", ") if before else []
-            request.annotations[key] = before if before and text in known else ", ".join([*known, text])
+            found.append((f"{policy.name}/{annotation['key']}", value[:ANNOTATION_BYTES_MAX]))
+
+
+def _annotate(request: AdmissionRequest, key: str, text: str) -> None:
+    """Values of several bindings are joined."""
+    before = request.annotations.get(key)
+    known = before.split(", ") if before else []
+    request.annotations[key] = before if before and text in known else ", ".join([*known, text])
 
 
 def _act(

@@ -51,7 +51,7 @@ class MutatingWebhooks:
 
     async def _ask(self, world: World, hook: Hook, request: AdmissionRequest, rounds: Rounds, index: int) -> None:
         form = hook.criteria.form(request)
-        if form is None or not hook.conditions.hold(request, form):
+        if form is None or not await hook.conditions.hold(request, form):
             return
         key = f"round_{int(request.reinvocation.again)}_index_{index}"
         note = {"configuration": hook.configuration, "webhook": hook.name}

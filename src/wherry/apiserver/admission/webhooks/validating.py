@@ -35,7 +35,7 @@ class ValidatingWebhooks:
         world = request.world
         if world is None or is_exempt(request.resource):
             return
-        chosen = _chosen(self._index.hooks(world), request)
+        chosen = await _chosen(self._index.hooks(world), request)
         if not chosen:
             return
         started = world.clock.monotonic()
@@ -52,9 +52,9 @@ class ValidatingWebhooks:
             raise refusals[0]
 
 
-def _chosen(hooks: tuple[Hook, ...], request: AdmissionRequest) -> list[tuple[Hook, Form]]:
+async def _chosen(hooks: tuple[Hook, ...], request: AdmissionRequest) -> list[tuple[Hook, Form]]:
     forms = ((hook, hook.criteria.form(request)) for hook in hooks)
-    return [(hook, form) for hook, form in forms if form is not None and hook.conditions.hold(request, form)]
+    return [(hook, form) for hook, form in forms if form is not None and await hook.conditions.hold(request, form)]
 
 
 def _settle(request: AdmissionRequest, hook: Hook, verdict: Verdict | CallFailed, index: int) -> None:
