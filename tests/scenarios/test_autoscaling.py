@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
+import pytest
 from world import World, a_deployment, world
 
 from wherry.aio.virtual import run_virtual
-from wherry.api.resources import DEPLOYMENTS, EVENTS, HORIZONTAL_POD_AUTOSCALERS
+from wherry.api.resources import DEPLOYMENTS, EVENTS, HORIZONTAL_POD_AUTOSCALERS, PODS
 from wherry.api.types import Obj
 from wherry.controllers import horizontal_pod_autoscaler
+from wherry.reconcile.pods import is_ready
 
 
 def an_autoscaler(most: int = 10, target: int = 50, **spec: Any) -> Obj:
@@ -146,5 +149,55 @@ def test_a_target_at_zero_is_left_alone() -> None:
             await asyncio.sleep(60)
             assert await replicas(w) == 0
             assert (await conditions(w))["ScalingActive"] == ("False", "ScalingDisabled")
+
+    run_virtual(main())
+
+
+CPU: Obj = {
+    "type": "Resource",
+    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+}
+RATE: Obj = {
+    "type": "Pods",
+    "pods": {"metric": {"name": "requests_per_second"}, "target": {"type": "AverageValue", "averageValue": "10"}},
+}
+
+
+@pytest.mark.parametrize(("metrics", "seed"), [([CPU], 1), ([RATE], 2), ([CPU, RATE], 3)], ids=["cpu", "rate", "both"])
+def test_twice_the_load_is_twice_the_replicas_within_three_seconds_and_nothing_flaps(
+    metrics: list[Obj], seed: int
+) -> None:
+    """Load is shared by the pods that are there, and is never quite the same: one request costs 5 ms of a core, ten a
+    second are what one pod should have."""
+
+    async def main() -> None:
+        async with world(seed) as w:
+            chance = random.Random(seed)
+            sizes: list[int] = []
+            requests = 20.0
+
+            async def load() -> None:
+                while True:
+                    pods = max(sum(is_ready(pod) for pod in w.factory.informer(PODS).list("default")), 1)
+                    share = requests * chance.uniform(0.94, 1.06) / pods
+                    w.rates["web"], w.usage["web"] = int(share * 1000), int(share * 5)
+                    size = w.factory.informer(DEPLOYMENTS).list("default")
+                    if size and (not sizes or sizes[-1] != size[0]["spec"]["replicas"]):
+                        sizes.append(size[0]["spec"]["replicas"])
+                    await asyncio.sleep(0.5)
+
+            w.rates["web"], w.usage["web"] = 10_000, 50
+            await start(w, 2, an_autoscaler(metrics=metrics), sync_seconds=1)
+            w.started.append(asyncio.create_task(load()))
+            await asyncio.sleep(600)
+            assert sizes == [2]
+            requests = 37.0
+            await asyncio.sleep(3)
+            assert await replicas(w) == 4
+            await asyncio.sleep(900)
+            assert sizes == [2, 4]
+            requests = 17.0  # in fourths this is 1.7 pods, whatever the chance adds
+            await asyncio.sleep(900)
+            assert sizes == [2, 4, 2]
 
     run_virtual(main())

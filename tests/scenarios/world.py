@@ -84,7 +84,7 @@ class Allocate:
 
 
 class WithMetrics:
-    """The API in process, but for metrics.k8s.io, which is made up from `World.usage`."""
+    """The API in process, but for metrics: metrics.k8s.io is made up from `World.usage`, custom ones from `World.rates`."""
 
     def __init__(self, inner: InProcessTransport, here: World) -> None:
         self._inner = inner
@@ -93,6 +93,8 @@ class WithMetrics:
     async def request(self, method: str, path: str, *, query: Any = None, body: Any = None, **more: Any) -> Obj:
         if path.startswith("/apis/metrics.k8s.io/v1beta1/namespaces/"):
             return self._metrics(path.split("/")[5], Selector.parse((query or {}).get("labelSelector", "")))
+        if path.startswith("/apis/custom.metrics.k8s.io/v1beta2/namespaces/"):
+            return self._rates(path.split("/")[5], Selector.parse((query or {}).get("labelSelector", "")))
         return await self._inner.request(method, path, query=query, body=body, **more)
 
     def stream(self, path: str, *, query: Any = None) -> Any:
@@ -113,6 +115,23 @@ class WithMetrics:
             items.append({"metadata": metadata, "timestamp": stamp, "window": "1s", "containers": containers})
         return {"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items}
 
+    def _rates(self, namespace: str, selector: Selector) -> Obj:
+        """Of pods; each has the one metric there is, whatever it is called."""
+        items = []
+        for pod in self._world.factory.informer(PODS).list(namespace, selector):
+            rate = self._world.rates.get(pod["metadata"]["labels"].get("app", ""))
+            if rate is None or pod["status"].get("phase") != "Running":
+                continue
+            stamp = rfc3339(self._world.clock.time())
+            described = {"kind": "Pod", "namespace": namespace, "name": pod["metadata"]["name"]}
+            items.append({"describedObject": described, "timestamp": stamp, "value": f"{rate}m"})
+        return {
+            "kind": "MetricValueList",
+            "apiVersion": "custom.metrics.k8s.io/v1beta2",
+            "metadata": {},
+            "items": items,
+        }
+
 
 class World:
     """What a test holds: a client, the clock, and `settle`."""
@@ -130,6 +149,8 @@ class World:
         self.app = App(self.scheme, self.storage, self.clock, self.rng, options)
         self.usage: dict[str, int] = {}
         """app label -> thousandths of a core each of its pods uses now: what metrics.k8s.io says."""
+        self.rates: dict[str, int] = {}
+        """app label -> thousandths of requests per second each of its pods answers now."""
         transport = InProcessTransport(self.app, User("system:admin", (MASTERS,)))
         self.client = Client(WithMetrics(transport, self))
         self.factory = InformerFactory(self.client, self.clock, self.rng)
