@@ -66,6 +66,10 @@ class Indexer:
     def get(self, name: str, namespace: str | None = None) -> Obj | None:
         return self._namespaces.get(namespace or "", {}).get(name)
 
+    def count(self, namespace: str) -> int:
+        """How many objects the namespace has."""
+        return len(self._namespaces.get(namespace, ()))
+
     def select(self, namespace: str | None = None, selector: LabelMatcher | None = None) -> list[Obj]:
         objects: Iterable[Obj] = self if namespace is None else self._namespaces.get(namespace, {}).values()
         if selector is None:

@@ -80,6 +80,10 @@ class Informer:
     def list(self, namespace: str | None = None, selector: LabelMatcher | None = None) -> list[Obj]:
         return self._indexer.select(namespace, selector)
 
+    def count(self, namespace: str) -> int:
+        """How many objects the namespace has."""
+        return self._indexer.count(namespace)
+
     def _tell(self, change: ChangeType, obj: Obj, old: Obj | None) -> None:
         for handler in self._handlers:
             handler(change, obj, old)

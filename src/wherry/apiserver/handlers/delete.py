@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from wherry.api.errors import StatusError
 from wherry.api.types import Obj
 from wherry.apiserver import decode
@@ -11,6 +13,11 @@ from wherry.apiserver.http import Answer
 from wherry.apiserver.options import delete_options, list_options
 from wherry.apiserver.respond import answer, respond, success
 from wherry.apiserver.selection import select
+from wherry.reconcile.batches import all_of
+
+AT_ONCE: Final = 64
+"""Objects of a collection that are deleted at the same time: they share the storage's group commits, and others get their
+turn. (kube-apiserver's --delete-collection-workers is 1.)"""
 
 _JOB_WARNING = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
@@ -38,14 +45,20 @@ async def handle_collection(core: Core, call: Call) -> Answer:
     selection = select(listed, call.registry.strategy, call.resource)
     prefix = call.registry.prefix_of(call.info.namespace)
     page = await listing.read(core, call, listed, selection, prefix)
-    write = core.write(call, bool(options["dryRun"]), options)
-    for entry in page.entries:
-        metadata = entry.value["metadata"]
+
+    async def delete(obj: Obj) -> None:
+        metadata = obj["metadata"]
+        write = core.write(call, bool(options["dryRun"]), options)
         try:
             await call.registry.delete(metadata.get("namespace", ""), metadata["name"], options, write)
         except StatusError as error:
             if error.code != 404:
                 raise
+
+    for first in range(0, len(page.entries), AT_ONCE):
+        failures = await all_of([entry.value for entry in page.entries[first : first + AT_ONCE]], delete)
+        if failures:
+            raise failures[0]
     items = [call.served.show(entry.value) for entry in page.entries]
     result: Obj = {
         "kind": call.served.list_kind,

@@ -15,6 +15,7 @@ from wherry.api.types import GVR, Obj
 from wherry.client.informer import Informer
 from wherry.controllers.namespace.conditions import Remaining, status
 from wherry.reconcile.controller import Controller
+from wherry.reconcile.gathering import seconds_for
 from wherry.reconcile.kinds import Kinds, storable
 from wherry.reconcile.parts import Parts
 from wherry.reconcile.reconciler import Request, Result
@@ -33,16 +34,19 @@ def build(parts: Parts, *, scheme: Kinds, workers: int = 5) -> Controller:
         "namespace", parts.clock, backoff_seconds_min=LOOK_AGAIN_SECONDS, backoff_seconds_max=LOOK_AGAIN_SECONDS_MAX
     )
     namespaces, pods = parts.factory.informer(NAMESPACES), parts.factory.informer(PODS)
-    reconciler = NamespaceReconciler(parts, namespaces, scheme, queue)
+    reconciler = NamespaceReconciler(parts, namespaces, pods, scheme, queue)
     namespaces.add_handler(reconciler.on_namespace)
     pods.add_handler(reconciler.on_pod)
     return Controller("namespace", reconciler, queue, workers=workers, sources=(namespaces, pods))
 
 
 class NamespaceReconciler:
-    def __init__(self, parts: Parts, namespaces: Informer, kinds: Kinds, queue: WorkQueue[Request]) -> None:
+    def __init__(
+        self, parts: Parts, namespaces: Informer, pods: Informer, kinds: Kinds, queue: WorkQueue[Request]
+    ) -> None:
         self._client = parts.client
         self._namespaces = namespaces
+        self._pods = pods
         self._kinds = kinds
         self._clock = parts.clock
         self._queue = queue
@@ -56,7 +60,8 @@ class NamespaceReconciler:
             return
         namespace = self._namespaces.get(pod["metadata"]["namespace"])
         if namespace is not None and "deletionTimestamp" in namespace["metadata"]:
-            self._queue.add(Request.of(namespace))
+            left = self._pods.count(pod["metadata"]["namespace"])
+            self._queue.add_after(Request.of(namespace), seconds_for(left))
 
     async def reconcile(self, request: Request) -> Result | None:
         namespace = self._namespaces.get(request.name)
@@ -98,11 +103,13 @@ class NamespaceReconciler:
             items = (await self._client.list(gvr, namespace))["items"]
             if not items:
                 return
-            if "deletecollection" in resource.verbs:
-                await self._client.delete_collection(gvr, namespace)
-            else:
-                await self._delete_each(gvr, namespace, items)
-            items = (await self._client.list(gvr, namespace))["items"]
+            # What is on its way needs no second word; thousands of pods take their time.
+            if any("deletionTimestamp" not in item["metadata"] for item in items):
+                if "deletecollection" in resource.verbs:
+                    await self._client.delete_collection(gvr, namespace)
+                else:
+                    await self._delete_each(gvr, namespace, items)
+                items = (await self._client.list(gvr, namespace))["items"]
         except StatusError as error:
             if error.code not in (404, 405):
                 remaining.failures.append(f"{label}: {error.message}")

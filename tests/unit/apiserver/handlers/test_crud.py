@@ -11,6 +11,7 @@ from api_core import MAPS, Server, config_map, make_server
 
 from wherry.api.types import Obj
 from wherry.apiserver.admission.chain import Admission
+from wherry.apiserver.handlers import delete
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -297,6 +298,20 @@ async def test_delete_collection() -> None:
     assert [item["metadata"]["name"] for item in said.body["items"]] == ["c0", "c2"]
     left = (await server.ask("GET", MAPS)).body["items"]
     assert [item["metadata"]["name"] for item in left] == ["c1", "c3"]
+
+
+async def test_delete_collection_of_more_than_are_deleted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delete, "AT_ONCE", 3)
+    server = await make_server()
+    for i in range(8):
+        await server.ask("POST", MAPS, config_map(f"c{i}"))
+    held = {"metadata": {"finalizers": ["example.com/kept"]}}
+    await server.ask("PATCH", f"{MAPS}/c5", held, content_type=MERGE)
+    said = await server.ask("DELETE", MAPS)
+    assert len(said.body["items"]) == 8
+    (left,) = (await server.ask("GET", MAPS)).body["items"]
+    assert left["metadata"]["name"] == "c5"
+    assert "deletionTimestamp" in left["metadata"]
 
 
 # -- parts
