@@ -21,7 +21,7 @@ def causes(spec: Obj, subject: bool) -> list[Cause]:
     found: list[Cause] = []
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if resource is not None and path is not None:
-        found.append(field.invalid(_PATH, path, "cannot be specified in combination with resourceAttributes"))
+        found.append(field.invalid(_PATH, _shown(path), "cannot be specified in combination with resourceAttributes"))
     if resource is None and path is None:
         detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         found.append(field.invalid(_RESOURCE, None, detail))
@@ -32,6 +32,11 @@ def causes(spec: Obj, subject: bool) -> list[Cause]:
             if resource.get(name) is not None:
                 found += _selector(resource[name], f"{_RESOURCE}.{name}", name == "labelSelector")
     return found
+
+
+def _shown(path: Obj) -> Obj:
+    """In the internal form, as Kubernetes shows it."""
+    return {"Path": path.get("path") or "", "Verb": path.get("verb") or ""}
 
 
 def metadata_causes(metadata: Obj, namespaced: bool = False) -> list[Cause]:
@@ -51,7 +56,7 @@ def local_causes(spec: Obj, namespace: str) -> list[Cause]:
         at = f"{_RESOURCE}.namespace"
         found.append(field.invalid(at, resource.get("namespace", ""), "must match metadata.namespace"))
     if path is not None:
-        found.append(field.invalid(_PATH, path, "disallowed on this kind of request"))
+        found.append(field.invalid(_PATH, _shown(path), "disallowed on this kind of request"))
     return found
 
 

@@ -33,7 +33,7 @@ async def handle(core: Core, call: Call) -> Answer:
     options = write_options(call.request, "CreateOptions")
     eviction = decode.read_object(core, call, options.field_validation)
     name = call.info.name
-    if eviction["metadata"].get("name") not in (None, "", name):
+    if eviction["metadata"].get("name") != name:
         raise bad_request("name in URL does not match name in Eviction object")
     await core.admit(call, "CREATE", eviction, options.dry_run)
     delete = {"dryRun": ["All"] if options.dry_run else [], **(eviction.get("deleteOptions") or {})}

@@ -35,7 +35,7 @@ async def handle(core: Core, call: Call) -> Answer:
     options = write_options(call.request, "CreateOptions")
     binding = decode.read_object(core, call, options.field_validation)
     name = binding["metadata"].get("name")
-    if call.info.name and name and name != call.info.name:
+    if call.info.name and name != call.info.name:
         raise bad_request("name in URL does not match name in Binding object")
     name = call.info.name or name or ""
     write = await core.admit(call, "CREATE", binding, options.dry_run)

@@ -221,7 +221,7 @@ async def test_an_apply_configuration_merges_by_the_keys_of_lists() -> None:
     [
         (
             json_patch("[JSONPatch{op: 'remove', path: '/data/zz'}]"),
-            "remove operation does not apply: doc is missing key: /data/zz: missing value",
+            "error in remove for path: '/data/zz': Unable to remove nonexistent key: zz: missing value",
         ),
         (
             configuration("Object{metadata: Object.metadata{name: object.data.zz}}"),

@@ -142,8 +142,8 @@ async def pod(server: Server) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "operation", "kind"),
     [
-        (f"{PODS}/p/binding", {"target": {"name": "n"}}, "CREATE", "Binding"),
-        (f"{PODS}/p/eviction", {}, "CREATE", "Eviction"),
+        (f"{PODS}/p/binding", {"metadata": {"name": "p"}, "target": {"name": "n"}}, "CREATE", "Binding"),
+        (f"{PODS}/p/eviction", {"metadata": {"name": "p"}}, "CREATE", "Eviction"),
         ("/api/v1/namespaces/shop/serviceaccounts/default/token", {"spec": {}}, "CREATE", "TokenRequest"),
         (f"{PODS}/p/exec?command=ls&command=-l&stdout=true&container=c", None, "CONNECT", "PodExecOptions"),
         (f"{PODS}/p/portforward?ports=80", None, "CONNECT", "PodPortForwardOptions"),

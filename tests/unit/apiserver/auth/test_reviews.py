@@ -63,7 +63,7 @@ async def test_a_missing_role_is_named() -> None:
 
 EXACTLY = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
 PATH = {"path": "/x", "verb": "get"}
-BOTH = 'Invalid value: {"path":"/x","verb":"get"}: cannot be specified in combination with resourceAttributes'
+BOTH = 'Invalid value: {"Path":"/x","Verb":"get"}: cannot be specified in combination with resourceAttributes'
 FIELDS = "spec.resourceAttributes.fieldSelector"
 NEEDED = f"Required value: when {FIELDS} is specified, requirements or rawSelector is required"
 VALUES = "Required value: must be specified when `operator` is 'In' or 'NotIn'"

@@ -333,7 +333,7 @@ async def test_a_binding_is_nobody_s() -> None:
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
     made = await server.ask("POST", f"{pods}?fieldManager=maker", pod)
     assert made.status == 201, made.body
-    await server.ask("POST", f"{pods}/p/binding", {"target": {"name": "n"}})
+    await server.ask("POST", f"{pods}/p/binding", {"metadata": {"name": "p"}, "target": {"name": "n"}})
     live = await server.ask("GET", f"{pods}/p")
     assert live.body["spec"]["nodeName"] == "n"
     assert live.body["metadata"]["managedFields"] == made.body["metadata"]["managedFields"]
