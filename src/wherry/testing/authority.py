@@ -7,24 +7,25 @@ clock says: those who look at them have clocks of their own.
 from __future__ import annotations
 
 import atexit
-import shutil
-import tempfile
 from functools import cache
-from pathlib import Path
 
 from wherry.aio.clock import RealClock
 from wherry.cluster import pki
 from wherry.cluster.options import Options
 from wherry.cluster.pki import Pki
+from wherry.testing.temporary import Held, sweep
+
+PREFIX = "wherry-testing-"
 
 
 class Authority:
-    """The files, in a directory that goes with the process."""
+    """The files, in a directory that goes with the process; if it is killed, with the next one's start."""
 
     def __init__(self) -> None:
-        folder = tempfile.mkdtemp(prefix="wherry-testing-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        self.files = Pki(Path(folder))
+        sweep(PREFIX)
+        self._held = Held(PREFIX)
+        atexit.register(self._held.release)
+        self.files = Pki(self._held.path)
         pki.ensure(self.files, Options(), RealClock())
         self.certificate = self.files.ca.read_text()
         self.front_proxy_certificate = self.files.front_proxy_ca.read_text()

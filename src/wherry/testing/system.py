@@ -1,6 +1,6 @@
 """A real system with real pods for a test run: `wherry up` with a state directory, a name, a port and a kubeconfig of its own.
 
-Gone with everything in it when the run ends. Its time is real.
+Gone with everything in it when the run ends, also when it is killed. Its time is real.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -24,17 +23,21 @@ from wherry.aio.clock import RealClock
 from wherry.api.scheme import Resource, Scheme
 from wherry.client.kubeconfig_load import load, resolve
 from wherry.client.rest import Client
+from wherry.testing import watchdog
 from wherry.testing.bridge import BridgedTransport
 from wherry.testing.cluster import Cluster
+from wherry.testing.temporary import Held, sweep
 from wherry.testing.verbs import Verbs
 
 T = TypeVar("T")
+PREFIX = "wherry-system-"
+"""Of its directory, which holds all there is of it."""
 COMMAND_SECONDS = 120
 POLL_SECONDS = 0.1
 
 
 class SystemFailed(Exception):
-    """`wherry up` or `wherry down` said no; the text is theirs."""
+    """`wherry up` said no; the text is its own."""
 
 
 def unavailable() -> str:
@@ -83,13 +86,16 @@ class System(Cluster):
 
     def __init__(self, *options: str) -> None:
         """`options` of `wherry up` (`--nodes 2`)."""
-        self.folder = Path(tempfile.mkdtemp(prefix="wherry-system-"))
         self.name = f"test-{secrets.token_hex(4)}"
         self._options = options
 
     def __enter__(self) -> System:
+        sweep(PREFIX, watchdog.end_system)  # of runs that were killed together with their watchdogs
+        self._held = Held(PREFIX)
+        self.folder = self._held.path
+        self._watchdog = watchdog.start(self.folder)
         try:
-            self._wherry("up", "--port", str(_free_port()), *self._options)
+            self._up("--port", str(_free_port()), *self._options)
             self._calls = self._remote = Remote()
             self._transport = resolve(load([self.kubeconfig])).transport("wherry-testing")
             self._verbs = Verbs(Client(self._transport), _built_in, lambda: self._remote.clock.sleep(POLL_SECONDS))
@@ -119,10 +125,13 @@ class System(Cluster):
         which = ["-c", container] if container else []
         return self.kubectl("logs", name, "-n", namespace or self._verbs.namespace, *which)
 
-    def _wherry(self, command: str, *options: str) -> None:
+    def _up(self, *options: str) -> None:
+        """The command holds the watchdog's pipe too: if we are killed meanwhile, nothing may be ended before it is there."""
         where = ["--name", self.name, "--state-dir", str(self.folder / "state")]
+        assert self._watchdog.stdin is not None
         done = subprocess.run(
-            [sys.executable, "-m", "wherry", command, *where, *options],
+            [sys.executable, "-m", "wherry", "up", *where, *options],
+            pass_fds=[self._watchdog.stdin.fileno()],
             capture_output=True,
             text=True,
             check=False,
@@ -130,14 +139,14 @@ class System(Cluster):
             timeout=COMMAND_SECONDS,
         )
         if done.returncode != 0:
-            raise SystemFailed(f"wherry {command}: {done.stderr or done.stdout}")
+            raise SystemFailed(f"wherry up: {done.stderr or done.stdout}")
 
     def _remove(self) -> None:
         try:
-            if (self.folder / "state").exists():
-                self._wherry("down", "--delete")
+            watchdog.end_system(self.folder)
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._held.release()
+            watchdog.stop(self._watchdog)
 
 
 def _built_in() -> list[Resource]:
