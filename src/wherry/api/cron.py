@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Protocol
 
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY = "0 0 1 1 *", "0 0 1 * *", "0 0 * * 0", "0 0 * * *", "0 * * * *"
@@ -46,6 +47,7 @@ class Schedule(Protocol):
         ...
 
 
+@lru_cache(maxsize=256)  # whoever looks at a CronJob asks for the same again
 def parse(schedule: str, zone: tzinfo) -> Schedule:
     """The schedule on the clock of `zone`. Raises ValueError with Kubernetes' text."""
     text = schedule.strip()
@@ -88,7 +90,10 @@ class Calendar:
     every_day: bool
 
     def after(self, moment: float) -> float | None:
-        at = int(moment) + 1
+        return _first(self, int(moment) + 1)
+
+    def first(self, at: int) -> float | None:
+        """The first firing at `at` or later."""
         last_year = self._local(at).year + YEARS_AHEAD
         while True:
             local = self._local(at)
@@ -117,6 +122,11 @@ class Calendar:
     def _midnight(self, year: int, month: int, day: int) -> int:
         """Where the zone has no midnight that day, the first moment after it."""
         return int(datetime(year, month, day, tzinfo=self.zone).timestamp())
+
+
+@lru_cache(maxsize=256)  # a look takes dozens of steps, and several looks at the same CronJob take the same ones
+def _first(calendar: Calendar, at: int) -> float | None:
+    return calendar.first(at)
 
 
 def _every(text: str) -> Every:
