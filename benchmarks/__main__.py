@@ -1,6 +1,6 @@
 """`make bench`: everything docs and issues quote, from one run on one machine. Read ratios, not absolutes.
 
-python -m benchmarks [start idle pods api watch storage sandbox service latency scale large cel custom growth shop]
+python -m benchmarks [start idle pods api watch watches storage sandbox service latency scale large cel custom growth shop]
 """
 
 from __future__ import annotations
@@ -87,6 +87,13 @@ def watch(machine: Machine) -> None:
         print(instrument.run(program, server, "watch", "-c", str(watchers), "-n", str(writes)))
 
 
+def idle_watches(machine: Machine) -> None:
+    from benchmarks.idle_watches import rows
+
+    for name, *values in rows(machine):
+        row(name, *values)
+
+
 def shop(machine: Machine) -> None:
     row("shop, first time (images are built)", f"{machine.up('examples/shop'):.1f} s")
     machine.wherry("down")
@@ -111,6 +118,7 @@ PARTS: dict[str, Callable[[Machine], None]] = {
     "pods": pods,
     "api": api,
     "watch": watch,
+    "watches": idle_watches,
     "storage": part("storage"),
     "sandbox": part("sandbox"),
     "service": part("service_path"),

@@ -13,7 +13,7 @@ from proxy_world import World, world
 
 from wherry.aio.clock import ManualClock
 from wherry.apiserver.compression import GZIP_BYTES_MIN, takes_gzip
-from wherry.apiserver.edge import IDLE_SECONDS
+from wherry.apiserver.connection import ARRIVE_SECONDS
 
 MAPS = "/api/v1/namespaces/shop/configmaps"
 
@@ -221,8 +221,8 @@ async def test_who_sends_a_request_byte_by_byte_is_let_go() -> None:
         for byte in b"GET /vers":
             writer.write(bytes([byte]))
             await cluster.ask("GET", "/version")
-            clock.advance(IDLE_SECONDS / 8)
+            clock.advance(ARRIVE_SECONDS / 8)
         for connection in list(cluster.edge.connections):
-            connection.close_if_idle_since(clock.monotonic() - IDLE_SECONDS)
+            connection.look_after(clock.monotonic())
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()

@@ -31,10 +31,21 @@ if TYPE_CHECKING:
     from wherry.apiserver.edge import Edge
 
 log = logging.getLogger(__name__)
+IDLE_SECONDS = 180
+"""After which a connection without a request is closed; clients keep theirs for 90."""
+ARRIVE_SECONDS = 60
+"""How long a request may take to arrive: as long as kube-apiserver gives it altogether."""
+STALLED_LOOKS = 4
+"""A client that took nothing of an answer between so many looks (two minutes) is let go."""
+WRITE_BYTES_HIGH = 64 << 10
+"""What may wait for a client before we wait for it; TLS would have half a megabyte, times ten thousand slow watchers."""
+PIECE_BYTES = 256 << 10
+"""A longer answer is written in pieces, so that a client that takes none of it holds no encrypted copy of it all."""
 LINGER_SECONDS = 0.5
 """Go's net/http waits as long."""
 PIPELINED_BYTES_MAX = 256 << 10
 """Of requests sent before the last was answered; reading pauses there."""
+_BODILESS = frozenset({204, 304})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -61,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._streaming = False
         self._lingering = False
         self._ended = False
+        self._looks = (0, 0)  # how many in a row found so many bytes waiting
 
     # -- what the transport says
 
@@ -68,14 +80,24 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._tls = transport.get_extra_info("sslcontext") is not None  # one closed twice can no longer say
-        self._edge.connections.add(self)
+        if not self._edge.admit(self):
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(WRITE_BYTES_HIGH)
         certificate = transport.get_extra_info("peercert")
         if certificate:
             self._user = certificate_user(certificate, transport.get_extra_info("ssl_object").getpeercert(True))
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if isinstance(peer, tuple) else ""
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a request is coming in or being answered; one that goes on for ever, such as a watch, does not count."""
+        lasting = self._streaming or self._hijacked is not None
+        return not lasting and (self._task is not None or not self._reader.is_idle)
+
     def data_received(self, data: bytes) -> None:
+        self._edge.exchanged += 1
         if self._lingering:
             return
         if self._task is not None or self._reader.is_idle:  # who sends a request byte by byte is not active
@@ -85,7 +107,7 @@ class Connection(asyncio.Protocol):
             return
         if self._task is None and self._reader.is_idle:
             head = self._reader.known(data)
-            if head is not None and head.memo is not None:
+            if head is not None and head.memo is not None and self._writable:
                 answer = self._edge.fast.answer(head.memo, self._edge.date())
                 if answer is not None:
                     self._transport.write(answer)
@@ -178,8 +200,7 @@ class Connection(asyncio.Protocol):
                 self._edge.fast.learn(head, request, answer)
                 if answer.data is not None and len(answer.data) >= GZIP_BYTES_MIN and takes_gzip(head.headers):
                     answer = replace(answer, data=await gzipped(answer.data), headers=answer.headers | GZIP_HEADERS)
-                self._write_whole(request, answer, keep_alive)
-                await self._drain()
+                await self._write_whole(request, answer, keep_alive)
             elif isinstance(answer, Stream):
                 await self._write_stream(request, answer)
             elif isinstance(answer, Passed):
@@ -230,21 +251,34 @@ class Connection(asyncio.Protocol):
         """Answer something that is no request, and end."""
         error = StatusError(status, "BadRequest" if status < 500 else "InternalError", message)
         request = Request("GET", "/")
-        self._write_whole(request, failure(request, error), keep_alive=False)
+        answer = failure(request, error)
+        self._transport.write(self._whole_head(request, answer, keep_alive=False) + (answer.data or b""))
         self._linger()
 
     # -- answers
 
-    def _write_whole(self, request: Request, answer: Response, keep_alive: bool) -> None:
-        data = answer.data
-        assert data is not None, "an answer on the wire is encoded"
+    def _whole_head(self, request: Request, answer: Response, keep_alive: bool) -> bytes:
+        assert answer.data is not None, "an answer on the wire is encoded"
         headers = self._headers(request, answer.content_type, answer.headers)
-        if answer.status != 204:
-            headers.append(("Content-Length", str(len(data))))
+        if answer.status not in _BODILESS:
+            headers.append(("Content-Length", str(len(answer.data))))
         if not keep_alive:
             headers.append(("Connection", "close"))
-        head = http1.answer_head(answer.status, headers)
-        self._transport.write(head if request.method == "HEAD" or answer.status == 204 else head + data)
+        return http1.answer_head(answer.status, headers)
+
+    async def _write_whole(self, request: Request, answer: Response, keep_alive: bool) -> None:
+        head, data = self._whole_head(request, answer, keep_alive), answer.data or b""
+        if request.method == "HEAD" or answer.status in _BODILESS:
+            self._transport.write(head)
+        elif len(data) <= PIECE_BYTES:
+            self._transport.write(head + data)
+        else:
+            self._transport.write(head)
+            view = memoryview(data)
+            for start in range(0, len(data), PIECE_BYTES):
+                await self._drain()
+                self._transport.write(view[start : start + PIECE_BYTES])
+        await self._drain()
 
     async def _write_stream(self, request: Request, answer: Stream) -> None:
         headers = self._headers(request, answer.content_type, answer.headers)
@@ -260,6 +294,7 @@ class Connection(asyncio.Protocol):
         try:
             async for item in items:
                 if item:
+                    self._edge.exchanged += 1
                     self._transport.write(http1.chunk(item) if chunked else item)
                     if not self._writable:
                         await self._drain()
@@ -272,7 +307,7 @@ class Connection(asyncio.Protocol):
 
     async def _write_passed(self, request: Request, answer: Passed, keep_alive: bool) -> None:
         names = {name.lower() for name, _ in answer.fields}
-        bodiless = request.method == "HEAD" or answer.status in (204, 304)
+        bodiless = request.method == "HEAD" or answer.status in _BODILESS
         chunked = not bodiless and "content-length" not in names
         fields = list(answer.fields)
         if "cache-control" not in names:
@@ -331,9 +366,18 @@ class Connection(asyncio.Protocol):
         self._lingering = True
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
 
-    def close_if_idle_since(self, limit: float) -> None:
-        if self._task is None and self._active < limit:
-            self._transport.close()
+    def look_after(self, now: float) -> None:
+        """Asked from time to time: end what nobody uses, what never arrives whole, and what nobody takes."""
+        if self._task is None:
+            limit = IDLE_SECONDS if self._reader.is_idle else ARRIVE_SECONDS
+            if self._active < now - limit:
+                self._transport.close()
+            return
+        waiting = 0 if self._streaming or self._hijacked is not None else self._transport.get_write_buffer_size()
+        looks, before = self._looks
+        self._looks = (looks + 1 if waiting and waiting == before else 0, waiting)
+        if self._looks[0] >= STALLED_LOOKS:
+            self.abort()
 
     def abort(self) -> asyncio.Task[None] | None:
         """End now; the task is what is left to wait for."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
 import socket
 import ssl
 from email.utils import formatdate
@@ -12,9 +14,10 @@ from wherry.apiserver.app import App
 from wherry.apiserver.connection import Connection
 from wherry.apiserver.fast import FastPath
 
-IDLE_SECONDS = 180
-"""After which a connection without a request is closed; clients keep theirs for 90."""
+log = logging.getLogger(__name__)
 SWEEP_SECONDS = 30
+DESCRIPTORS_SPARE = 512
+"""For files, and for what we call: webhooks, kubelets, aggregated APIs."""
 STOP_SECONDS = 2.0
 """How long handlers may take to end once cancelled."""
 BACKLOG = 1024
@@ -28,8 +31,23 @@ class Edge:
         self.clock = clock
         self.fast = FastPath(app)
         self.connections: set[Connection] = set()
+        self.exchanged = 0
+        """Grows with everything that clients say, and that watchers are told."""
         self._servers: list[asyncio.Server] = []
         self._date = (0, b"")
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.connections_max = (
+            max(soft if soft != resource.RLIM_INFINITY else 1 << 20, 2 * DESCRIPTORS_SPARE) - DESCRIPTORS_SPARE
+        )
+        self._refused = 0
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether there is room for one more; each costs a descriptor and some 50 KB."""
+        if len(self.connections) >= self.connections_max:
+            self._refused += 1
+            return False
+        self.connections.add(connection)
+        return True
 
     async def listen(
         self, sock: socket.socket, context: ssl.SSLContext | None, handshake_seconds: float | None = None
@@ -52,16 +70,19 @@ class Edge:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.app.run())
-                group.create_task(self._close_idle())
+                group.create_task(self._look_after())
         finally:
             await self.stop()
 
-    async def _close_idle(self) -> None:
+    async def _look_after(self) -> None:
         while True:
             await self.clock.sleep(SWEEP_SECONDS)
-            limit = self.clock.monotonic() - IDLE_SECONDS
+            now = self.clock.monotonic()
             for connection in list(self.connections):
-                connection.close_if_idle_since(limit)
+                connection.look_after(now)
+            if self._refused:
+                log.warning("%d connections refused: %d are open", self._refused, len(self.connections))
+                self._refused = 0
 
     async def stop(self) -> None:
         self.app.health.shutting_down = True

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -22,6 +23,8 @@ LOOK_SECONDS = 0.01
 
 def run(role: str, main: Coroutine[Any, Any, None]) -> None:
     """Run `main` until it ends or SIGTERM or SIGINT asks it to; a failure ends the process, which is started again."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the soft one is a thousand: not enough clients
     logging.basicConfig(
         stream=sys.stderr, level=os.environ.get("WHERRY_LOG", "INFO"), format=f"%(asctime)s {role} %(name)s %(message)s"
     )

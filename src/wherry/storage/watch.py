@@ -8,11 +8,15 @@ Publishing wakes the watchers of the touched bucket only.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
 from wherry.storage.errors import Overrun
 from wherry.storage.interface import Change
 from wherry.storage.revision_log import Bucket, RevisionLog
+
+WOKEN_AT_ONCE = 500
+"""Of more watchers, the others are woken in the next turns of the loop: ten thousand take half a second, in which others ask."""
 
 
 class BucketWatch:
@@ -86,8 +90,19 @@ class WatchHub:
     def wake(self, buckets: Iterable[Bucket]) -> None:
         """Tell the watchers of each bucket that there is something to read."""
         for bucket in buckets:
-            for watch in self._watches.get(bucket.prefix, ()):
-                watch.wake()
+            watches = self._watches.get(bucket.prefix, ())
+            if len(watches) <= WOKEN_AT_ONCE:
+                for watch in watches:
+                    watch.wake()
+            else:
+                self._wake_in_turns(deque(watches))
+
+    def _wake_in_turns(self, watches: deque[BucketWatch]) -> None:
+        """A watch that was closed meanwhile takes no notice."""
+        for _ in range(min(WOKEN_AT_ONCE, len(watches))):
+            watches.popleft().wake()
+        if watches:
+            asyncio.get_running_loop().call_soon(self._wake_in_turns, watches)
 
     def forget(self, bucket: Bucket, watch: BucketWatch) -> None:
         watches = self._watches.get(bucket.prefix)

@@ -98,7 +98,9 @@ async def _follow(
     forever = call.in_process and options.timeout_seconds is None
     seconds = 0.0 if forever else options.timeout_seconds or TIMEOUT_SECONDS_MIN * (1 + core.rng.random())
     deadline = loop_time() + seconds
-    bookmark_at = loop_time() + BOOKMARK_SECONDS if options.bookmarks else deadline
+    # Whoever came back with everybody else after a restart gets bookmarks at times of its own.
+    first = BOOKMARK_SECONDS if call.in_process else BOOKMARK_SECONDS * (1 + core.rng.random()) / 2
+    bookmark_at = loop_time() + first if options.bookmarks else deadline
     changes = aiter(watch)
     while True:
         try:
