@@ -34,6 +34,7 @@ CERTIFICATE_SIGNING_REQUESTS = GVR("certificates.k8s.io", "v1", "certificatesign
 LEASES = GVR("coordination.k8s.io", "v1", "leases")
 ENDPOINT_SLICES = GVR("discovery.k8s.io", "v1", "endpointslices")
 STORAGE_CLASSES = GVR("storage.k8s.io", "v1", "storageclasses")
+CSI_NODES = GVR("storage.k8s.io", "v1", "csinodes")
 PRIORITY_CLASSES = GVR("scheduling.k8s.io", "v1", "priorityclasses")
 SUBJECT_ACCESS_REVIEWS = GVR("authorization.k8s.io", "v1", "subjectaccessreviews")
 CLUSTER_ROLES = GVR("rbac.authorization.k8s.io", "v1", "clusterroles")

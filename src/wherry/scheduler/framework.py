@@ -6,7 +6,7 @@ once (`prepare`) and may declare themselves irrelevant to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal
@@ -88,6 +88,8 @@ class Score:
     scale: Literal["as-is", "largest", "reversed", "range", "spread"] = "as-is"
     local: bool = False
     """As of a filter; the scaled number may still depend on the other nodes."""
+    group: Callable[[PodInfo, NodeInfo], Hashable] | None = None
+    """Nodes for which this is equal have equal raw numbers, whatever else happened; it holds until the node changes."""
 
 
 def scaled(numbers: Sequence[float], scale: str) -> list[float]:

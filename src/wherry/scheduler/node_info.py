@@ -16,7 +16,7 @@ class NodeInfo:
         self.scored: Amounts = {}
         self.ports: dict[HostPort, int] = {}
         self.replicas: dict[str, int] = {}
-        """uid of a controller -> how many of its pods are here."""
+        """A pod's kin -> how many of them are here."""
         self.nominated: dict[str, PodInfo] = {}
         """Pods that were promised room here and are not here yet."""
         self.set_node(node)
@@ -44,10 +44,10 @@ class NodeInfo:
         for total, own in ((self.requested, info.requests), (self.scored, info.scored)):
             for key, value in own.items():
                 total[key] = total.get(key, 0) + sign * value
-        if info.owner:
-            self.replicas[info.owner] = self.replicas.get(info.owner, 0) + sign
-            if self.replicas[info.owner] <= 0:
-                del self.replicas[info.owner]
+        if info.kin:
+            self.replicas[info.kin] = self.replicas.get(info.kin, 0) + sign
+            if self.replicas[info.kin] <= 0:
+                del self.replicas[info.kin]
         for port in info.ports:
             self.ports[port] = self.ports.get(port, 0) + sign
             if self.ports[port] <= 0:

@@ -8,6 +8,9 @@ from typing import Any
 from wherry.api.types import Obj
 from wherry.scheduler.requests import Amounts, pod_requests
 
+REPLICATED = frozenset({"ReplicaSet", "ReplicationController", "StatefulSet"})
+"""Kinds whose pods are spread over nodes and zones without asking for it."""
+
 HostPort = tuple[str, str, int]
 """(host IP, protocol, port); the empty IP and 0.0.0.0 mean every address."""
 
@@ -24,8 +27,9 @@ class PodInfo:
     scored: Amounts
     ports: frozenset[HostPort]
     priority: int
-    owner: str = ""
-    """uid of the controller it is a replica of; empty without one."""
+    kin: str = ""
+    """uid of the ReplicaSet, ReplicationController or StatefulSet it is a replica of; empty without one, and of a pod that
+    is on its way out: it is not counted where replicas are."""
     images: tuple[str, ...] = ()
     """Of each container and image volume, with their tags."""
     compiled: dict[str, Any] = field(default_factory=dict)
@@ -47,14 +51,16 @@ class PodInfo:
             pod_requests(pod, scoring=True),
             _host_ports(spec),
             spec.get("priority") or 0,
-            _controller(metadata),
+            _kin(metadata),
             _images(spec),
         )
 
 
-def _controller(metadata: Obj) -> str:
+def _kin(metadata: Obj) -> str:
+    if "deletionTimestamp" in metadata:
+        return ""
     owners = metadata.get("ownerReferences") or ()
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+    return next((str(one["uid"]) for one in owners if one.get("controller") and one.get("kind") in REPLICATED), "")
 
 
 def _images(spec: Obj) -> tuple[str, ...]:

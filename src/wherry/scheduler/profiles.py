@@ -19,8 +19,8 @@ PROFILES_MAX = 16
 """Each keeps rankings of its own."""
 PLUGINS = frozenset({
     "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
-    "VolumeRestrictions", "VolumeBinding", "PodTopologySpread", "InterPodAffinity", "NodeResourcesBalancedAllocation",
-    "ImageLocality",
+    "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread", "InterPodAffinity",
+    "NodeResourcesBalancedAllocation", "ImageLocality",
 })  # fmt: skip
 _POINTS = ("multiPoint", "filter", "score")
 

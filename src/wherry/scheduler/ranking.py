@@ -2,8 +2,10 @@
 
 The replicas of a workload are alike, and placing one changes one node. So for the second of such pods every node is judged
 once, and from then on only nodes that have changed: a decision costs a few node visits whatever the size of the cluster.
-Only for pods about which the other nodes do not matter: no spreading, no affinity to pods, nothing that must be compared
-between nodes to be scaled. What is chosen is what `decision.decide` would choose if it looked at all nodes.
+Only for pods about which the other nodes do not matter: no spreading they ask for, no affinity to pods, nothing that must be
+compared between nodes to be scaled. A score that is the same for whole groups of nodes (replicas spread over zones) may
+change with every decision: nodes are in order within their group, and the best of each group are compared. What is chosen
+is what `decision.decide` would choose if it looked at all nodes.
 Bounded: a few rankings at a time, each with a few entries per node.
 """
 
@@ -11,14 +13,14 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
 from wherry.api import json
 from wherry.api.node_selectors import named_nodes
 from wherry.scheduler.decision import prepared_for, refusal_of
-from wherry.scheduler.framework import SKIP, Filter, Refused, Score
+from wherry.scheduler.framework import SKIP, Filter, Refused, Score, scaled
 from wherry.scheduler.node_info import NodeInfo
 from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.snapshot import Snapshot
@@ -73,7 +75,9 @@ class Rankings:
             return False  # it goes where room was made for it
         try:
             plain = all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._filters)
-            return plain and all(one.local or one.prepare(pod, self._snapshot) is SKIP for one in self._scores)
+            return plain and all(
+                one.local or one.group is not None or one.prepare(pod, self._snapshot) is SKIP for one in self._scores
+            )
         except Refused:
             return False
 
@@ -104,7 +108,7 @@ def signature_of(pod: PodInfo) -> bytes:
         # Room that was promised to others is kept from those less important than they.
         parts += [
             pod.priority,
-            pod.owner,
+            pod.kin,
             pod.images,
             sorted(pod.requests.items()),
             sorted(pod.scored.items()),
@@ -114,8 +118,12 @@ def signature_of(pod: PodInfo) -> bytes:
     return bytes(known)
 
 
+Entry = tuple[int, float, int, str]
+"""(minus the score within its group, chance, the node's turn, its name); one with an older turn is void."""
+
+
 class _Ranking:
-    """Entries are (minus the score, chance, the node's turn, its name); an entry with an older turn is void."""
+    """A heap of entries for each group of nodes."""
 
     def __init__(
         self, snapshot: Snapshot, filters: Sequence[Filter], scores: Sequence[Score], rng: random.Random
@@ -123,19 +131,38 @@ class _Ranking:
         self._snapshot = snapshot
         self._filters = [one for one in filters if one.local]
         self._scores = [one for one in scores if one.local]
+        self._grouped = [(one, one.group) for one in scores if one.group is not None]
         self._rng = rng
-        self._entries: list[tuple[int, float, int, str]] = []
+        self._heaps: dict[Hashable, list[Entry]] = {}
         self._turns: dict[str, int] = {}
         self.changed: set[str] = {node.name for node in snapshot.nodes}
 
     def best(self, pod: PodInfo) -> str | None:
         self._judge_changed(pod)
-        while self._entries:
-            _, _, turn, name = self._entries[0]
-            if self._turns[name] == turn:
-                return name
-            heappop(self._entries)
-        return None
+        first = self._first_of_each_group()
+        if len(first) < 2:
+            return first[0][3] if first else None
+        totals = [float(-entry[0]) for entry in first]
+        nodes = [node for entry in first if (node := self._snapshot.node(entry[3])) is not None]
+        for one, _ in self._grouped:
+            state = one.prepare(pod, self._snapshot)
+            if state is not SKIP:
+                raw = [one.rate(pod, node, state) for node in nodes]
+                for number, value in enumerate(scaled(raw, one.scale)):
+                    totals[number] += one.weight * int(value)
+        highest = max(totals)
+        return min(entry[1:] for entry, total in zip(first, totals, strict=True) if total == highest)[2]
+
+    def _first_of_each_group(self) -> list[Entry]:
+        found: list[Entry] = []
+        for group, heap in list(self._heaps.items()):
+            while heap and self._turns[heap[0][3]] != heap[0][2]:
+                heappop(heap)
+            if heap:
+                found.append(heap[0])
+            else:
+                del self._heaps[group]
+        return found
 
     def _judge_changed(self, pod: PodInfo) -> None:
         if not self.changed:
@@ -146,11 +173,14 @@ class _Ranking:
             turn = self._turns[name] = self._turns.get(name, 0) + 1
             node = self._snapshot.node(name)
             if node is not None and refusal_of(pod, node, filters) is None:
-                heappush(self._entries, (-_merit(pod, node, scores), self._rng.random(), turn, name))
+                group = tuple(find(pod, node) for _, find in self._grouped)
+                entry = (-_merit(pod, node, scores), self._rng.random(), turn, name)
+                heappush(self._heaps.setdefault(group, []), entry)
         self.changed.clear()
-        if len(self._entries) > STALE_FACTOR * len(self._turns):
-            self._entries = [entry for entry in self._entries if self._turns[entry[3]] == entry[2]]
-            heapify(self._entries)
+        if sum(map(len, self._heaps.values())) > STALE_FACTOR * len(self._turns):
+            for heap in self._heaps.values():
+                heap[:] = [entry for entry in heap if self._turns[entry[3]] == entry[2]]
+                heapify(heap)
 
 
 def _merit(pod: PodInfo, node: NodeInfo, scores: Sequence[tuple[Score, Any]]) -> int:

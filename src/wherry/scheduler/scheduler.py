@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from random import Random
 
 from wherry.api.resources import (
+    CSI_NODES,
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    SERVICES,
     STORAGE_CLASSES,
 )
 from wherry.api.types import Obj
@@ -30,17 +32,19 @@ from wherry.scheduler.budgets import Budgets
 from wherry.scheduler.decision import Fit, Unfit, decide
 from wherry.scheduler.framework import Filter, Happening, Score
 from wherry.scheduler.plugins import (
+    default_spread,
     image_locality,
     node_affinity,
     node_basics,
     node_resources,
     pod_topology_spread,
-    replica_spread,
     taint_toleration,
 )
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
+from wherry.scheduler.plugins.node_volume_limits import node_volume_limits
 from wherry.scheduler.plugins.volume_binding import volume_binding
 from wherry.scheduler.plugins.volume_restrictions import volume_restrictions
+from wherry.scheduler.plugins.volume_zone import volume_zone
 from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.profiles import DEFAULT, Profile
 from wherry.scheduler.queue import Pending, SchedulingQueue
@@ -76,10 +80,13 @@ class Scheduler:
         namespaces = parts.factory.informer(NAMESPACES)
         budgets = parts.factory.informer(POD_DISRUPTION_BUDGETS)
         self._budgets = Budgets(budgets, parts.clock)
-        classes = parts.factory.informer(STORAGE_CLASSES)
+        classes, csi_nodes = parts.factory.informer(STORAGE_CLASSES), parts.factory.informer(CSI_NODES)
+        services = parts.factory.informer(SERVICES)
         self._volumes = Volumes(claims, volumes, classes)
         self._binder = Binder(parts, self._volumes)
-        self._sources: tuple[Informer, ...] = (nodes, pods, claims, volumes, classes, namespaces, budgets)
+        self._sources: tuple[Informer, ...] = (
+            nodes, pods, claims, volumes, classes, csi_nodes, services, namespaces, budgets
+        )  # fmt: skip
         affinity_filter, affinity_score = inter_pod_affinity(namespaces)
         filters: Sequence[Filter] = (
             node_basics.NODE_UNSCHEDULABLE,
@@ -89,7 +96,9 @@ class Scheduler:
             node_basics.NODE_PORTS,
             node_resources.FILTER,
             volume_restrictions(claims),
+            node_volume_limits(claims, volumes, classes, csi_nodes),
             volume_binding(self._volumes),
+            volume_zone(claims, volumes),
             pod_topology_spread.FILTER,
             affinity_filter,
         )
@@ -98,8 +107,9 @@ class Scheduler:
             node_affinity.SCORE,
             node_resources.LEAST_ALLOCATED,
             node_resources.BALANCED,
-            replica_spread.SCORE,
             pod_topology_spread.SCORE,
+            default_spread.OF_REPLICAS,
+            default_spread.of_services(services),
             image_locality.SCORE,
             affinity_score,
         )
@@ -110,6 +120,7 @@ class Scheduler:
         pods.add_handler(self._on_pod)
         for source in (claims, volumes, classes):
             source.add_handler(self._on_claim)
+        csi_nodes.add_handler(lambda type, obj, old: self._queue.happened(Happening.NODE_CHANGED))
         budgets.add_handler(lambda type, obj, old: self._budgets.spoken(obj))
 
     async def run(self) -> None:

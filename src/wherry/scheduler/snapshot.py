@@ -7,12 +7,15 @@ take it. Plain memory, changed only between decisions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from wherry.api.types import Obj
 from wherry.reconcile.pods import is_finished
 from wherry.scheduler.images import Images
 from wherry.scheduler.node_info import NodeInfo
 from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.term_index import TermIndex
+from wherry.scheduler.zones import Zones
 
 
 class Snapshot:
@@ -29,6 +32,7 @@ class Snapshot:
         """Sets that want the names of nodes that changed; whoever reads one empties it."""
         self.terms = TermIndex()
         self.images = Images()
+        self.zones = Zones()
 
     @property
     def nodes(self) -> list[NodeInfo]:
@@ -43,6 +47,11 @@ class Snapshot:
         for names in self.listeners:
             names.add(name)
 
+    def _count(self, pod: PodInfo, labels: Mapping[str, str], sign: int) -> None:
+        """The pod came to (+1) or left (-1) a node with these labels."""
+        self.terms.count(pod, labels, sign)
+        self.zones.count(pod, labels, sign)
+
     # -- nodes
 
     def put_node(self, node: Obj) -> None:
@@ -54,16 +63,19 @@ class Snapshot:
             labels = info.labels
             info.set_node(node)
             if labels != info.labels:
+                self.zones.count_node(labels, -1)
+                self.zones.count_node(info.labels, 1)
                 for pod in info.pods.values():
-                    self.terms.count(pod, labels, -1)
-                    self.terms.count(pod, info.labels, 1)
+                    self._count(pod, labels, -1)
+                    self._count(pod, info.labels, 1)
             return
         info = self._nodes[name] = NodeInfo(node)
+        self.zones.count_node(info.labels, 1)
         self._list = None
         # Pods may be seen before their node: two informers know no common order.
         for pod in self._homeless.pop(name, {}).values():
             info.add(pod)
-            self.terms.count(pod, info.labels, 1)
+            self._count(pod, info.labels, 1)
         info.nominated = {uid: pod for uid, (where, pod) in self._nominated.items() if where == name}
 
     def remove_node(self, name: str) -> None:
@@ -72,8 +84,9 @@ class Snapshot:
         info = self._nodes.pop(name, None)
         if info is not None:
             self._list = None
+            self.zones.count_node(info.labels, -1)
             for pod in info.pods.values():
-                self.terms.count(pod, info.labels, -1)
+                self._count(pod, info.labels, -1)
             if info.pods:
                 self._homeless[name] = dict(info.pods)
 
@@ -123,7 +136,7 @@ class Snapshot:
         gone = info.pods.get(uid)
         info.remove(uid)
         if gone is not None:
-            self.terms.count(gone, info.labels, -1)
+            self._count(gone, info.labels, -1)
 
     def _place(self, info: PodInfo, name: str) -> None:
         assumed = info.uid in self._assumed
@@ -138,7 +151,7 @@ class Snapshot:
             self._homeless.setdefault(name, {})[info.uid] = info
         else:
             node.add(info)
-            self.terms.count(info, node.labels, 1)
+            self._count(info, node.labels, 1)
 
     # -- pods that were promised room
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from wherry.api.types import Obj
 from wherry.scheduler.decision import Fit, decide
-from wherry.scheduler.framework import SKIP
-from wherry.scheduler.plugins import node_affinity, node_basics, node_resources, replica_spread, taint_toleration
+from wherry.scheduler.framework import SKIP, scaled
+from wherry.scheduler.plugins import default_spread, node_affinity, node_basics, node_resources, taint_toleration
 from wherry.scheduler.plugins.inter_pod_affinity import inter_pod_affinity
 from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.ranking import KEPT_MAX, Rankings, signature_of
@@ -24,7 +24,7 @@ FILTERS = [
 ]  # fmt: skip
 SCORES = [
     taint_toleration.SCORE, node_affinity.SCORE, node_resources.LEAST_ALLOCATED, node_resources.BALANCED,
-    replica_spread.SCORE, AFFINITY[1],
+    default_spread.OF_REPLICAS, AFFINITY[1],
 ]  # fmt: skip
 
 
@@ -33,12 +33,13 @@ def a_node(name: str, cpu: int, zone: str = "a", taint: str = "", unschedulable:
     if taint:
         spec["taints"] = [{"key": "k", "effect": taint}]
     amounts = {"cpu": str(cpu), "memory": "16Gi", "pods": "20"}
-    return {"metadata": {"name": name, "labels": {"zone": zone}}, "spec": spec, "status": {"allocatable": amounts}}
+    labels = {"zone": zone, "kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {"allocatable": amounts}}
 
 
 def a_pod(uid: str, cpu: str = "500m", node: str = "", owner: str = "", **spec: Any) -> Obj:
     containers = [{"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "1Gi"}}}]
-    owners = [{"uid": owner, "controller": True}] if owner else []
+    owners = [{"uid": owner, "kind": "ReplicaSet", "controller": True}] if owner else []
     if node:
         spec["nodeName"] = node
     return {
@@ -54,16 +55,18 @@ class Cluster:
         self.rankings = Rankings(self.snapshot, FILTERS, SCORES, random.Random(1))
 
     def merits(self, pod: PodInfo) -> dict[str, float]:
-        """The score of every node that would take the pod; scores here are as-is, or 0 for all."""
-        merits = {}
+        """The score of every node that would take the pod."""
+        nodes = []
         for node in self.snapshot.nodes:
             states = [(one, one.prepare(pod, self.snapshot)) for one in FILTERS]
-            if any(state is not SKIP and one.check(pod, node, state) for one, state in states):
-                continue
-            merits[node.name] = 0
-            for one in (node_resources.LEAST_ALLOCATED, node_resources.BALANCED, replica_spread.SCORE):
-                state = one.prepare(pod, self.snapshot)
-                merits[node.name] += 0 if state is SKIP else one.weight * int(one.rate(pod, node, state))
+            if not any(state is not SKIP and one.check(pod, node, state) for one, state in states):
+                nodes.append(node)
+        merits = dict.fromkeys((node.name for node in nodes), 0.0)
+        for one in (node_resources.LEAST_ALLOCATED, node_resources.BALANCED, default_spread.OF_REPLICAS):
+            state = one.prepare(pod, self.snapshot)
+            raw = [0.0 if state is SKIP else one.rate(pod, node, state) for node in nodes]
+            for node, value in zip(nodes, scaled(raw, one.scale), strict=True):
+                merits[node.name] += one.weight * int(value)
         return merits
 
 
@@ -88,7 +91,7 @@ def test_the_same_choice_as_looking_at_every_node(happenings: list[tuple[str, in
     for step, (what, number, cpu, selector, owner) in enumerate(happenings):
         name = f"n{number}"
         if what == "node":
-            cluster.snapshot.put_node(a_node(name, 4 + number, "ab"[number % 2]))
+            cluster.snapshot.put_node(a_node(name, 4 + number, "ab"[step % 2]))
         elif what == "cordon":
             cluster.snapshot.put_node(a_node(name, 4, unschedulable=True))
         elif what == "away":
