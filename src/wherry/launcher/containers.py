@@ -145,7 +145,8 @@ class ContainerOperations:
 
     def _archive(self, request: Request) -> None:
         """id and a writable descriptor -> when the writable layer is in it as an OCI layer tar."""
-        upper = f"{self._records.container(request).directory}/upper"
+        container = self._records.container(request)
+        upper = f"{container.directory}/upper"
         output = request.take_fds()
 
         def done(error: str | None) -> None:
@@ -155,9 +156,13 @@ class ContainerOperations:
         def archive() -> None:
             from wherry.launcher import layers
 
+            self._settle(container)
             layers.archive(upper, output[0])
 
         jobs.run(self._loop, archive, set(output), done)
+
+    def _settle(self, container: Container) -> None:
+        """In the fork that archives: the directory becomes a layer, if it is not one."""
 
     def _remove_tree(self, request: Request) -> None:
         """path."""

@@ -65,8 +65,8 @@ class LogFile:
 
     def reopen(self) -> None:
         """Go on in a file of the name, made if somebody moved the old one away. Raises OSError."""
-        os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.close()
         self._fd = fd
         self._size = os.fstat(fd).st_size

@@ -23,7 +23,7 @@ TRUSTED_OPAQUE = "trusted.overlay.opaque"
 def prepare(state: str, *, user_namespace: bool) -> tuple[str, HostView]:
     """(Our directory, what containers see). Needs a mount namespace of our own, already a slave. Raises SyscallError."""
     base = os.path.join(state, "launcher")
-    os.makedirs(base, exist_ok=True)
+    os.makedirs(base, mode=0o700, exist_ok=True)
     opaque = OPAQUE if user_namespace else TRUSTED_OPAQUE
     _own_file_system(base, opaque)
     view = host_view.build(base, state, opaque)
@@ -41,7 +41,7 @@ def prepare(state: str, *, user_namespace: bool) -> tuple[str, HostView]:
 def _own_file_system(base: str, opaque: str) -> None:
     """A tmpfs; where it has no user attributes (Linux before 6.6) a directory of the disk, made anew."""
     shutil.rmtree(base, ignore_errors=True)
-    os.makedirs(base, exist_ok=True)
+    os.makedirs(base, mode=0o700, exist_ok=True)
     mount("wherry", base, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
     probe = os.path.join(base, "probe")
     os.mkdir(probe)

@@ -56,7 +56,7 @@ class SandboxOperations:
         sandbox = Sandbox(request.text("id"), spec, 0.0)
         if sandbox.id in self._records.sandboxes:
             raise LauncherError("AlreadyExists", f"sandbox {sandbox.id[:12]} exists")
-        os.makedirs(spec["log_directory"], exist_ok=True)
+        os.makedirs(spec["log_directory"], mode=0o700, exist_ok=True)
         os.makedirs(spec["directory"], exist_ok=True)
         cgroups.create(self._context.cgroups, sandbox.id, spec["resources"])
         ours, theirs = protocol.socketpair()

@@ -38,14 +38,14 @@ class Server:
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
         records, inits = Records(self.publish), Inits()
-        node, sandboxes = _of_tier(context, loop, control, records, inits)
+        node, sandboxes, containers = _of_tier(context, loop, control, records, inits)
         self._ending = Ending(loop, records)
         self._operations: dict[str, Operation] = {
             "ping": self._ping,
             "events.subscribe": self._subscribe,
             **node.operations(),
             **sandboxes.operations(),
-            **ContainerOperations(loop, records, inits).operations(),
+            **containers.operations(),
             **UsageOperations(context, records).operations(),
         }
         self._context = context
@@ -112,16 +112,19 @@ class Server:
 
 def _of_tier(
     context: Context, loop: Loop, control: socket.socket, records: Records, inits: Inits
-) -> tuple[NodeOperations, SandboxOperations]:
+) -> tuple[NodeOperations, SandboxOperations, ContainerOperations]:
     """The operations that differ from tier to tier."""
     if context.options.tier != PROC:
-        return NodeOperations(), SandboxOperations(context, loop, control, records, inits)
+        sandboxes = SandboxOperations(context, loop, control, records, inits)
+        return NodeOperations(), sandboxes, ContainerOperations(loop, records, inits)
+    from wherry.launcher.plain.containers import PlainContainers
     from wherry.launcher.plain.node import network
     from wherry.launcher.plain.node_ops import PlainNode
     from wherry.launcher.plain.sandboxes import PlainSandboxes
 
     block, ports = network(context.options)
-    return PlainNode(ports, block), PlainSandboxes(context, loop, control, records, inits, ports, block)
+    plain = PlainSandboxes(context, loop, control, records, inits, ports, block)
+    return PlainNode(ports, block), plain, PlainContainers(loop, records, inits)
 
 
 def _reap() -> None:

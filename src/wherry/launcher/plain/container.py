@@ -15,6 +15,7 @@ from wherry.launcher import identity, protocol, syscalls, terminal
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
 from wherry.launcher.plain import landlock, notify, promises
+from wherry.launcher.plain.overlay import Overlay
 from wherry.launcher.plain.paths import Paths, Promise
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
@@ -30,7 +31,7 @@ def become(spec: ContainerSpec, hostname: str, writable: Writable, status: socke
 
     def prepare() -> None:
         made = promises.prepare(spec, writable)
-        _prepare(spec, spec["argv"], hostname, made, status, stdio, tty=spec["tty"], waits=True)
+        _prepare(spec, spec["argv"], hostname, made, writable, status, stdio, tty=spec["tty"], waits=True)
 
     _run(prepare, status, "RunContainerError", 128)
 
@@ -40,6 +41,7 @@ def become_beside(
     spec: ContainerSpec,
     hostname: str,
     made: Wire,
+    writable: Writable,
     status: socket.socket,
     stdio: list[int],
     *,
@@ -47,11 +49,16 @@ def become_beside(
 ) -> NoReturn:
     """An exec'ed process of a container that was promised `made`."""
     _run(
-        lambda: _prepare(spec, argv, hostname, unpack(made), status, stdio, tty=tty, waits=False),
+        lambda: _prepare(spec, argv, hostname, unpack(made), writable, status, stdio, tty=tty, waits=False),
         status,
         "ExecError",
         126,
     )
+
+
+def upper_of(spec: ContainerSpec, writable: Writable) -> str:
+    """The directory of its writable layer; empty when its root is read-only."""
+    return "" if spec["readonly_rootfs"] else os.path.realpath(writable.upper)
 
 
 def unpack(made: Wire) -> list[Promise]:
@@ -80,6 +87,7 @@ def _prepare(
     argv: list[str],
     hostname: str,
     made: list[Promise],
+    writable: Writable,
     status: socket.socket,
     stdio: list[int],
     *,
@@ -92,9 +100,10 @@ def _prepare(
     os.setsid()
     os.umask(0o022)
     paths = Paths(made)
+    upper = upper_of(spec, writable)
+    overlay = Overlay(os.fsencode(upper)) if upper else None
     env = identity.environment(spec, hostname, tty=tty)
-    found = paths.find(os.fsencode(spec["cwd"] or "/"))
-    identity.enter_directory(os.fsdecode(found[0]) if found else spec["cwd"] or "/")
+    identity.enter_directory(os.fsdecode(promises.locate(os.fsencode(spec["cwd"] or "/"), paths, overlay)))
     if tty:
         master, slave = terminal.open_pair()
         protocol.send(status, {"master": True}, [master])
@@ -104,11 +113,12 @@ def _prepare(
     else:
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
-    program = promises.find_program(argv[0], env, paths)
-    words = promises.interpreter(program, paths)
+    program = promises.find_program(argv[0], env, paths, overlay)
+    words = promises.interpreter(program, paths, overlay)
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
-    landlock.limit_writes(each.source for each in made if not each.readonly)
+    own = [os.fsencode(upper)] if upper else []
+    landlock.limit_writes([*own, *(each.source for each in made if not each.readonly)])
     wire = [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in made]
     listener = notify.install()
     protocol.send(status, {"ready": True, "promises": wire}, [listener])

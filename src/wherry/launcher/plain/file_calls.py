@@ -72,6 +72,7 @@ _PAIRS = {
     "renameat2": ((1, 0), (3, 2)),
     "linkat": ((1, 0), (3, 2)),
 }
+_OWNERS = ("chown", "lchown", "fchownat")
 _REMOVES = ("rmdir", "unlink", "unlinkat")
 
 Tell = Callable[[Guest, str], None]
@@ -97,6 +98,10 @@ class FileCalls:
             "symlink": lambda caller, guest: _symlink(caller, guest, 1, -1),
             "symlinkat": lambda caller, guest: _symlink(caller, guest, 2, 1),
             "inotify_add_watch": _watch,
+            "getxattr": _no_attribute,
+            "lgetxattr": _no_attribute,
+            "listxattr": _no_attributes,
+            "llistxattr": _no_attributes,
         }
         for name, shape in _SHAPES.items():
             handlers[name] = _single(name, shape)
@@ -105,11 +110,11 @@ class FileCalls:
         self.handlers = {FILES[name]: handler for name, handler in handlers.items()}
 
     def _open(self, caller: Caller, guest: Guest, directory: int, path: int, flags: int, mode: int) -> None:
-        found = resolve(caller, guest, path, directory)
+        flags &= 0xFFFFFFFF
+        found = resolve(caller, guest, path, directory, changes=bool(flags & _WRITES))
         if found is None:
             caller.proceed()
             return
-        flags &= 0xFFFFFFFF
         if found[1] and (flags & _WRITES or flags & _O_TMPFILE == _O_TMPFILE):
             # An existing file opened for reading with O_CREAT is no change.
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC) or not os.path.exists(found[0]):
@@ -162,28 +167,45 @@ class FileCalls:
         caller.proceed()
 
 
-def resolve(caller: Caller, guest: Guest, path: int, directory: int) -> tuple[bytes, bool] | None:
+def resolve(
+    caller: Caller, guest: Guest, path: int, directory: int, *, changes: bool = False
+) -> tuple[bytes, bool] | None:
     """(Real path, read-only) of what a call names; None: the kernel finds it. Arguments are given by their number."""
     address = caller.arguments[path]
     if address == 0:  # futimens(3): the descriptor itself
         return None
     name = caller.path(address)
-    if name[:1] == b"/":
-        return guest.paths.find(name)
-    if not name or not guest.paths.concerns(name):
-        return None
-    return guest.paths.find(_base(caller, guest, directory) + b"/" + name)
+    if name[:1] != b"/":
+        concerns = guest.paths.concerns(name)
+        if not name or not (concerns or guest.overlay):
+            return None
+        real = _base(caller, directory)
+        shown = _shown(guest, real)
+        if (shown is not None and not concerns) or not real.startswith(
+            b"/"
+        ):  # it is in the real place already; a socket
+            return None
+        name = (shown or real).rstrip(b"/") + b"/" + name
+    found = guest.paths.find(name)
+    if found is not None or guest.overlay is None:
+        return found
+    real = guest.overlay.find(name, changes=changes)
+    return None if real is None else (real, False)
 
 
-def _base(caller: Caller, guest: Guest, directory: int) -> bytes:
-    """The directory that a relative path begins at, as the container names it."""
+def _base(caller: Caller, directory: int) -> bytes:
+    """The real directory that a relative path begins at."""
     fd = _AT_FDCWD if directory < 0 else _signed(caller.arguments[directory])
     link = f"/proc/{caller.thread}/cwd" if fd == _AT_FDCWD else f"/proc/{caller.thread}/fd/{fd}"
     try:
-        real = os.fsencode(os.readlink(link))
+        return os.fsencode(os.readlink(link))
     except OSError as error:
         raise Refusal(errno.EBADF) from error
-    return (guest.paths.shown(real) or real).rstrip(b"/")
+
+
+def _shown(guest: Guest, real: bytes) -> bytes | None:
+    """How the container names a real path."""
+    return guest.paths.shown(real) or (guest.overlay.shown(real) if guest.overlay else None)
 
 
 def _signed(value: int) -> int:
@@ -191,12 +213,14 @@ def _signed(value: int) -> int:
     return value - (1 << 32) if value & 0x80000000 else value
 
 
-def _perform(number: int, arguments: list[int | bytes | ctypes.Array[ctypes.c_char]]) -> int:
-    """The call, by us. Raises OSError."""
+def _perform(number: int, arguments: list[int | bytes | ctypes.Array[ctypes.c_char]], *, pretend: bool = False) -> int:
+    """The call, by us; what needs another user only `pretend`s to succeed. Raises OSError."""
     converted = [ctypes.c_long(_long(each)) if isinstance(each, int) else each for each in arguments]
     result = int(_libc.syscall(ctypes.c_long(number), *converted))
     if result < 0:
         number = ctypes.get_errno()
+        if pretend and number == errno.EPERM:
+            return 0
         raise OSError(number, os.strerror(number))
     return result
 
@@ -209,7 +233,7 @@ def _single(name: str, shape: _Shape) -> Callable[[Caller, Guest], None]:
     number = FILES[name]
 
     def handle(caller: Caller, guest: Guest) -> None:
-        found = resolve(caller, guest, shape.path, shape.directory)
+        found = resolve(caller, guest, shape.path, shape.directory, changes=shape.changes)
         if found is None:
             caller.proceed()
             return
@@ -226,7 +250,7 @@ def _single(name: str, shape: _Shape) -> Callable[[Caller, Guest], None]:
         filled = None
         if shape.fills:
             filled = arguments[shape.fills[0]] = ctypes.create_string_buffer(shape.fills[1])
-        result = _perform(number, arguments)
+        result = _perform(number, arguments, pretend=name in _OWNERS)
         if shape.fills and filled is not None:
             caller.write(caller.arguments[shape.fills[0]], filled.raw)
         caller.succeed(result)
@@ -238,7 +262,7 @@ def _double(name: str, pair: tuple[tuple[int, int], tuple[int, int]]) -> Callabl
     number = FILES[name]
 
     def handle(caller: Caller, guest: Guest) -> None:
-        found = [resolve(caller, guest, *place) for place in pair]
+        found = [resolve(caller, guest, *place, changes=True) for place in pair]
         if found[0] is None and found[1] is None:
             caller.proceed()
             return
@@ -267,7 +291,7 @@ def _readlink(caller: Caller, guest: Guest, path: int, directory: int) -> None:
 
 
 def _symlink(caller: Caller, guest: Guest, path: int, directory: int) -> None:
-    found = resolve(caller, guest, path, directory)
+    found = resolve(caller, guest, path, directory, changes=True)
     if found is None:
         caller.proceed()
         return
@@ -283,7 +307,7 @@ def _getcwd(caller: Caller, guest: Guest) -> None:
     except OSError:
         caller.proceed()
         return
-    shown = guest.paths.shown(real)
+    shown = _shown(guest, real)
     if shown is None:
         caller.proceed()
         return
@@ -291,6 +315,21 @@ def _getcwd(caller: Caller, guest: Guest) -> None:
         raise Refusal(errno.ERANGE)
     caller.write(caller.arguments[0], shown + b"\0")
     caller.succeed(len(shown) + 1)
+
+
+def _no_attribute(caller: Caller, guest: Guest) -> None:
+    """Extended attributes of what was promised are not shown: programs ask for labels and lists of access."""
+    if resolve(caller, guest, 0, -1) is None:
+        caller.proceed()
+    else:
+        raise Refusal(errno.ENODATA)
+
+
+def _no_attributes(caller: Caller, guest: Guest) -> None:
+    if resolve(caller, guest, 0, -1) is None:
+        caller.proceed()
+    else:
+        caller.succeed()
 
 
 def _watch(caller: Caller, guest: Guest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 
+from wherry.launcher.plain.overlay import Overlay
 from wherry.launcher.plain.paths import Paths
 
 
@@ -19,6 +20,8 @@ class Guest:
     """Empty: the machine's network."""
     hostname: str
     paths: Paths
+    overlay: Overlay | None = None
+    """None: its root is read-only."""
     packed: bytes = field(init=False)
 
     def __post_init__(self) -> None:

@@ -40,7 +40,9 @@ class PlainPod(PodInit):
     def _become_beside(
         self, argv: list[str], running: Running, status: socket.socket, stdio: list[int], *, tty: bool
     ) -> NoReturn:
-        container.become_beside(argv, running.spec, self._spec["hostname"], running.promises, status, stdio, tty=tty)
+        container.become_beside(
+            argv, running.spec, self._spec["hostname"], running.promises, running.writable, status, stdio, tty=tty
+        )
 
     def _fork_child(self, *, shared: bool) -> tuple[int, str]:
         del shared
@@ -62,6 +64,7 @@ class PlainPod(PodInit):
             "ip": ip,
             "hostname": self._spec["hostname"],
             "promises": running.promises,
+            "upper": container.upper_of(running.spec, running.writable),
         }
         self._connection.send({"event": "guest", "guest": guest}, fds)
 

@@ -11,6 +11,7 @@ import shutil
 import stat
 
 from wherry.launcher.overlays import OPAQUE
+from wherry.launcher.plain.overlay import Overlay
 from wherry.launcher.plain.paths import Paths, Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
@@ -109,7 +110,7 @@ def _copy(source: str, target: str) -> int:
             if stat.S_ISCHR(mode):  # a whiteout, see images/rootfs.py
                 _remove(to)
             elif stat.S_ISDIR(mode):
-                if _is_opaque(entry.path) or (os.path.lexists(to) and not os.path.isdir(to)):
+                if is_opaque(entry.path) or (os.path.lexists(to) and not os.path.isdir(to)):
                     _remove(to)
                 os.makedirs(to, exist_ok=True)
                 total += _copy(entry.path, to)
@@ -121,7 +122,8 @@ def _copy(source: str, target: str) -> int:
     return total
 
 
-def _is_opaque(path: str) -> bool:
+def is_opaque(path: str) -> bool:
+    """Whether a directory of a layer hides those below it."""
     try:
         return OPAQUE in os.listxattr(path)
     except OSError:
@@ -135,13 +137,12 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def find_program(name: str, env: dict[str, str], paths: Paths) -> str:
+def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay | None) -> str:
     """The real file to execute. Raises LauncherError(StartError)."""
     candidates = [name] if "/" in name else [f"{each or '.'}/{name}" for each in env.get("PATH", "").split(":")]
     denied, text = False, "executable file not found in $PATH"
     for candidate in candidates:
-        found = paths.find(os.fsencode(candidate)) if candidate.startswith("/") else None
-        real = os.fsdecode(found[0]) if found else candidate
+        real = os.fsdecode(locate(os.fsencode(candidate), paths, overlay))
         if os.path.isdir(real):
             text = "is a directory" if "/" in name else text
         elif os.access(real, os.X_OK):
@@ -153,7 +154,17 @@ def find_program(name: str, env: dict[str, str], paths: Paths) -> str:
     raise LauncherError("StartError", f'exec: "{name}": {"permission denied" if denied else text}')
 
 
-def interpreter(program: str, paths: Paths) -> list[str]:
+def locate(path: bytes, paths: Paths, overlay: Overlay | None) -> bytes:
+    """Where a path that the container names really is; a relative one is looked for from where we are."""
+    if not path.startswith(b"/"):
+        return path
+    found = paths.find(path)
+    if found is not None:
+        return found[0]
+    return (overlay.find(path, changes=False) if overlay else None) or path
+
+
+def interpreter(program: str, paths: Paths, overlay: Overlay | None) -> list[str]:
     """Of a script whose `#!` names something promised: the words to execute instead. The kernel would not find it."""
     try:
         with open(program, "rb") as file:
@@ -161,7 +172,7 @@ def interpreter(program: str, paths: Paths) -> list[str]:
     except OSError:
         return []
     words = first[2:].split(None, 1) if first.startswith(b"#!") else []
-    found = paths.find(words[0]) if words else None
-    if found is None:
+    real = locate(words[0], paths, overlay) if words else b""
+    if not words or real == words[0]:
         return []
-    return [os.fsdecode(found[0]), *(os.fsdecode(word.strip()) for word in words[1:])]
+    return [os.fsdecode(real), *(os.fsdecode(word.strip()) for word in words[1:])]

@@ -4,7 +4,8 @@ Several shims stand inside one another, so that each is an ancestor of every pod
 processes. The innermost answers; when it is killed the server tells the next one to, and hands it everything again. What had been
 taken from a queue and not been answered then lies in memory that they share (`Mailbox`).
 
-    server -> shim   {"op": "guest", "sandbox", "container", "ip", "hostname", "promises", "again"}  with a listener
+    server -> shim   {"op": "guest", "sandbox", "container", "ip", "hostname", "promises", "upper",
+                      "again"}  with a listener
                      {"op": "services", "replace": bool, "range", "services"}          see routing.Services
     shim -> server   {"event": "notice", "sandbox", "container", "text"}          what a container asked for and did not get
 """
@@ -28,6 +29,7 @@ from wherry.launcher.plain.container import unpack
 from wherry.launcher.plain.file_calls import FileCalls
 from wherry.launcher.plain.guest import Guest
 from wherry.launcher.plain.network_calls import NetworkCalls
+from wherry.launcher.plain.overlay import Overlay
 from wherry.launcher.plain.paths import Paths
 from wherry.launcher.plain.ports import Ports
 from wherry.launcher.plain.routing import Refusal, Routing
@@ -153,7 +155,10 @@ class Shim:
 
     def _enter(self, message: protocol.Message, listener: int) -> None:
         paths = Paths(unpack(message["promises"]))
-        guest = Guest(listener, message["sandbox"], message["container"], message["ip"], message["hostname"], paths)
+        overlay = Overlay(os.fsencode(message["upper"])) if message["upper"] else None
+        guest = Guest(
+            listener, message["sandbox"], message["container"], message["ip"], message["hostname"], paths, overlay
+        )
         self._guests[listener] = guest
         if message["again"]:
             # What our predecessor had taken and not answered: looked at before anything else is taken.
