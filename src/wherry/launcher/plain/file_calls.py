@@ -189,8 +189,8 @@ def resolve(
     found = guest.paths.find(name)
     if found is not None or guest.overlay is None:
         return found
-    real = guest.overlay.find(name, changes=changes)
-    return None if real is None else (real, False)
+    own = guest.overlay.find(name, changes=changes)
+    return None if own is None else (own, False)
 
 
 def _base(caller: Caller, directory: int) -> bytes:

@@ -24,11 +24,10 @@ NETWORK = {"connect": 42, "sendto": 44, "bind": 49, "listen": 50, "getsockname":
 FILES = {
     "open": 2, "stat": 4, "lstat": 6, "access": 21, "execve": 59, "truncate": 76, "getcwd": 79, "chdir": 80,
     "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "readlink": 89,
-    "chmod": 90, "chown": 92, "lchown": 94, "statfs": 137,
-    "getxattr": 191, "lgetxattr": 192, "listxattr": 194, "llistxattr": 195, "inotify_add_watch": 254, "openat": 257, "mkdirat": 258,
-    "fchownat": 260, "newfstatat": 262, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266,
-    "readlinkat": 267, "fchmodat": 268, "faccessat": 269, "utimensat": 280, "renameat2": 316, "statx": 332,
-    "openat2": 437, "faccessat2": 439,
+    "chmod": 90, "chown": 92, "lchown": 94, "statfs": 137, "getxattr": 191, "lgetxattr": 192, "listxattr": 194,
+    "llistxattr": 195, "inotify_add_watch": 254, "openat": 257, "mkdirat": 258, "fchownat": 260, "newfstatat": 262,
+    "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267, "fchmodat": 268,
+    "faccessat": 269, "utimensat": 280, "renameat2": 316, "statx": 332, "openat2": 437, "faccessat2": 439,
 }  # fmt: skip
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: fstat by another name, which needs no path and must stay fast
 _FLAGS_ARGUMENT = {"newfstatat": 3, "statx": 2}
