@@ -37,7 +37,7 @@ class Engine:
         self.virtual = virtual
         self.clock: Clock = LoopClock(epoch) if virtual else RealClock()
         self.epoch = epoch
-        self.loop: asyncio.AbstractEventLoop = SteeredLoop(self._held) if virtual else asyncio.SelectorEventLoop()
+        self.loop: asyncio.AbstractEventLoop = SteeredLoop(self._held, self._exchanged) if virtual else asyncio.SelectorEventLoop()
         self._make: Callable[[], Plane] = lambda: Plane(options, self.clock, seed)
         self._plane: Plane | None = None
         self._started: Future[None] = Future()
@@ -100,6 +100,9 @@ class Engine:
 
     def _held(self) -> bool:
         return self._plane is not None and self._plane.held
+
+    def _exchanged(self) -> int:
+        return self._plane.exchanged if self._plane is not None else 0
 
     # -- calls
 

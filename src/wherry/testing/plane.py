@@ -114,7 +114,13 @@ class Plane:
     @property
     def held(self) -> bool:
         """A request of a client outside, or one of ours to a server outside, is open."""
-        return self.outward.open > 0 or any(self.app.metrics.in_flight.values())
+        edge = self._edge
+        return self.outward.open > 0 or (edge is not None and any(one.under_way for one in edge.connections))
+
+    @property
+    def exchanged(self) -> int:
+        """Grows with everything said to or by clients outside: 0 while there are none."""
+        return self._edge.exchanged if self._edge is not None else 0
 
     async def serve(self) -> int:
         """Answer on a free port of the loopback address from now on; the port."""

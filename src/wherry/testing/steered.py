@@ -4,6 +4,7 @@
     proceeds         from timer to timer up to a moment, or until `stop` holds at the end of an instant
     calls are open   it moves as far as those calls need (a retry, a time limit)
     held             a client's request or a webhook call is open: no jump, real input and output go on
+    answering        programs outside have been told something: they get a moment of real time before the next jump
     flows            at the pace of real time, for a program that lives in it
 
 Leans on `BaseEventLoop._run_once` calling `selector.select(timeout)`, as `aio.virtual` does. Everything but `idle` futures
@@ -23,13 +24,18 @@ HELD_SECONDS = 10.0
 """Real time for which nothing at all happens while an open request holds the clock: it waits for time itself then."""
 
 
+ANSWER_SECONDS = 0.25
+"""Real time that programs outside get to react to what they were told last; kopf gathers changes for 0.1 s."""
+
+
 class SteeredLoop(PatientLoop):
-    """`held` says whether an outside request is open; it is asked before every jump."""
+    """Before every jump it asks `held` whether an outside request is open, and `exchanged`, which grows with whatever is said
+    to or by programs outside."""
 
     time_is_made = True
 
-    def __init__(self, held: Callable[[], bool] = lambda: False) -> None:
-        self._steering = _Steering(held)
+    def __init__(self, held: Callable[[], bool] = lambda: False, exchanged: Callable[[], int] = lambda: 0) -> None:
+        self._steering = _Steering(held, exchanged)
         super().__init__(self._steering)
 
     def time(self) -> float:
@@ -60,9 +66,11 @@ class SteeredLoop(PatientLoop):
 
 
 class _Steering(selectors.DefaultSelector):
-    def __init__(self, held: Callable[[], bool]) -> None:
+    def __init__(self, held: Callable[[], bool], exchanged: Callable[[], int]) -> None:
         super().__init__()
         self._held = held
+        self._exchanged = exchanged
+        self._answered = 0
         self._real = RealClock()
         self.now = 0.0
         self.limit = 0.0
@@ -82,7 +90,7 @@ class _Steering(selectors.DefaultSelector):
             self.limit, self.stop = self.now, None
         target = float("inf") if timeout is None else self.now + timeout
         moves = self.limit > self.now or (self.calls > 0 and timeout is not None)
-        if moves and self._held() and (ready := super().select(HELD_SECONDS)):
+        if moves and (ready := self._wait_outside()):
             return ready
         if target <= self.limit or (self.calls > 0 and timeout is not None):
             self.now = target
@@ -93,6 +101,16 @@ class _Steering(selectors.DefaultSelector):
             self.stop = None
             self._tell()
         return super().select(None)
+
+    def _wait_outside(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """What comes from outside as long as time has to stand still for it; nothing when it may move."""
+        if self._held() and (ready := super().select(HELD_SECONDS)):
+            return ready
+        said = self._exchanged()
+        if said != self._answered and (ready := super().select(ANSWER_SECONDS)):
+            return ready
+        self._answered = said
+        return []
 
     def _tell(self) -> None:
         waiting, self.waiting = self.waiting, []
