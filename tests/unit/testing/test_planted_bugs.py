@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from wherry.apiserver.handlers import pod_binding
+from wherry.controllers.garbage_collector.reconciler import GarbageCollector
+from wherry.reconcile.expectations import Expectations
+from wherry.storage.interface import Entry
 from wherry.testing.simulation.disk import Disk
+from wherry.testing.simulation.disk_storage import DiskStorage
 from wherry.testing.simulation.generate import generate
 from wherry.testing.simulation.simulation import run
 from wherry.testing.simulation.world import Seams
 
-SEEDS_MAX = 40
+SEEDS_MAX = 60
 
 
-def found(seams: Seams | None = None) -> set[str]:
+def found(seams: Seams | None = None) -> frozenset[str]:
     """The rules broken in the first seed that breaks any."""
     for seed in range(SEEDS_MAX):
         outcome = run(generate(seed), seams)
         if outcome.violations:
-            return set(outcome.rules)
-    return set()
+            print(seed, outcome.violations[0])
+            return outcome.rules
+    return frozenset()
 
 
 class HastyDisk(Disk):
@@ -28,4 +38,42 @@ class HastyDisk(Disk):
 
 
 def test_an_acknowledgement_before_the_fsync_is_found() -> None:
-    assert found(Seams(disk=HastyDisk)) & {"watch", "acknowledged", "list"}
+    assert found(Seams(disk=HastyDisk)) & {"watch", "acknowledged", "list", "simulation"}
+
+
+class Overwriting(DiskStorage):
+    """Whoever writes last has it, whatever he has read."""
+
+    async def update(self, key: str, value: Any, expected: int) -> Entry:
+        await self._take_turn(key)
+        current = self.get(key)
+        return await super().update(key, value, current.revision if current is not None else expected)
+
+
+def test_a_lost_update_is_found() -> None:
+    assert "lost update" in found(Seams(storage=Overwriting))
+
+
+def test_a_pod_bound_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    careful = pod_binding._bound
+
+    def careless(core: Any, pod: Any, node: str, binding: Any) -> Any:
+        spec = {key: value for key, value in pod["spec"].items() if key != "nodeName"}
+        return careful(core, {**pod, "spec": spec}, node, binding)
+
+    monkeypatch.setattr(pod_binding, "_bound", careless)
+    assert "bound twice" in found()
+
+
+def test_garbage_collected_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def believes_its_picture(self: Any, ref: Any, node: Any) -> str:
+        known = self._graph.get(ref["uid"])
+        return "absent" if known is None else "waiting" if known.in_foreground else "solid"
+
+    monkeypatch.setattr(GarbageCollector, "_state", believes_its_picture)
+    assert "early garbage collection" in found()
+
+
+def test_scaling_up_by_an_old_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Expectations, "satisfied", lambda self, key: True)
+    assert "too many pods" in found()

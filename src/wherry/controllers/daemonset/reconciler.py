@@ -114,6 +114,7 @@ class DaemonSetReconciler:
             return None
         uid = daemonset["metadata"]["uid"]
         revisions = await claim_children(self._client, DAEMON_SETS, daemonset, CONTROLLER_REVISIONS, self._revisions)
+        revisions = [await self._labelled(one) for one in revisions]
         history = histories.look(daemonset, revisions, members.HASH_LABEL)
         update = await histories.store(self._client, DAEMON_SETS, daemonset, history)
         may_act = self._control.expectations.satisfied(uid)
@@ -133,6 +134,15 @@ class DaemonSetReconciler:
             return Result(requeue_after=EXPECTATION_SECONDS_MAX)
         times = [one for one in (look_again, next_change) if one is not None]
         return Result(requeue_after=min(times)) if times else None
+
+    async def _labelled(self, revision: Obj) -> Obj:
+        """A revision that somebody else left behind lacks the label pods are told apart by: it is its name, as in Kubernetes."""
+        metadata = revision["metadata"]
+        labels = metadata.get("labels") or {}
+        if members.HASH_LABEL in labels:
+            return revision
+        labels = {**labels, members.HASH_LABEL: metadata["name"]}
+        return await self._client.update(CONTROLLER_REVISIONS, {**revision, "metadata": {**metadata, "labels": labels}})
 
     async def _perform(self, view: View, todo: Plan) -> tuple[Exception | None, float | None]:
         """The first failure, and in how many seconds a failed pod may be replaced."""

@@ -60,7 +60,8 @@ class Life:
             return None
         moments = [self.stop_at]
         if self.started_at is None:
-            moments.append(self.again_at if self.last is not None else self.created_at + self.script.start_after)
+            if self.stop_at is None:  # who is told to end does not begin
+                moments.append(self.again_at if self.last is not None else self.created_at + self.script.start_after)
         else:
             if self.is_ready_at > now:
                 moments.append(self.is_ready_at)

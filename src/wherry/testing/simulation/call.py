@@ -27,6 +27,8 @@ class Call:
     """Of a list of everything: (namespace, name) -> resourceVersion."""
     newest: int = 0
     """The newest revision anybody had been told of when it was sent."""
+    worker: str = ""
+    """The task that sent it, which controllers name after themselves."""
     lost: bool = False
     """It was served, but the answer did not arrive."""
 

@@ -9,36 +9,38 @@ from wherry.testing.simulation.members import ALONE, MANAGER, NODES, SCHEDULER
 from wherry.testing.simulation.scenario import Fault, Operation, Scenario
 
 NAMESPACES = ("default", "shop", "lab")
-NAMES = ("a", "b", "c")
-SECONDS = 60.0
-OPERATIONS = (12, 40)
-FAULTS = (3, 12)
+NAMES = ("a", "b")
+SECONDS = 40.0
+OPERATIONS = (15, 50)
+FAULTS = (3, 14)
 CREATED = (
-    ("Deployment", 6),
-    ("StatefulSet", 4),
-    ("DaemonSet", 2),
+    ("Deployment", 8),
+    ("StatefulSet", 5),
+    ("DaemonSet", 3),
     ("ReplicaSet", 2),
-    ("Job", 3),
+    ("Job", 4),
     ("CronJob", 2),
-    ("Service", 3),
-    ("PodDisruptionBudget", 3),
-    ("ResourceQuota", 1),
-    ("ConfigMap", 2),
+    ("Service", 4),
+    ("PodDisruptionBudget", 5),
+    ("ResourceQuota", 2),
+    ("ConfigMap", 3),
     ("Namespace", 1),
 )
+FIRST = (2, 5)
+"""How many kinds are there from the beginning: what happens to nothing finds nothing."""
 VERBS = (
-    ("create", 14),
-    ("scale", 6),
+    ("create", 8),
+    ("scale", 8),
     ("image", 6),
-    ("delete", 4),
-    ("evict", 5),
+    ("delete", 3),
+    ("evict", 6),
     ("kill", 3),
-    ("count", 6),
-    ("touch", 3),
+    ("count", 4),
+    ("touch", 4),
     ("pause", 1),
     ("cordon", 1),
     ("silence", 1),
-    ("adopt", 2),
+    ("adopt", 3),
 )
 KINDS_OF = {
     "scale": ("Deployment", "StatefulSet", "ReplicaSet"),
@@ -72,9 +74,10 @@ def generate(seed: int) -> Scenario:
     """The same for the same seed, everywhere."""
     rng = random.Random(f"scenario {seed}")
     alone = tuple(sorted(rng.sample(ALONE, rng.randint(0, 5))))
-    operations = [_operation(rng) for _ in range(rng.randint(*OPERATIONS))]
+    kinds = {_weighed(rng, CREATED) for _ in range(rng.randint(*FIRST))} - {"Namespace"} | {"Deployment", "ConfigMap"}
+    operations = [_first(rng, kind) for kind in sorted(kinds)]
+    operations += [_operation(rng, kinds) for _ in range(rng.randint(*OPERATIONS))]
     faults = [_fault(rng, (MANAGER, NODES, SCHEDULER, *alone)) for _ in range(rng.randint(*FAULTS))]
-    operations += [_first(rng, kind) for kind in ("Deployment", "ConfigMap")]
     return Scenario(
         seed,
         tuple(sorted(operations, key=lambda one: one.at)),
@@ -87,19 +90,21 @@ def generate(seed: int) -> Scenario:
 
 def _first(rng: random.Random, kind: str) -> Operation:
     """Something is there from the beginning."""
-    return Operation(rng.random(), "create", kind, "default", NAMES[0], 3, rng.getrandbits(32))
+    namespace = "shop" if kind == "ResourceQuota" else "default"
+    return Operation(rng.uniform(0, 5), "create", kind, namespace, NAMES[0], rng.randint(2, 5), rng.getrandbits(32))
 
 
 def _weighed(rng: random.Random, choices: tuple[tuple[str, int], ...]) -> str:
     return rng.choices([name for name, _ in choices], [weight for _, weight in choices])[0]
 
 
-def _operation(rng: random.Random) -> Operation:
+def _operation(rng: random.Random, kinds: set[str]) -> Operation:
+    """Most of it in one place, with one name and of a kind that is there: what happens to different objects rarely meets."""
     verb = _weighed(rng, VERBS)
-    kind = _weighed(rng, CREATED) if verb == "create" else rng.choice(KINDS_OF[verb])
-    # Most of it in one place and with one name: things that happen to different objects rarely meet.
-    namespace = rng.choices(NAMESPACES, (6, 3, 1))[0]
-    name = rng.choices(NAMES, (5, 3, 1))[0]
+    there = [kind for kind in KINDS_OF.get(verb, ()) if kind in kinds]
+    kind = _weighed(rng, CREATED) if verb == "create" else rng.choice(there or KINDS_OF[verb])
+    namespace = rng.choices(NAMESPACES, (8, 2, 1))[0]
+    name = rng.choices(NAMES, (4, 1))[0]
     if kind == "Namespace":
         namespace, name = "", rng.choice(NAMESPACES[1:])
     if kind == "Node":

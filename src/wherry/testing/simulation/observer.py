@@ -76,6 +76,8 @@ class Observer:
         self.events: list[Seen] = []
         self.listed: dict[GVR, int] = {}
         """How far each watch has come."""
+        self.began = 0
+        """The revision from which on every watch has told everything."""
 
     async def begin(self, process: Process) -> None:
         """Return when everything there is has been listed."""
@@ -83,7 +85,7 @@ class Observer:
             answer = await self._client.list(gvr)
             for obj in answer["items"]:
                 self.first[_key(gvr, obj)] = self.now[_key(gvr, obj)] = obj
-            self.listed[gvr] = int(answer["metadata"]["resourceVersion"])
+            self.listed[gvr] = self.began = int(answer["metadata"]["resourceVersion"])
             process.run(self._follow(gvr), f"watch of {gvr.qualified}")
 
     async def _follow(self, gvr: GVR) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -108,20 +109,25 @@ class Users:
         await self.client.delete(PODS, await self._pod(one), one.namespace, grace_seconds=grace)
 
     async def _count(self, one: Operation) -> None:
-        """Read, add one, write what was read with one more: whoever was overtaken reads again."""
+        """Several at once: read, add one, write what was read with one more; whoever was overtaken reads again."""
+        rng = random.Random(one.seed)
+        counters = (self._count_up(one, random.Random(rng.random())) for _ in range(COUNTERS))
+        await asyncio.gather(*counters, return_exceptions=True)
+
+    async def _count_up(self, one: Operation, rng: random.Random) -> None:
         for _ in range(TRIES):
             try:
-                await self._count_once(one)
+                await self._count_once(one, rng.random() * 0.01)
             except StatusError as error:
                 if error.code == 409:
                     continue
                 raise
             return
 
-    async def _count_once(self, one: Operation) -> None:
+    async def _count_once(self, one: Operation, hesitation: float) -> None:
         counter = await self.client.get(CONFIG_MAPS, one.name, one.namespace)
         key = (one.namespace, one.name, counter["metadata"]["uid"])
-        await self.clock.sleep(random.Random(one.seed).random() * 0.01)
+        await self.clock.sleep(hesitation)
         more = {**counter, "data": {"count": str(int(counter["data"]["count"]) + 1)}}
         try:
             await self.client.update(CONFIG_MAPS, more)
@@ -165,17 +171,18 @@ class Users:
                 return
 
     async def _adopt(self, one: Operation) -> None:
-        """A chain of things that own one another, below a workload or below nothing that exists."""
-        owner: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nobody", "uid": f"nobody-{one.seed}"}
-        kind = RUNS_FOREVER[one.seed % len(RUNS_FOREVER)]
-        try:
-            found = await self.client.get(KINDS[kind], one.name, one.namespace)
-            owner = _reference(found, kind)
-        except StatusError as error:
-            if error.code != 404:
-                raise
+        """A chain of things that own one another, below a workload, something made just now, or nothing that exists."""
+        chain = f"{one.name}-{one.seed}"
+        if one.seed % 3 == 0:
+            owner: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nobody", "uid": f"nobody-{one.seed}"}
+        elif one.seed % 3 == 1:
+            made = await self.client.create(KINDS["Service"], manifest("Service", one.namespace, f"s-{chain}", 0, 0))
+            owner = _reference(made, "Service")
+        else:
+            kind = RUNS_FOREVER[one.seed % len(RUNS_FOREVER)]
+            owner = _reference(await self.client.get(KINDS[kind], one.name, one.namespace), kind)
         for number in range(1 + one.number):
-            link = manifest("ConfigMap", one.namespace, f"{one.name}-link-{one.seed}-{number}", 0, 0)
+            link = manifest("ConfigMap", one.namespace, f"{chain}-{number}", 0, 0)
             link["metadata"]["ownerReferences"] = [owner]
             made = await self.client.create(CONFIG_MAPS, link)
             owner = _reference(made, "ConfigMap")

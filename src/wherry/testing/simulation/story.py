@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from wherry.api.types import GVR, Obj
 from wherry.testing.simulation.call import Call
 from wherry.testing.simulation.observer import Key, Seen
-from wherry.testing.simulation.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,13 @@ class Story:
         seen: Sequence[Seen],
         calls: Sequence[Call],
         authors: Mapping[int, Call],
-        scenario: Scenario,
+        began: int,
     ) -> None:
         self.first = first
         """What was there when it began."""
+        self.began = began
+        """The revision from which on every event is known."""
         self.calls = calls
-        self.scenario = scenario
         self.events = [Event(one, authors.get(one.revision)) for one in sorted(seen, key=lambda one: one.revision)]
         self.versions: dict[Key, list[Event]] = {}
         for event in self.events:

@@ -78,8 +78,14 @@ class Wire:
         if self.down:
             raise ConnectionResetError("this process has crashed")
         call = self._calls.begin(self._now(), self.who, method, path, query, body)
+        task = asyncio.current_task()
+        call.worker = task.get_name() if task is not None else ""
         work = self._serve(call, method, path, query, body, content_type)
-        answer = await self._server.carry(work, call)
+        try:
+            answer = await self._server.carry(work, call)
+        except asyncio.CancelledError:
+            call.lost = True  # its sender has crashed
+            raise
         if lost is not None:
             call.lost = True
             raise ConnectionResetError("the connection was lost before the answer came")

@@ -136,7 +136,8 @@ class World:
 
     def _wire(self, who: str, user: User, manager: str) -> Wire:
         watched = who in self._watched or ("" in self._watched and who != OBSERVER)
-        return Wire(self.server, self.calls, self.weather, self.clock, who, user, manager, watched)
+        weather = Weather() if who == OBSERVER else self.weather
+        return Wire(self.server, self.calls, weather, self.clock, who, user, manager, watched)
 
 
 class _Errors(logging.Handler):

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from wherry.api.resources import PODS
 from wherry.testing.simulation.outcome import Violation
-from wherry.testing.simulation.story import Story, about
+from wherry.testing.simulation.replay import Replay
+from wherry.testing.simulation.story import Event, about
 
 
-def check(story: Story) -> Iterator[Violation]:
-    for event in story.of(PODS):
+class Binding:
+    def see(self, event: Event, before: Replay) -> Iterator[Violation]:
         old, new = event.seen.old, event.seen.obj
-        if old is None or old["metadata"]["uid"] != new["metadata"]["uid"]:
-            continue
+        if event.seen.key[0] != PODS or old is None or old["metadata"]["uid"] != new["metadata"]["uid"]:
+            return
         had, has = old["spec"].get("nodeName"), new["spec"].get("nodeName")
         if had and had != has:
             text = f"{about(event.seen.key)} was on {had} and is on {has} at {event.seen.revision} ({event.who})"
