@@ -85,11 +85,11 @@ class WherrySystem:
         return {**self.tier.environment, "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
 
     def wherry(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the command line for this system."""
+        """Run the command line for this system; a command of two words is one argument."""
         where = ["--name", self.name, "--state-dir", str(self.state)]
         command, *rest = arguments
         done = subprocess.run(
-            [self.tier.python, "-m", "wherry", command, *where, *rest],
+            [self.tier.python, "-m", "wherry", *command.split(), *where, *rest],
             capture_output=True,
             text=True,
             cwd="/",

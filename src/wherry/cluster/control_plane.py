@@ -32,7 +32,7 @@ from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.stored_versions import StoredVersions
 from wherry.apiserver.trust import Identity
 from wherry.client.rest import Client
-from wherry.cluster import node_listener, pki, process
+from wherry.cluster import node_listener, pki, private, process
 from wherry.cluster.composition import (
     ENDPOINT_PORT,
     Composition,
@@ -131,7 +131,7 @@ async def _serve(
     edge, context = Edge(app, clock), tls(Pki(state.pki))
     inside = [(options.api_service_ip, 443), (options.pod_gateway, ENDPOINT_PORT)]
     await edge.listen(_listener(options), context)
-    state.ready.write_text(str(os.getpid()))
+    private.write(state.ready, str(os.getpid()))
     gc.freeze()  # what is here stays: no collection need look at it
     async with asyncio.TaskGroup() as group:
         group.create_task(edge.run(), name="edge")

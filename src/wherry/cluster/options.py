@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import re
 import socket
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from wherry.cluster import private
 
 KUBERNETES_VERSIONS = tuple(f"1.{minor}" for minor in range(25, 38))
 TIERS = ("ns-root", "ns-user", "proc")
@@ -119,9 +120,7 @@ class Options:
     def save(self, path: Path) -> None:
         """Write atomically: a reader sees the old options or the new ones."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        os.replace(draft, path)
+        private.write(path, json.dumps(asdict(self), indent=2) + "\n")
 
     def refuse_changes(self, wanted: Options, *, running: bool) -> None:
         """Raises OptionError when `wanted` differs from these, the written ones, in what cannot change (now)."""

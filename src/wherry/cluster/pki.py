@@ -6,11 +6,11 @@ Looking costs a stat and a small file: the cryptography library is imported only
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.aio.clock import Clock
+from wherry.cluster import private
 from wherry.cluster.members import members
 from wherry.cluster.options import Options
 
@@ -67,10 +67,7 @@ def ensure(pki: Pki, options: Options, clock: Clock) -> None:
     from wherry.cluster import certificates
 
     certificates.ensure(pki, options, clock)
-    draft = pki.checked.with_suffix(".tmp")
-    draft.write_text(json.dumps({"at": clock.time(), "names": names}))
-    draft.chmod(0o600)
-    os.replace(draft, pki.checked)
+    private.write(pki.checked, json.dumps({"at": clock.time(), "names": names}))
 
 
 def _checked_lately(pki: Pki, names: list[str], agents: list[str], now: float) -> bool:

@@ -13,6 +13,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from wherry.cluster import private
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -22,9 +24,7 @@ class Process:
     start: int
 
     def write(self, path: Path) -> None:
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps({"pid": self.pid, "start": self.start}))
-        os.replace(draft, path)
+        private.write(path, json.dumps({"pid": self.pid, "start": self.start}))
 
     def open(self) -> int | None:
         """A pidfd, or None when it is gone."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wherry.cluster import processes
+from wherry.cluster import private, processes
 from wherry.cluster.members import Member, members
 from wherry.cluster.options import OptionError, Options
 from wherry.cluster.paths import State
@@ -47,7 +47,7 @@ def prepare(state: State, options: Options) -> Options:
     options.save(state.config)
     if not processes.running(state.pid_file("launcher")):
         try:
-            state.tier.write_text(detect.choose(str(state.root), options.tier or None))
+            private.write(state.tier, detect.choose(str(state.root), options.tier or None))
         except LauncherError as error:
             raise SystemFailure(f"{error}; `wherry doctor` shows every check") from None
     return options
@@ -114,7 +114,7 @@ def start(state: State) -> bool:
     log = state.log("supervisor")
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    with log.open("ab") as output:
+    with open(log, "ab", opener=private.opener) as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "wherry.cluster", "supervisor", "--state", str(state.root)],
             stdin=subprocess.DEVNULL,

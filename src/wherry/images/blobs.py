@@ -72,13 +72,18 @@ class Blobs:
         return size
 
 
+def private(path: str, flags: int) -> int:
+    """For `open(..., opener=private)`: images may hold what is nobody else's business."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 class BlobDraft:
     """Counts and hashes what is written. Not for several threads at once, but for one after the other."""
 
     def __init__(self, blobs: Blobs, folder: contextlib.AbstractContextManager[Path]) -> None:
         self._blobs, self._folder = blobs, folder
         self._path = folder.__enter__() / "blob"
-        self._file = self._path.open("wb")
+        self._file = os.fdopen(private(str(self._path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb")
         self._hash = hashlib.sha256()
         self.size = 0
 

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from wherry.images.blobs import private
+
 
 class Names:
     """`names.json` under `root`; what was read is kept until the file changes."""
@@ -33,12 +35,12 @@ class Names:
     def changing(self) -> Iterator[dict[str, str]]:
         """A private copy, written when the block ends well."""
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self._root / "names.lock").open("w") as lock:
+        with open(self._root / "names.lock", "w", opener=private) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             names = dict(self.all())
             yield names
             draft = self._root / "names.tmp"
-            with draft.open("w") as file:
+            with open(draft, "w", opener=private) as file:
                 json.dump(names, file, indent=1, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())

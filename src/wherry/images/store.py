@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry.images import layers
-from wherry.images.blobs import BlobDraft, Blobs, StoreError, temporary
+from wherry.images.blobs import BlobDraft, Blobs, StoreError, private, temporary
 from wherry.images.names import Names
 from wherry.images.reference import Reference
 from wherry.images.rootfs import Image, RootFS
@@ -101,7 +101,7 @@ class ImageStore:
     @contextlib.contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.root / "store.lock").open("w") as lock:
+        with open(self.root / "store.lock", "w", opener=private) as lock:
             fcntl.flock(lock, kind)
             yield
 

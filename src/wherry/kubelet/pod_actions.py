@@ -108,7 +108,7 @@ class PodActions:
         config, name, namespace = self._parts.config, pod_spec.name_of(pod), pod_spec.namespace_of(pod)
         logs = config.log_directory(namespace, name, self._uid)
         directory = config.pod_directory(self._uid) / "sandboxes" / str(attempt)
-        logs.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.mkdir(parents=True, exist_ok=True)
         sysctls = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
         return SandboxConfig(

@@ -45,5 +45,6 @@ def load(path: Path) -> NetdState:
 def save(path: Path, state: NetdState) -> None:
     """Not synced to the disk: after a crash of the machine the agent has another state to send anyway."""
     beside = path.with_suffix(".new")
-    beside.write_bytes(msgspec.json.encode(state))
+    with open(beside, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(msgspec.json.encode(state))
     os.replace(beside, path)
