@@ -98,6 +98,16 @@ def test_an_update_keeps_its_bounds_and_ends(nodes: int, rolling: tuple[int | st
     assert plan(cluster.view("new")).nothing
 
 
+def test_outdated_pods_that_do_not_serve_go_first_and_are_counted() -> None:
+    cluster = Cluster(a_set(unavailable=2), 4, random.Random(1))
+    for node, ready in zip(cluster.nodes, (True, False, True, True), strict=True):
+        cluster.start(node["metadata"]["name"], "old", ready=ready)
+    assert [pod["metadata"]["name"] for pod in plan(cluster.view("new")).delete] == ["a-2", "a-1"]
+    for pod in cluster.pods:
+        pod["status"]["conditions"] = [condition(False)]
+    assert len(plan(cluster.view("new")).delete) == 4
+
+
 def test_on_delete_never_replaces_by_itself() -> None:
     cluster = Cluster(a_set(kind="OnDelete"), 3, random.Random(1))
     for node in cluster.nodes:

@@ -143,8 +143,8 @@ def _roll_by_deletion(view: View, budget: int) -> Plan:
             missing += not view.available(new)
         elif old is not None:
             (candidates if view.available(old) else broken).append(old)
-    # An outdated pod that does not serve costs nothing to replace.
-    return Plan(delete=[*broken, *candidates[: max(budget - missing, 0)]])
+    # An outdated pod that does not serve is replaced whatever the budget says, and is one of those it counts.
+    return Plan(delete=[*broken, *candidates[: max(budget - missing - len(broken), 0)]])
 
 
 def _roll_by_surge(view: View, budget: int) -> Plan:
