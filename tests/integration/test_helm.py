@@ -16,7 +16,7 @@ from control_plane_process import ControlPlane
 from helm_process import Helm, HelmFailed
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("helm_python") is None, reason="Helm's SDK is not installed (pip install '.[helm]')"
+    importlib.util.find_spec("helm_python") is None, reason="Helm's SDK is not made for this machine"
 )
 TEMPLATES = {
     "deployment.yaml": """
