@@ -113,7 +113,8 @@ def test_host_path_types(tmp_path: Path) -> None:
     assert host_path.prepare(str(tmp_path / "file"), "File") == tmp_path / "file"
     assert host_path.prepare(str(tmp_path / "new"), "DirectoryOrCreate").is_dir()
     assert host_path.prepare(str(tmp_path / "made"), "FileOrCreate").is_file()
-    assert host_path.prepare(str(tmp_path / "absent"), "") == tmp_path / "absent"
+    assert host_path.prepare(str(tmp_path / "file"), "") == tmp_path / "file"
+    assert host_path.prepare(str(tmp_path / "absent" / "deep"), "").is_dir()
     for kind, noun in [("Directory", "a directory"), ("Socket", "a socket file"), ("BlockDevice", "a block device")]:
         with pytest.raises(ValueError) as caught:
             host_path.prepare(str(tmp_path / "file"), kind)

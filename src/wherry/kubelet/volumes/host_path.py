@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,9 @@ def prepare(path: str, kind: str) -> Path:
             raise ValueError(f"hostPath type check failed: open {path}: no such file or directory")
         target.touch(mode=0o644)
     if kind in ("", "Unset"):
+        # Not the kubelet's but the runtimes' custom (containerd, CRI-O): what nobody checks is a directory if it is missing.
+        with contextlib.suppress(OSError):
+            target.mkdir(mode=0o755, parents=True)
         return target
     check, noun = _CHECKS[kind.removesuffix("OrCreate")]
     if not target.exists() or not check(target.stat().st_mode):
