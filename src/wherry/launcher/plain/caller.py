@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import struct
+from collections.abc import Callable
 
 from wherry.launcher import syscalls
 from wherry.launcher.plain import notify
@@ -32,9 +33,20 @@ PATH_BYTES_MAX = 4096  # PATH_MAX
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9: a pidfd of any thread
 BUFFER_BYTES = 65536
-_PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+POINTERS_MAX = 65536  # words of a command line
+_PTRACE_GETREGS, _PTRACE_SETREGS, _PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 12, 13, 17, 0x4206, 0x4207
+_REGISTERS = struct.Struct("=27Q")  # struct user_regs_struct of x86_64
+_RAX, _ORIG_RAX, _RIP, _RSP = 10, 15, 16, 19
+_ARGUMENTS = (14, 13, 12, 7, 9, 8)  # rdi rsi rdx r10 r8 r9
+_NO_CALL = (1 << 64) - 1
+_SYSCALL_BYTES = 2  # of the instruction, which is made again
+_BELOW = (32768, 1024)
 _WALL = 0x40000000  # wait for what is no child of ours but traced
-STOP_LOOKS = 100_000  # some 50 ms; a chdir takes microseconds, and whoever is slower finds its path changed
+STOP_LOOKS = 100_000  # some 50 ms; whoever is told to stop is at its call's end already
+
+
+Plan = Callable[[int], tuple[dict[int, int], bytes]]
+"""Given the address of a block of memory: arguments by their number, and what is to be in the block. Its size never differs."""
 
 
 class GoneError(Exception):
@@ -94,6 +106,21 @@ class Caller:
                 return found + piece[:end]
             found += piece
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+
+    def pointers(self, address: int) -> list[int]:
+        """An array of them up to its zero, such as argv. Raises OSError, GoneError."""
+        found: list[int] = []
+        while len(found) < POINTERS_MAX:
+            at = address + 8 * len(found)
+            piece = self.read(at, min(512, _PAGE - at % _PAGE))
+            values = struct.unpack(f"={len(piece) // 8}Q", piece[: len(piece) // 8 * 8])
+            if not values:
+                raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+            for value in values:
+                if value == 0:
+                    return found
+                found.append(value)
+        raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
 
     def write(self, address: int, data: bytes) -> None:
         """Raises OSError(EFAULT), GoneError."""
@@ -179,27 +206,50 @@ class Caller:
         """Let the kernel do it, with what is in the caller's memory then."""
         self._answer(0, 0, notify.CONTINUE)
 
-    def proceed_with(self, address: int, data: bytes) -> bool:
-        """Let the kernel do it with `data` at `address`, and put back what was there before the caller runs again.
+    def again(self, plan: Plan) -> bool:
+        """Let the caller make its call again with some arguments replaced; for the moment that takes, it is traced.
 
-        For as long the caller is traced. False, and nothing is done, where it may not be (somebody else traces it). Raises
-        OSError, GoneError."""
-        before = self.read(address, len(data))
+        False, and nothing is done, where it may not be. Raises OSError, GoneError."""
         if _libc.ptrace(_PTRACE_SEIZE, self.thread, 0, 0) < 0:
             return False
-        _libc.ptrace(_PTRACE_INTERRUPT, self.thread, 0, 0)  # it stops on its way out of the call
+        _libc.ptrace(_PTRACE_INTERRUPT, self.thread, 0, 0)  # it stops on its way out of this call
+        self.fail(errno.EINTR)
         try:
-            self.write(address, data)
-            self.proceed()
-            for _ in range(STOP_LOOKS):
-                if os.waitpid(self.thread, _WALL | os.WNOHANG)[0]:
-                    break
-            self._force(address, before, check=False)
+            self._wait_for_stop()
+            registers = ctypes.create_string_buffer(_REGISTERS.size)
+            if _libc.ptrace(_PTRACE_GETREGS, self.thread, 0, ctypes.addressof(registers)) < 0:
+                raise GoneError
+            values = list(_REGISTERS.unpack(registers))
+            for argument, value in self._put_below(values[_RSP], plan).items():
+                values[_ARGUMENTS[argument]] = value
+            values[_RAX], values[_ORIG_RAX] = self.number, _NO_CALL
+            values[_RIP] -= _SYSCALL_BYTES
+            _REGISTERS.pack_into(registers, 0, *values)
+            _libc.ptrace(_PTRACE_SETREGS, self.thread, 0, ctypes.addressof(registers))
         except ChildProcessError as error:  # it has ended
             raise GoneError from error
         finally:
             _libc.ptrace(_PTRACE_DETACH, self.thread, 0, 0)
         return True
+
+    def _wait_for_stop(self) -> None:
+        for _ in range(STOP_LOOKS):
+            if os.waitpid(self.thread, _WALL | os.WNOHANG)[0]:
+                return
+        raise GoneError
+
+    def _put_below(self, stack: int, plan: Plan) -> dict[int, int]:
+        """Write the block far enough below the stack that a signal's frame does not reach it; the arguments."""
+        size = len(plan(0)[1])
+        for distance in _BELOW:
+            address = (stack - distance - size) & ~15
+            arguments, block = plan(address)
+            try:
+                self._force(address, block, check=False)
+            except OSError:
+                continue
+            return arguments
+        raise GoneError
 
     def succeed(self, value: int = 0) -> None:
         self._answer(value, 0, 0)
@@ -218,18 +268,6 @@ class Caller:
         request = ctypes.create_string_buffer(notify.NEW_FD.pack(self.id, notify.ADD_FD_SEND, fd, 0, flags))
         if _ioctl(self.listener, notify.ADD_FD, ctypes.addressof(request)) < 0:
             self.fail(ctypes.get_errno())
-
-    def lend(self, fd: int, *, close_on_exec: bool) -> int:
-        """Put our `fd` into the caller's table without answering yet; its number there.
-
-        Raises OSError, GoneError."""
-        request = ctypes.create_string_buffer(
-            notify.NEW_FD.pack(self.id, 0, fd, 0, os.O_CLOEXEC if close_on_exec else 0)
-        )
-        number = int(_ioctl(self.listener, notify.ADD_FD, ctypes.addressof(request)))
-        if number < 0:
-            self._failed()
-        return number
 
     def close(self) -> None:
         """Let go of what was opened to look at the caller."""

@@ -1,9 +1,7 @@
 """System calls that name a path: those that lead to something promised (paths.py) are performed here, on the real path.
 
 What an open gives is a descriptor of the real file, so reading, writing and listing cost what they always do. Two calls cannot
-be performed for somebody else: chdir and execve. For these a descriptor of the real thing is lent to the caller, and
-`/dev/fd/N` is written where its path is. What was there is put back before a caller of chdir runs again, by tracing it for a
-moment; an execve forgets it anyway.
+be performed for somebody else, chdir and execve: the caller makes them again with the real path, which lies below its stack.
 Never waits: a pipe is opened without, and one without a reader fails as it does for O_NONBLOCK.
 """
 
@@ -137,34 +135,33 @@ class FileCalls:
         found = resolve(caller, guest, 0, -1)
         if found is None:
             caller.proceed()
-            return
-        directory = os.open(found[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if not os.access(found[0], os.X_OK):
-                raise Refusal(errno.EACCES)
-            number = caller.lend(directory, close_on_exec=True)
-        finally:
-            os.close(directory)
-        if not caller.proceed_with(caller.arguments[0], b"/dev/fd/%d\0" % number):
-            self._tell(
-                guest, f"chdir {os.fsdecode(caller.path(caller.arguments[0]))}: the process is traced by another one"
-            )
-            raise Refusal(errno.EACCES)
+        elif not os.path.isdir(found[0]):
+            raise Refusal(errno.ENOTDIR if os.path.exists(found[0]) else errno.ENOENT)
+        elif not caller.again(lambda at: ({0: at}, found[0] + b"\0")):
+            self._refuse(guest, "chdir", caller.path(caller.arguments[0]))
 
     def _execve(self, caller: Caller, guest: Guest) -> None:
         found = resolve(caller, guest, 0, -1)
         if found is None:
             caller.proceed()
             return
-        if os.path.isdir(found[0]) or not os.access(found[0], os.X_OK):
-            raise Refusal(errno.EACCES if os.path.exists(found[0]) else errno.ENOENT)
-        fd = os.open(found[0], os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            number = caller.lend(fd, close_on_exec=False)  # the interpreter of a script opens it
-        finally:
-            os.close(fd)
-        caller.write(caller.arguments[0], b"/dev/fd/%d\0" % number)
-        caller.proceed()
+        real = found[0]
+        if os.path.isdir(real) or not os.access(real, os.X_OK):
+            raise Refusal(errno.EACCES if os.path.exists(real) else errno.ENOENT)
+        name = caller.path(caller.arguments[0])
+        words = _interpreter(real)
+        if not words:
+            done = caller.again(lambda at: ({0: at}, real + b"\0"))
+        else:
+            # As the kernel does for `#!`, but with the names that the container knows.
+            rest = caller.pointers(caller.arguments[1])[1:]
+            done = caller.again(lambda at: _command_line(at, [*words, name], rest))
+        if not done:
+            self._refuse(guest, "execve", name)
+
+    def _refuse(self, guest: Guest, call: str, path: bytes) -> None:
+        self._tell(guest, f"{call} {os.fsdecode(path)}: the process cannot be traced")
+        raise Refusal(errno.EACCES)
 
 
 def resolve(
@@ -186,6 +183,8 @@ def resolve(
         ):  # it is in the real place already; a socket
             return None
         name = (shown or real).rstrip(b"/") + b"/" + name
+    if guest.overlay is not None and guest.overlay.shown(name) is not None:
+        return None  # the real path, of a call that is made again
     found = guest.paths.find(name)
     if found is not None or guest.overlay is None:
         return found
@@ -206,6 +205,28 @@ def _base(caller: Caller, directory: int) -> bytes:
 def _shown(guest: Guest, real: bytes) -> bytes | None:
     """How the container names a real path."""
     return guest.paths.shown(real) or (guest.overlay.shown(real) if guest.overlay else None)
+
+
+def _interpreter(program: bytes) -> list[bytes]:
+    """The words of a `#!` line; none for a program."""
+    try:
+        with open(program, "rb") as file:
+            first = file.read(256).split(b"\n", 1)[0]
+    except OSError:
+        return []
+    return [word.strip() for word in first[2:].split(None, 1)] if first.startswith(b"#!") else []
+
+
+def _command_line(address: int, words: list[bytes], rest: list[int]) -> tuple[dict[int, int], bytes]:
+    """An argv at `address`: pointers to `words`, which follow, and the `rest`; its first word is the path."""
+    count = len(words) + len(rest) + 1
+    at = address + 8 * count
+    pointers = []
+    for word in words:
+        pointers.append(at)
+        at += len(word) + 1
+    block = struct.pack(f"={count}Q", *pointers, *rest, 0) + b"".join(word + b"\0" for word in words)
+    return {0: pointers[0], 1: address}, block
 
 
 def _signed(value: int) -> int:

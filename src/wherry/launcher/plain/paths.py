@@ -38,6 +38,8 @@ class Paths:
         while len(at) > 1:
             promise = self._by_target.get(at)
             if promise is not None:
+                if self.shown(clean) is not None:  # a real path, of a state directory that lies in a promised one
+                    return None
                 return promise.source + clean[len(at) :] + (b"/" if path.endswith(b"/") else b""), promise.readonly
             at = at[: at.rfind(b"/")]
         return None

@@ -85,7 +85,7 @@ def descriptors() -> None:
 def tracing() -> None:
     with _calling() as caller:
         try:
-            if not caller.proceed_with(caller.arguments[0], b"/\0"):
+            if not caller.again(lambda at: ({0: at}, b"/\0")):
                 raise SyscallError(ctypes.get_errno(), "ptrace", "a child")
         except GoneError as error:
             raise SyscallError(errno.EPERM, "ptrace", "a child") from error
