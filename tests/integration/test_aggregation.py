@@ -48,6 +48,22 @@ DISCOVERY = {
     ],
 }
 
+OWL, META = "com.example.birds.v1.Owl", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+SWAGGER = {
+    "swagger": "2.0",
+    "paths": {
+        "/apis/birds.example.com/v1/owls": {
+            "get": {"responses": {"200": {"schema": {"$ref": f"#/definitions/{OWL}"}}}}
+        },
+        "/apis/other.example.com/v1/owls": {"get": {}},
+    },
+    "definitions": {
+        OWL: {"type": "object", "properties": {"metadata": {"$ref": f"#/definitions/{META}"}}},
+        META: {"type": "object", "description": "not ours"},
+        "unused": {"type": "string"},
+    },
+}
+
 
 class Birds:
     """The server behind the APIService."""
@@ -64,6 +80,8 @@ class Birds:
             return plain(json.dumps(DISCOVERY), "Content-Type: application/json")
         if asked.target.startswith("/openapi/v3/"):
             return plain('{"openapi":"3.0.0","info":{"title":"birds"}}', "Content-Type: application/json")
+        if asked.target == "/openapi/v2":
+            return plain(json.dumps(SWAGGER), "Content-Type: application/json")
         if "/owls" in asked.target:
             found = {
                 "kind": "Owl",
@@ -179,6 +197,13 @@ async def test_an_api_of_another_server(cluster: World, certified: tuple[ssl.SSL
     assert aggregated["resources"][0]["subresources"][0]["subresource"] == "status"
     assert "apis/birds.example.com/v1" in (await cluster.ask("GET", "/openapi/v3")).json["paths"]
     assert (await cluster.ask("GET", "/openapi/v3/apis/birds.example.com/v1")).json["info"] == {"title": "birds"}
+    swagger = (await cluster.ask("GET", "/openapi/v2")).json
+    assert "/apis/birds.example.com/v1/owls" in swagger["paths"]
+    assert "/apis/other.example.com/v1/owls" not in swagger["paths"]
+    assert swagger["definitions"][OWL]["properties"]["metadata"] == {"$ref": f"#/definitions/{META}_v2"}
+    assert swagger["definitions"][f"{META}_v2"]["description"] == "not ours"
+    assert swagger["definitions"][META]["description"] != "not ours"
+    assert "unused" not in swagger["definitions"]
 
 
 async def test_the_server_is_told_who_asks(cluster: World, certified: tuple[ssl.SSLContext, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping
 
@@ -14,7 +15,7 @@ from wherry.apiserver.health import NOT_FOUND, Health
 from wherry.apiserver.http import Request, Response
 from wherry.apiserver.metrics import MEDIA_TYPE, Metrics
 from wherry.apiserver.negotiation import PLAIN, encode, negotiate
-from wherry.apiserver.openapi import OpenAPI
+from wherry.apiserver.openapi import OpenAPI, has
 from wherry.apiserver.respond import write
 from wherry.apiserver.serving import Serving
 
@@ -82,8 +83,12 @@ class Documents:
             known = self._encoded.get(key)
             if known is None:
                 obj = self._discovery.document(path, aggregated, self._address)
-                known = Response(200, obj, encode(obj, PLAIN), aggregated_media_type(aggregated))
+                data = encode(obj, PLAIN)
+                headers = {"ETag": f'"{hashlib.sha512(data).hexdigest().upper()}"', "Vary": "Accept"}
+                known = Response(200, obj, data, aggregated_media_type(aggregated), headers)
                 self._encoded[key] = known
+            if has(request.headers.get("if-none-match", ""), known.headers["ETag"]):
+                return Response(304, None, b"", "", known.headers)
             return known
         obj = self._discovery.document(path, None, self._address)
         if obj is None:
@@ -98,7 +103,9 @@ class Documents:
         return NOT_FOUND
 
     def _openapi_document(self, request: Request, path: str) -> Response:
-        found = self._openapi.document(path, request.headers.get("accept", ""))
+        found = self._openapi.document(
+            path, request.headers.get("accept", ""), request.headers.get("if-none-match", "")
+        )
         if found is None:
             return Response(404, None, b"", "") if path.startswith("/openapi/v3/") else NOT_FOUND
         return found

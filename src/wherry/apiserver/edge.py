@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 import socket
@@ -21,6 +22,8 @@ DESCRIPTORS_SPARE = 512
 STOP_SECONDS = 2.0
 """How long handlers may take to end once cancelled."""
 BACKLOG = 1024
+TRIM_AFTER = 1000
+"""So many connections fewer are 50 MB that the C library would keep for a next time."""
 
 
 class Edge:
@@ -75,11 +78,16 @@ class Edge:
             await self.stop()
 
     async def _look_after(self) -> None:
+        most = 0
         while True:
             await self.clock.sleep(SWEEP_SECONDS)
             now = self.clock.monotonic()
             for connection in list(self.connections):
                 connection.look_after(now)
+            if most - len(self.connections) >= TRIM_AFTER:
+                most = len(self.connections)
+                _give_back_memory()
+            most = max(most, len(self.connections))
             if self._refused:
                 log.warning("%d connections refused: %d are open", self._refused, len(self.connections))
                 self._refused = 0
@@ -99,3 +107,11 @@ class Edge:
         if now != self._date[0]:
             self._date = (now, formatdate(now, usegmt=True).encode())
         return self._date[1]
+
+
+def _give_back_memory() -> None:
+    """Hand pages nobody uses back to the machine; a C library that cannot does nothing."""
+    import ctypes  # a hundredth of a second of a start
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -7,6 +7,7 @@ The hashes in the index change with everything the documents are made of, becaus
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from functools import cached_property
@@ -17,6 +18,7 @@ from wherry.api import json
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.http import Response
+from wherry.apiserver.openapi_merge import merge
 from wherry.apiserver.openapi_paths import PARAMETERS, Operation, operations, path_parameters
 from wherry.apiserver.openapi_protobuf import document as protobuf
 from wherry.apiserver.openapi_schemas import V2, V3, Schemas
@@ -42,20 +44,30 @@ class OpenAPI:
         self._serving = serving
         self._scheme = serving.scheme
         self._kept: dict[str, tuple[int, bytes]] = {}
+        self._hashes: dict[str, tuple[int, str]] = {}
 
-    def document(self, path: str, accept: str) -> Response | None:
-        """The answer at /openapi/v2, /openapi/v3 and below it; None where there is nothing."""
+    def document(self, path: str, accept: str, known: str = "") -> Response | None:
+        """The answer at /openapi/v2, /openapi/v3 and below it, 304 to who has it (`known`: If-None-Match); None where there is
+        nothing."""
         path = path.rstrip("/")
         if path == "/openapi/v2":
-            if any(name in accept for name in _PROTOBUF_NAMES):
-                return Response(200, None, self._keep("v2+protobuf"), PROTOBUF, _HEADERS)
-            return Response(200, None, self._keep("v2"), JSON, _HEADERS)
+            as_protobuf = any(name in accept for name in _PROTOBUF_NAMES)
+            return self._tagged("v2+protobuf" if as_protobuf else "v2", PROTOBUF if as_protobuf else JSON, known)
         if path == "/openapi/v3":
             return Response(200, None, self._keep("v3"), _INDEX_TYPE, _INDEX_HEADERS)
         (root, _, name) = path.partition("/openapi/v3/")
         if root or name not in self.names:
             return None
-        return Response(200, None, self._keep(name), JSON, {**_HEADERS, "ETag": f'"{self._hash(name)}"'})
+        return self._tagged(name, JSON, known)
+
+    def _tagged(self, name: str, media: str, known: str) -> Response:
+        tag = f'"{self._hash(name)}"'
+        headers = {**_HEADERS, "ETag": tag}
+        return (
+            Response(304, None, b"", "", headers)
+            if has(known, tag)
+            else Response(200, None, self._keep(name), media, headers)
+        )
 
     @property
     def names(self) -> list[str]:
@@ -109,9 +121,12 @@ class OpenAPI:
         return {"paths": {name: {"serverRelativeURL": url} for name, url in urls.items()}}
 
     def _hash(self, name: str) -> str:
-        if self._stamp(name):
-            return hashlib.sha512(self._keep(name)).hexdigest().upper()
-        return hashlib.sha512(self._ingredients + name.encode()).hexdigest().upper()
+        stamp = self._stamp(name)
+        known = self._hashes.get(name)
+        if known is None or known[0] != stamp:
+            made_of = self._keep(name) if stamp else self._ingredients + name.encode()
+            known = self._hashes[name] = (stamp, hashlib.sha512(made_of).hexdigest().upper())
+        return known[1]
 
     @cached_property
     def _ingredients(self) -> bytes:
@@ -142,7 +157,7 @@ class OpenAPI:
         defined = self._defined(V2)
         schemas = Schemas(self._scheme, V2, defined)
         names = [*self._scheme.definitions.names(), *defined]
-        return {
+        document: Obj = {
             "swagger": "2.0",
             "info": self._info(),
             "paths": _paths_2(self._described(), schemas),
@@ -150,6 +165,13 @@ class OpenAPI:
             "securityDefinitions": _SECURITY,
             "security": [{"BearerToken": []}],
         }
+        for what in self._serving.published.values():
+            if what.swagger:
+                with contextlib.suppress(ValueError, RecursionError):  # of a server that answers nonsense
+                    theirs = json.decode(what.swagger)
+                    for group, version in what.group_versions:
+                        merge(document, theirs, f"/apis/{group}/{version}")
+        return document
 
     def _described(self) -> list[Resource]:
         """The resources whose definitions are known."""
@@ -162,6 +184,11 @@ class OpenAPI:
             if what.define is not None and (group_version is None or group_version in what.versions()):
                 found.update(what.define(prefix))
         return found
+
+
+def has(known: str, tag: str) -> bool:
+    """Whether If-None-Match names a tag, which may be weak there (RFC 9110, 13.1.2)."""
+    return bool(known) and (known == "*" or tag in (each.strip().removeprefix("W/") for each in known.split(",")))
 
 
 def _group_version(name: str) -> tuple[str, str]:

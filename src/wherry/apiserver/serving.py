@@ -130,6 +130,8 @@ class Published:
     """Who answers instead of us does not: what it has is not known now."""
     documents: Mapping[str, bytes] = field(default_factory=dict)
     """OpenAPI 3 documents made elsewhere, by name ("apis/GROUP/VERSION")."""
+    swagger: bytes = b""
+    """An OpenAPI 2 document made elsewhere."""
 
     def versions(self) -> Iterable[tuple[str, str]]:
         """Every group and version this is about."""

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_core import make_server
 
 from wherry.api.scheme import Scheme
 from wherry.apiserver.discovery import Discovery, aggregated_media_type, aggregated_version
+from wherry.apiserver.http import Response
 from wherry.apiserver.serving import Serving
 
 REFERENCE = Path(__file__).parents[2] / "reference"
@@ -104,3 +106,20 @@ def test_every_version(version: str) -> None:
             document = discovery.document(f"/apis/{entry['groupVersion']}")
             assert document is not None
             assert document["resources"]
+
+
+async def test_who_has_a_document_is_told_so() -> None:
+    """ETag and If-None-Match of aggregated discovery and OpenAPI, as client-go's caches use them."""
+    server = await make_server()
+    accept = V2
+    for path in ("/api", "/apis", "/openapi/v2", "/openapi/v3/apis/apps/v1"):
+        first = await server.ask("GET", path, accept=accept)
+        tag = first.headers["ETag"]
+        assert (first.status, first.headers["Vary"], len(tag)) == (200, "Accept", 130)
+        for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+            again = await server.app.handle(
+                server.request("GET", path, None, token="secret", content_type="", accept=accept, if_none_match=known)
+            )
+            assert isinstance(again, Response)
+            assert (again.status, again.data, again.headers["ETag"]) == (304, b"", tag), (path, known)
+        assert (await server.ask("GET", path, accept=accept, if_none_match='"other"')).status == 200

@@ -82,13 +82,14 @@ class Aggregator:
         verdict = self._look(spec["service"])
         resources: tuple[Resource, ...] = ()
         documents: Mapping[str, bytes] = {}
+        swagger = b""
         if verdict is None:
             problem, resources = await remote.probe()
             verdict = after_asking(remote.target.base + remote.path, problem)
             if not problem:
-                documents = await remote.openapi()
+                documents, swagger = await remote.openapi(), await remote.swagger()
         remote.problem = "" if verdict.status == "True" else verdict.message
-        self._publish(name, spec, remote, resources, documents)
+        self._publish(name, spec, remote, resources, documents, swagger)
         await self._tell(found, verdict)
         return Result(requeue_after=RETRY_SECONDS if remote.problem else RESYNC_SECONDS)
 
@@ -108,7 +109,13 @@ class Aggregator:
         return before_asking(reference, service, len(slices), ready)
 
     def _publish(
-        self, name: str, spec: Obj, remote: Remote, resources: tuple[Resource, ...], documents: Mapping[str, bytes]
+        self,
+        name: str,
+        spec: Obj,
+        remote: Remote,
+        resources: tuple[Resource, ...],
+        documents: Mapping[str, bytes],
+        swagger: bytes,
     ) -> None:
         what = Published(
             resources=resources,
@@ -118,6 +125,7 @@ class Aggregator:
             forward=remote.answer,
             stale=bool(remote.problem),
             documents=documents,
+            swagger=swagger,
         )
         if self._core.serving.published.get(_OWNER + name) != what:
             self._core.serving.publish(_OWNER + name, what)

@@ -68,6 +68,14 @@ class Remote:
             return {}
         return {self.path[1:]: body} if status == 200 and body.startswith(b"{") else {}
 
+    async def swagger(self) -> bytes:
+        """Its OpenAPI 2 document; nothing when it has none."""
+        try:
+            status, body = await self._get("/openapi/v2", DOCUMENT_SECONDS)
+        except OutwardError:
+            return b""
+        return body if status == 200 and body.startswith(b"{") else b""
+
     async def _get(self, path: str, seconds: float) -> tuple[int, bytes]:
         headers = dict(identity_headers(OURSELVES)) | {"Accept": "application/json"}
         reply = await self.connections.request(self.target, "GET", path, headers, b"", seconds, self.identity)
