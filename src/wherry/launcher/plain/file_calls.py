@@ -155,7 +155,8 @@ class FileCalls:
         else:
             # As the kernel does for `#!`, but with the names that the container knows.
             rest = caller.pointers(caller.arguments[1])[1:]
-            done = caller.again(lambda at: _command_line(at, [*words, name], rest))
+            program = _where(guest, words[0])
+            done = caller.again(lambda at: _command_line(at, program, [*words, name], rest))
         if not done:
             self._refuse(guest, "execve", name)
 
@@ -183,6 +184,11 @@ def resolve(
         ):  # it is in the real place already; a socket
             return None
         name = (shown or real).rstrip(b"/") + b"/" + name
+    return _find(guest, name, changes=changes)
+
+
+def _find(guest: Guest, name: bytes, *, changes: bool) -> tuple[bytes, bool] | None:
+    """Of an absolute path."""
     if guest.overlay is not None and guest.overlay.shown(name) is not None:
         return None  # the real path, of a call that is made again
     found = guest.paths.find(name)
@@ -190,6 +196,12 @@ def resolve(
         return found
     own = guest.overlay.find(name, changes=changes)
     return None if own is None else (own, False)
+
+
+def _where(guest: Guest, name: bytes) -> bytes:
+    """The real path of an absolute one, the machine's too."""
+    found = _find(guest, name, changes=False)
+    return name if found is None else found[0]
 
 
 def _base(caller: Caller, directory: int) -> bytes:
@@ -217,16 +229,16 @@ def _interpreter(program: bytes) -> list[bytes]:
     return [word.strip() for word in first[2:].split(None, 1)] if first.startswith(b"#!") else []
 
 
-def _command_line(address: int, words: list[bytes], rest: list[int]) -> tuple[dict[int, int], bytes]:
-    """An argv at `address`: pointers to `words`, which follow, and the `rest`; its first word is the path."""
+def _command_line(address: int, program: bytes, words: list[bytes], rest: list[int]) -> tuple[dict[int, int], bytes]:
+    """`program` and an argv at `address`: pointers to `words`, which follow, and the `rest`."""
     count = len(words) + len(rest) + 1
     at = address + 8 * count
     pointers = []
     for word in words:
         pointers.append(at)
         at += len(word) + 1
-    block = struct.pack(f"={count}Q", *pointers, *rest, 0) + b"".join(word + b"\0" for word in words)
-    return {0: pointers[0], 1: address}, block
+    block = struct.pack(f"={count}Q", *pointers, *rest, 0) + b"".join(word + b"\0" for word in (*words, program))
+    return {0: at, 1: address}, block
 
 
 def _signed(value: int) -> int:
