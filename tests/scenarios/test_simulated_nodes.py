@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from world import World, a_deployment, pod_template, world
 
 from wherry.aio.virtual import run_virtual
 from wherry.api.errors import StatusError
 from wherry.api.resources import DEPLOYMENTS, JOBS, LEASES, NODES, PODS
 from wherry.api.types import Obj
+from wherry.apiserver.auth.user import MASTERS, User
+from wherry.apiserver.filters.request_info import parse_query
+from wherry.apiserver.http import Request, Response, Stream
 from wherry.controllers import node_lifecycle
 from wherry.kubelet.simulated.script import PREFIX
 from wherry.kubelet.simulated.simulation import POD_RANGE, Simulation
@@ -184,3 +188,40 @@ async def _count(here: World, wanted: int) -> bool:
         return len(await here.items(NODES, None)) == wanted
     except StatusError:
         return False
+
+
+def test_logs_are_scripted_and_commands_refused() -> None:
+    async def main() -> None:
+        async with simulated(1) as (here, simulation):
+            here.app.core.pretended = simulation
+            told = scripted(a_deployment(replicas=1), logs="hello\n@1h late")
+            await here.client.create(DEPLOYMENTS, told)
+            await here.rolled_out("web")
+            (pod,) = await here.items(PODS)
+            path = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}"
+            assert await read(here, f"{path}/log", "") == b"hello\n"
+            assert await read(here, f"{path}/log", "tailLines=0") == b""
+            with pytest.raises(StatusError, match="previous terminated container") as refused:
+                await read(here, f"{path}/log", "previous=true")
+            assert refused.value.code == 400
+            for what in ("exec?command=ls&stdout=1", "attach?stdout=1", "portforward?ports=80"):
+                sub, _, query = what.partition("?")
+                with pytest.raises(StatusError, match=f"there is no process for {sub}") as refused:
+                    await read(here, f"{path}/{sub}", query)
+                assert refused.value.code == 400
+            # A node that is cut off answers as one that does not answer.
+            await here.client.patch(NODES, "simulated-0", {"metadata": {"annotations": {f"{PREFIX}heartbeat": "off"}}})
+            await here.until(lambda: not simulation.has("simulated-0"))
+
+    run_virtual(main())
+
+
+async def read(here: World, path: str, query: str) -> bytes:
+    """The body of a stream; raises what is refused."""
+    request = Request("GET", path, parse_query(query), {}, b"", query, user=User("admin", (MASTERS,)))
+    answer = await here.app.handle(request)
+    if isinstance(answer, Stream):
+        return b"".join([piece async for piece in answer.items if isinstance(piece, bytes)])
+    assert isinstance(answer, Response)
+    assert isinstance(answer.obj, dict)
+    raise StatusError(answer.status, answer.obj["reason"], answer.obj["message"])

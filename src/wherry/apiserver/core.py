@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from wherry.aio.clock import Clock
 from wherry.api.schema import Schema
@@ -62,6 +62,16 @@ class Call:
     @property
     def in_process(self) -> bool:
         return self.request.in_process
+
+
+class Pretended(Protocol):
+    """Nodes whose pods have no processes: the simulation, where there is one."""
+
+    def has(self, node: str) -> bool: ...
+
+    def logs(self, pod: Obj, container: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """As `KubeletClient.stream`: the first item is b"" once it agrees. Raises StatusError before that."""
+        ...
 
 
 class StorageReader:
@@ -118,6 +128,8 @@ class Core:
         self.authorizer = authorizer
         self.tokens = tokens
         self.kubelet_socket = kubelet_socket
+        self.pretended: Pretended | None = None
+        """Nodes without a kubelet to ask."""
         self.clock = clock
         self.rng = rng
         self.allocators = allocators

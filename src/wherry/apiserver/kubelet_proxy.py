@@ -38,7 +38,10 @@ async def log(core: Core, call: Call) -> Answer:
         return Response(204, None, b"", "")
     parameters = {key: "true" if key in _LOG_FLAGS else query[key] for key in _LOG_QUERY if _asked(query, key)}
     path = f"/containerLogs/{call.info.namespace}/{call.info.name}/{container}"
-    chunks = KubeletClient(core.kubelet_socket).stream(node, f"{path}?{urlencode(parameters)}")
+    if core.pretended is not None and core.pretended.has(node):
+        chunks = core.pretended.logs(pod, container, parameters)
+    else:
+        chunks = KubeletClient(core.kubelet_socket).stream(node, f"{path}?{urlencode(parameters)}")
     await anext(chunks)  # raises what the kubelet refuses, while there still can be a status code
     return Stream(chunks, content_type="text/plain")
 
@@ -92,6 +95,9 @@ async def connect(core: Core, call: Call) -> Answer:
     if not node:
         raise bad_request(f"pod {call.info.name} does not have a host assigned")
     path = _kubelet_path(call, pod)
+    if core.pretended is not None and core.pretended.has(node):
+        where = f"{call.info.namespace}/{call.info.name}"
+        raise bad_request(f"pod {where} runs on a simulated node: there is no process for {call.info.subresource}")
     if "upgrade" not in call.request.headers:
         raise bad_request("Upgrade request required")
     kubelet = KubeletClient(core.kubelet_socket)

@@ -137,6 +137,7 @@ def _simulation(
         site.heartbeats,
     )
     app.metrics_api.simulated = simulation.summary
+    app.core.pretended = simulation
     return simulation
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING
 
 from wherry.aio.clock import Clock
+from wherry.api.errors import bad_request
 from wherry.api.resources import NODES, PODS
 from wherry.api.types import Obj
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.kubelet.simulated.heartbeats import Heartbeats
+from wherry.kubelet.simulated.logs import NoLogs, stream
 from wherry.kubelet.simulated.nodes import WRITES_MAX, SimulatedNodes
 from wherry.kubelet.simulated.pods import SimulatedPods
 from wherry.kubelet.simulated.usage import summary
 from wherry.kubelet.status_manager import StatusManager
+from wherry.kubelet.streaming.log_lines import Options, is_set
 
 if TYPE_CHECKING:
     from wherry.kubelet.parts import Addresses
@@ -44,7 +48,8 @@ class Simulation:
         self._clock = clock
         self._status = StatusManager(client, clock, rng, WRITES_MAX)
         self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng, heartbeats)
-        self._pods = SimulatedPods(self._nodes, factory.informer(PODS), self._status, recorder, addresses, clock)
+        self._shown = factory.informer(PODS)
+        self._pods = SimulatedPods(self._nodes, self._shown, self._status, recorder, addresses, clock)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -61,3 +66,25 @@ class Simulation:
         if self._nodes.get(node) is None or self._nodes.is_silent(node):
             return None
         return summary(node, self._pods.of_node(node), self._clock.time())
+
+    def has(self, node: str) -> bool:
+        """Whether a node of that name only pretends, and is not cut off."""
+        return self._nodes.get(node) is not None and not self._nodes.is_silent(node)
+
+    async def logs(self, pod: Obj, container: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """As a kubelet answers `/containerLogs`: the first item is b"" once it agrees. Raises StatusError before that."""
+        metadata = pod["metadata"]
+
+        def now() -> Obj | None:
+            found = self._shown.get(metadata["name"], metadata["namespace"])
+            return found if found is not None and found["metadata"]["uid"] == metadata["uid"] else None
+
+        try:
+            options = Options.of(query, self._clock.time())
+        except ValueError as error:
+            raise bad_request(f"invalid log options: {error}") from None
+        try:
+            async for piece in stream(now, container, options, is_set(query, "previous"), self._clock):
+                yield piece
+        except NoLogs as error:
+            raise bad_request(str(error)) from None

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from wherry.aio.clock import parse_rfc3339
 from wherry.api.types import Obj
 from wherry.cri.interface import ContainerStatus, RuntimeFailure
 from wherry.kubelet import pod_spec
@@ -22,7 +21,7 @@ from wherry.kubelet.parts import Parts
 from wherry.kubelet.pod_workers import PodWorkers
 from wherry.kubelet.streaming import hijack, port_forward, remotes
 from wherry.kubelet.streaming.channels import PROTOCOLS, internal_error
-from wherry.kubelet.streaming.log_lines import Options
+from wherry.kubelet.streaming.log_lines import Options, is_set
 from wherry.kubelet.streaming.logs import read_log
 from wherry.kubelet.streaming.remote_command import Remote, Wanted, serve
 from wherry.kubelet.streaming.spdy_connection import SpdyConnection
@@ -55,7 +54,7 @@ class StreamingHandlers:
         name = request.match_info["container"]
         if pod_spec.find_container(pod, name) is None:
             raise web.HTTPNotFound(text=f'container "{name}" not found in pod "{pod_spec.name_of(pod)}"')
-        path, container_id = self._log_file(pod, name, previous=_flag(request, "previous"))
+        path, container_id = self._log_file(pod, name, previous=is_set(request.query, "previous"))
         options = self._log_options(request)
         pleg = self._parts.pleg
 
@@ -90,21 +89,8 @@ class StreamingHandlers:
         raise web.HTTPBadRequest(text=f"{where} is waiting to start: {_WAITING_TEXTS.get(reason, reason)}")
 
     def _log_options(self, request: web.Request) -> Options:
-        query, now = request.query, self._parts.clock.time()
-        since = None
         try:
-            if query.get("sinceSeconds"):
-                since = now - int(query["sinceSeconds"])
-            elif query.get("sinceTime"):
-                since = parse_rfc3339(query["sinceTime"])
-            return Options(
-                follow=_flag(request, "follow"),
-                timestamps=_flag(request, "timestamps"),
-                tail_lines=int(query["tailLines"]) if query.get("tailLines") else None,
-                limit_bytes=int(query["limitBytes"]) if query.get("limitBytes") else None,
-                since=since,
-                stream={"Stdout": "stdout", "Stderr": "stderr"}.get(query.get("stream", ""), ""),
-            )
+            return Options.of(request.query, self._parts.clock.time())
         except ValueError as error:
             raise web.HTTPBadRequest(text=f"invalid log options: {error}") from error
 
@@ -243,10 +229,6 @@ async def _until_gone(connection: SpdyConnection) -> None:
 async def _tell_gone(running: asyncio.Task[None], remote: remotes.SpdyRemote) -> None:
     await asyncio.wait((running,))
     await remote.gone()
-
-
-def _flag(request: web.Request, name: str) -> bool:
-    return request.query.get(name) in ("1", "true")
 
 
 def _is_spdy(request: web.Request) -> bool:

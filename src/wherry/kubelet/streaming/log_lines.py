@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wherry.aio.clock import parse_rfc3339
@@ -23,6 +24,27 @@ class Options:
     """Unix seconds."""
     stream: str = ""
     """`stdout`, `stderr`, or both."""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], now: float) -> Options:
+        """Of a request, at `now` in Unix seconds. Raises ValueError."""
+        since = None
+        if query.get("sinceSeconds"):
+            since = now - int(query["sinceSeconds"])
+        elif query.get("sinceTime"):
+            since = parse_rfc3339(query["sinceTime"])
+        return cls(
+            follow=is_set(query, "follow"),
+            timestamps=is_set(query, "timestamps"),
+            tail_lines=int(query["tailLines"]) if query.get("tailLines") else None,
+            limit_bytes=int(query["limitBytes"]) if query.get("limitBytes") else None,
+            since=since,
+            stream={"Stdout": "stdout", "Stderr": "stderr"}.get(query.get("stream", ""), ""),
+        )
+
+
+def is_set(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name) in ("1", "true")
 
 
 @dataclass(frozen=True, slots=True)
