@@ -27,13 +27,15 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """Something that happened once. `involved` is a core/v1 ObjectReference, `time` in Unix seconds."""
+    """Something that happened once. `involved` and `related` are core/v1 ObjectReferences, `time` in Unix seconds."""
 
     involved: Obj
     type: str
     reason: str
     message: str
     time: float
+    action: str = ""
+    related: Obj | None = None
 
     @property
     def similarity(self) -> tuple[Hashable, ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -50,13 +52,25 @@ class EventRecorder:
         self.dropped = 0
         """Events not written: too many, or no server for too long; for statistics."""
 
-    def event(self, obj: Obj, type: EventType, reason: str, message: str, *, field_path: str = "") -> None:
-        """`obj` needs kind, apiVersion and metadata; `field_path` names a part of it (`spec.containers{cart}`)."""
+    def event(
+        self,
+        obj: Obj,
+        type: EventType,
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        action: str = "",
+        related: Obj | None = None,
+    ) -> None:
+        """`obj` needs kind, apiVersion and metadata; `field_path` names a part of it (`spec.containers{cart}`). `action`
+        says what was being done, `related` for whom."""
         if len(self._queue) >= QUEUED_MAX:
             self.dropped += 1
             return
         message = message.encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore")
-        self._queue.append(Occurrence(_reference(obj, field_path), type, reason, message, self._clock.time()))
+        about, whom = _reference(obj, field_path), _reference(related, "") if related is not None else None
+        self._queue.append(Occurrence(about, type, reason, message, self._clock.time(), action, whom))
         self._arrived.set()
 
     async def run(self) -> None:
@@ -68,14 +82,13 @@ class EventRecorder:
                 await self._record(self._queue.popleft())
 
     async def _record(self, occurrence: Occurrence) -> None:
-        correlated = self._correlator.correlate(occurrence)
-        if correlated is None:
+        write = self._plan(occurrence)
+        if write is None:
             self.dropped += 1
             return
-        written, message = correlated
         for _ in range(TRIES_MAX):
             try:
-                await self._write(occurrence, written, message)
+                await write()
             except StatusError as error:
                 log.info("event %s not written: %s", occurrence.reason, error)
                 self.dropped += 1
@@ -85,6 +98,11 @@ class EventRecorder:
             self._backoff.reset()
             return
         self.dropped += 1
+
+    def _plan(self, occurrence: Occurrence) -> Callable[[], Awaitable[None]] | None:
+        """How to tell it, however often that has to be tried; None if it is not told."""
+        correlated = self._correlator.correlate(occurrence)
+        return partial(self._write, occurrence, *correlated) if correlated is not None else None
 
     async def _write(self, occurrence: Occurrence, written: Written, message: str) -> None:
         namespace = occurrence.involved.get("namespace") or "default"
@@ -105,24 +123,32 @@ class EventRecorder:
         written.name = event["metadata"]["name"]
 
     def _new_event(self, occurrence: Occurrence, written: Written, message: str, namespace: str) -> Obj:
-        # Named after the time in nanoseconds, as client-go does. The chance in it keeps two components apart that speak
-        # of one object in the same instant, which virtual time makes likely.
-        self._last_stamp = max(int(occurrence.time * 1e9) + self._rng.getrandbits(16), self._last_stamp + 1)
         return {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{occurrence.involved['name']}.{self._last_stamp:x}", "namespace": namespace},
-            "involvedObject": occurrence.involved,
-            "reason": occurrence.reason,
+            **self._common(occurrence, namespace),
             "message": message,
             "source": {"component": self._component, **({"host": self._host} if self._host else {})},
             "firstTimestamp": rfc3339(written.first_time),
             "lastTimestamp": rfc3339(occurrence.time),
             "count": written.count,
-            "type": occurrence.type,
             "eventTime": None,
-            "reportingComponent": self._component,
             "reportingInstance": self._host,
+        }
+
+    def _common(self, occurrence: Occurrence, namespace: str) -> Obj:
+        """What Events of both forms say; they are named after the time in nanoseconds, as client-go does."""
+        # The chance in it keeps two components apart that speak of one object in the same instant, which virtual time
+        # makes likely.
+        self._last_stamp = max(int(occurrence.time * 1e9) + self._rng.getrandbits(16), self._last_stamp + 1)
+        more = {"action": occurrence.action, "related": occurrence.related}
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{occurrence.involved['name']}.{self._last_stamp:x}", "namespace": namespace},
+            "involvedObject": occurrence.involved,
+            "type": occurrence.type,
+            "reason": occurrence.reason,
+            "reportingComponent": self._component,
+            **{key: value for key, value in more.items() if value},
         }
 
 

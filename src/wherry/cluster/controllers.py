@@ -13,6 +13,7 @@ from wherry.aio.clock import Clock
 from wherry.api.resources import FLOW_SCHEMAS, IP_ADDRESSES
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
+from wherry.client.event_series import SeriesRecorder
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
@@ -89,8 +90,10 @@ def build(whole: Whole, options: Options, only: Container[str] | None = None) ->
     names (see `makers`), where they do not all share one process."""
     recorders: list[EventRecorder] = []
 
-    def parts(component: str, client: Client = whole.client) -> Parts:
-        recorder = EventRecorder(client, component, "", whole.clock, whole.rng)
+    def parts(
+        component: str, client: Client = whole.client, recorder_class: type[EventRecorder] = EventRecorder
+    ) -> Parts:
+        recorder = recorder_class(client, component, "", whole.clock, whole.rng)
         recorders.append(recorder)
         return Parts(client, whole.factory, recorder, whole.clock, whole.rng)
 
@@ -145,7 +148,9 @@ def makers(whole: Whole, options: Options, parts: Callable[..., Parts]) -> dict[
             parts("resourcequota-controller"), scheme=whole.served
         ),
         "not-acted-on": lambda: not_acted_on.build(common(), scheme=whole.scheme),
-        "scheduler": lambda: Scheduler(parts("default-scheduler", whole.scheduling), profiles=_profiles(options)),
+        "scheduler": lambda: Scheduler(
+            parts("default-scheduler", whole.scheduling, SeriesRecorder), profiles=_profiles(options)
+        ),
     }
     if FLOW_SCHEMAS in whole.scheme.resources:  # since Kubernetes 1.29
         made["flow-schema"] = lambda: flow_schema.build(common())

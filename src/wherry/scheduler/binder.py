@@ -81,7 +81,7 @@ class Binder:
                 return Bound.GONE
             if why:
                 text = f'running PreBind plugin "VolumeBinding": binding volumes: {why}'
-                self._recorder.event(pod.pod, "Warning", "FailedScheduling", text)
+                self._recorder.event(pod.pod, "Warning", "FailedScheduling", text, action="Scheduling")
                 return Bound.FAILED
         return await self._bind_pod(pod, node)
 
@@ -137,8 +137,10 @@ class Binder:
             if is_not_found(error):
                 return Bound.GONE
             log.warning("binding %s to %s failed: %s", pod.key, node, error)
-            self._recorder.event(pod.pod, "Warning", "FailedScheduling", f"binding rejected: {error}")
+            text = f"binding rejected: {error}"
+            self._recorder.event(pod.pod, "Warning", "FailedScheduling", text, action="Scheduling")
             return Bound.FAILED
         self.scheduled += 1
-        self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
+        text = f"Successfully assigned {pod.key} to {node}"
+        self._recorder.event(pod.pod, "Normal", "Scheduled", text, action="Binding")
         return Bound.YES

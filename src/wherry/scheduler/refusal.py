@@ -31,7 +31,7 @@ class Refusals:
     ) -> list[PodInfo]:
         """Event and condition of the pod, deletion of the victims, `displaced` pods lose their nomination. Answers the
         victims that could not be deleted."""
-        self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
+        self._recorder.event(pod.pod, "Warning", "FailedScheduling", message, action="Scheduling")
         left = list(gain.victims)
         try:
             await self._write_status(pod.pod, message, nominated)
@@ -80,7 +80,8 @@ class Refusals:
         }
         await self._patch_status(victim.pod, {"conditions": [target]})
         if await delete_exactly(self._client, PODS, victim.pod):
-            self._recorder.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+            text = f"Preempted by pod {pod.uid} on node {node}"
+            self._recorder.event(victim.pod, "Normal", "Preempted", text, action="Preempting", related=pod.pod)
 
     async def _patch_status(self, pod: Obj, status: Obj) -> None:
         """Of this very pod; nothing is to be said of one that is gone."""

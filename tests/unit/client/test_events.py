@@ -15,6 +15,7 @@ from wherry.api.errors import forbidden
 from wherry.api.resources import EVENTS
 from wherry.api.types import Obj
 from wherry.client.event_correlator import SIMILAR_EVENTS_MAX, SPAM_BURST, EventCorrelator, Occurrence
+from wherry.client.event_series import SERIES_SECONDS, WRITE_SECONDS, SeriesRecorder
 from wherry.client.events import QUEUED_MAX, EventRecorder
 from wherry.client.rest import Client
 from wherry.testing.fake_api import FakeApi
@@ -27,10 +28,10 @@ POD = {
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, component: str = "kubelet", recorder_class: type[EventRecorder] = EventRecorder) -> None:
         self.api = FakeApi()
         self.client = Client(self.api)
-        self.recorder = EventRecorder(self.client, "kubelet", "wherry", LoopClock(), Random(7))
+        self.recorder = recorder_class(self.client, component, "wherry", LoopClock(), Random(7))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -191,3 +192,60 @@ def test_spam_is_dropped_until_time_has_passed(seconds: float, allowed: int) -> 
     assert sum(one is not None for one in kept) == SPAM_BURST
     later = [correlator.correlate(occurrence("x", seconds, f"S{number}")) for number in range(20)]
     assert sum(one is not None for one in later) == allowed
+
+
+def test_the_newer_form_has_a_moment_and_an_action() -> None:
+    async def main() -> None:
+        world = World("default-scheduler", SeriesRecorder)
+        async with world.running():
+            text = "Preempted by pod u2 on node one"
+            other = {**POD, "metadata": {**POD["metadata"], "name": "vip", "uid": "u2"}}  # type: ignore[dict-item]
+            world.recorder.event(POD, "Normal", "Preempted", text, action="Preempting", related=other)
+            [event] = await world.events()
+        del event["metadata"], event["involvedObject"]
+        assert event == {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "related": {
+                "kind": "Pod",
+                "namespace": "shop",
+                "name": "vip",
+                "uid": "u2",
+                "apiVersion": "v1",
+                "resourceVersion": "7",
+            },
+            "type": "Normal",
+            "reason": "Preempted",
+            "message": text,
+            "action": "Preempting",
+            "source": {},
+            "firstTimestamp": None,
+            "lastTimestamp": None,
+            "eventTime": "2023-11-14T22:13:20.000000Z",
+            "reportingComponent": "default-scheduler",
+            "reportingInstance": "default-scheduler-wherry",
+        }
+
+    run_virtual(main())
+
+
+def test_a_series_is_counted_and_comes_to_an_end() -> None:
+    async def main() -> None:
+        world = World("default-scheduler", SeriesRecorder)
+        later = {**POD, "metadata": {**POD["metadata"], "resourceVersion": "8"}}  # type: ignore[dict-item]
+
+        async def say(pod: Obj, message: str) -> list[tuple[str, int]]:
+            world.recorder.event(pod, "Warning", "FailedScheduling", message, action="Scheduling")
+            return sorted((one["message"], one.get("series", {}).get("count", 1)) for one in await world.events())
+
+        async with world.running():
+            assert await say(POD, "a") == [("a", 1)]
+            assert await say(POD, "b") == [("a", 2)]
+            assert await say(POD, "b") == [("a", 2)]  # the third time is not news yet
+            await asyncio.sleep(WRITE_SECONDS)
+            assert await say(POD, "b") == [("a", 4)]
+            assert await say(later, "c") == [("a", 4), ("c", 1)]
+            await asyncio.sleep(SERIES_SECONDS + 1)
+            assert await say(POD, "d") == [("a", 4), ("c", 1), ("d", 1)]
+
+    run_virtual(main())
