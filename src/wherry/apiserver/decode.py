@@ -32,7 +32,8 @@ _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind
 def read_object(core: Core, call: Call, validation: str = "Warn", owners: Any = None) -> Obj:
     """The body as a draft of the call's kind, with `metadata`. Raises 400, 415. `owners`: see `settle_patched`."""
     kind, api_version, schema = core.expected(call)
-    return read_kind(call.request, kind, api_version, schema, validation, core.normaliser(call), owners)
+    named = call.served.codec is not None and call.info.subresource != "scale"
+    return read_kind(call.request, kind, api_version, schema, validation, core.normaliser(call), owners, named)
 
 
 def read_kind(
@@ -43,8 +44,9 @@ def read_kind(
     validation: str = "Warn",
     normalise: Normalise = normalise,
     owners: Any = None,
+    named: bool = False,
 ) -> Obj:
-    """The body as a draft of any kind."""
+    """The body as a draft of any kind. `named`: it must say which (custom resources, whose kind no decoder knows)."""
     duplicates: list[str] = []
     said: list[str] = []
     if content_media(request.headers) == PROTOBUF and request.draft is None:
@@ -56,6 +58,8 @@ def read_kind(
     if not isinstance(value, dict):
         problem = f"json: cannot unmarshal {json_kind(value)} into Go value of type {_TYPE_META}"
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", request.body)
+    if named and request.draft is None:
+        _check_named(value, kind, api_version)
     said_kind, said_version = value.get("kind") or kind, value.get("apiVersion") or api_version
     if (said_kind, said_version) != (kind, api_version):
         raise _other_kind(str(said_kind), str(said_version), kind, api_version)
@@ -81,6 +85,22 @@ def read_kind(
     if kept or forgets:
         value["metadata"]["managedFields"] = owners if kept else FORGET
     return value
+
+
+def _check_named(value: Obj, kind: str, api_version: str) -> None:
+    """Raises 400, 422."""
+    said, version = value.get("kind") or "", value.get("apiVersion") or ""
+    if not said:
+        raise bad_request("Object 'Kind' is missing in 'object has no kind field '")
+    if version != api_version:
+        raise bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({api_version})"
+        )
+    if said != kind:
+        metadata = value.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else ""
+        cause = field.invalid("kind", said, f"must be {kind}")
+        raise invalid(kind, api_version.partition("/")[0], name or "", [cause])
 
 
 def settle_patched(

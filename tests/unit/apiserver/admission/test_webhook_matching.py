@@ -202,7 +202,7 @@ async def test_what_a_webhook_makes_of_them_counts() -> None:
     await pod(server)
     await configure(server, "Mutating", "m", hook("a", "pods/binding", "serviceaccounts/token"))
     callee.answers["a"] = patching({"op": "replace", "path": "/target/name", "value": "elsewhere"})
-    said = await server.ask("POST", f"{PODS}/p/binding", {"target": {"name": "here"}})
+    said = await server.ask("POST", f"{PODS}/p/binding", {"metadata": {"name": "p"}, "target": {"name": "here"}})
     assert said.status == 201, said.body
     assert (await server.ask("GET", f"{PODS}/p")).body["spec"]["nodeName"] == "elsewhere"
     callee.answers["a"] = patching({"op": "add", "path": "/spec/audiences", "value": ["mine"]})

@@ -391,3 +391,23 @@ def test_a_watch_lives_as_long_as_what_it_watches() -> None:
 
 async def _types(events: Any) -> list[str]:
     return [event["type"] async for event in events]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({"kind": None}, 400, "Object 'Kind' is missing in 'object has no kind field '"),
+        (
+            {"apiVersion": "example.com/v2"},
+            400,
+            "the API version in the data (example.com/v2) does not match the expected API version (example.com/v1)",
+        ),
+        ({"kind": "Gadget"}, 422, 'Widget.example.com "w" is invalid: kind: Invalid value: "Gadget": must be Widget'),
+    ],
+)
+def test_a_custom_resource_says_its_own_kind(changes: dict[str, Any], status: int, message: str) -> None:
+    async def test(server: Server) -> None:
+        said = await server.ask("POST", WIDGETS, {k: v for k, v in (widget() | changes).items() if v is not None})
+        assert (said.status, said.body["message"]) == (status, message)
+
+    run(test, definition())
