@@ -111,6 +111,20 @@ async def test_the_same_get_again_and_again(running: Running) -> None:
     writer.close()
 
 
+async def test_a_large_list_again_and_again(running: Running) -> None:
+    """Kept joined from the second time on, and written in portions."""
+    for number in range(3):
+        data = {"a": str(number) * 300_000}
+        await running.ask("POST", MAPS, {"metadata": {"name": f"c{number}"}, "data": data})
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.plain)
+    for _ in range(4):
+        writer.write(f"GET {MAPS} HTTP/1.1\r\nHost: a\r\n{ADMIN}\r\n\r\n".encode())
+        status, body = parsed(await read_answer(reader))
+        assert (status, [set(item["data"]["a"]) for item in body["items"]]) == (200, [{"0"}, {"1"}, {"2"}])
+        assert {len(item["data"]["a"]) for item in body["items"]} == {300_000}
+    writer.close()
+
+
 async def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", running.plain)
     one = f"GET {MAPS} HTTP/1.1\r\nHost: a\r\n{ADMIN}\r\n\r\n".encode()

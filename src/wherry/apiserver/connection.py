@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wherry.api.errors import StatusError, too_large
-from wherry.apiserver import http1
+from wherry.apiserver import http1, portions
 from wherry.apiserver.app import BODY_BYTES_MAX, failure
 from wherry.apiserver.auth.client_certificate import certificate_user
 from wherry.apiserver.auth.user import User
@@ -24,6 +24,7 @@ from wherry.apiserver.compression import HEADERS as GZIP_HEADERS
 from wherry.apiserver.filters.request_info import parse_query
 from wherry.apiserver.hijack import Hijacked
 from wherry.apiserver.http import Answer, Hijack, Passed, Request, Response, Stream
+from wherry.apiserver.portions import PIECE_BYTES
 from wherry.apiserver.proxying import is_for_a_proxy
 from wherry.apiserver.warning_headers import warning_values
 
@@ -39,8 +40,6 @@ STALLED_LOOKS = 4
 """A client that took nothing of an answer between so many looks (two minutes) is let go."""
 WRITE_BYTES_HIGH = 64 << 10
 """What may wait for a client before we wait for it; TLS would have half a megabyte, times ten thousand slow watchers."""
-PIECE_BYTES = 256 << 10
-"""A longer answer is written in pieces, so that a client that takes none of it holds no encrypted copy of it all."""
 LINGER_SECONDS = 0.5
 """Go's net/http waits as long."""
 PIPELINED_BYTES_MAX = 256 << 10
@@ -110,7 +109,10 @@ class Connection(asyncio.Protocol):
             if head is not None and head.memo is not None and self._writable:
                 answer = self._edge.fast.answer(head.memo, self._edge.date())
                 if answer is not None:
-                    self._transport.write(answer)
+                    if type(answer) is bytes:
+                        self._transport.write(answer)
+                    else:
+                        portions.write(self._transport, *answer)
                     return
         self._reader.feed(data)
         if self._body is not None:
@@ -276,7 +278,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
             view = memoryview(data)
             for start in range(0, len(data), PIECE_BYTES):
-                await self._drain()
+                await self._drain()  # a client that takes none of it costs no encrypted copy of it all
                 self._transport.write(view[start : start + PIECE_BYTES])
         await self._drain()
 
@@ -294,7 +296,8 @@ class Connection(asyncio.Protocol):
         try:
             async for item in items:
                 if item:
-                    self._edge.exchanged += 1
+                    if b"BOOKMARK" not in item[:24]:  # which is no news
+                        self._edge.exchanged += 1
                     self._transport.write(http1.chunk(item) if chunked else item)
                     if not self._writable:
                         await self._drain()
