@@ -26,11 +26,18 @@ Wire = list[tuple[str, str, bool]]
 """Promises as JSON has them."""
 
 
-def become(spec: ContainerSpec, hostname: str, writable: Writable, status: socket.socket, stdio: list[int]) -> NoReturn:
+def become(
+    spec: ContainerSpec,
+    hostname: str,
+    writable: Writable,
+    shared: str,
+    status: socket.socket,
+    stdio: list[int],
+) -> NoReturn:
     """Report to `status`: {"master"} with a terminal, {"ready", "promises"} with the listener, or {"error"}."""
 
     def prepare() -> None:
-        made = promises.prepare(spec, writable)
+        made = promises.prepare(spec, writable, shared)
         _prepare(spec, spec["argv"], hostname, made, writable, status, stdio, tty=spec["tty"], waits=True)
 
     _run(prepare, status, "RunContainerError", 128)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from wherry.launcher.options import Options
 from wherry.launcher.plain import probe, remains, shim
 from wherry.launcher.plain.addresses import Block
 from wherry.launcher.plain.caller import Mailbox
+from wherry.launcher.plain.pod import IMAGES
 from wherry.launcher.plain.ports import Ports, directory
 from wherry.launcher.plain.shim import ShimOptions
 
@@ -36,6 +38,7 @@ def run(options: Options, inner: Inner) -> int:
     """Start shims and `inner` in them, wait. The process's exit code."""
     block, ports = network(options)
     ports.clear()
+    shutil.rmtree(os.path.join(options.state, IMAGES), ignore_errors=True)
     context = Context(
         options,
         usermap.Maps(reason=USERS),

@@ -18,6 +18,9 @@ from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.rootfs import Writable
 from wherry.launcher.specs import ContainerSpec
 
+IMAGES = "launcher/images"
+"""In the state directory: images of read-only roots, see promises.py."""
+
 
 class PlainPod(PodInit):
     """One per pod."""
@@ -35,7 +38,8 @@ class PlainPod(PodInit):
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
     def _become(self, spec: ContainerSpec, writable: Writable, status: socket.socket, stdio: list[int]) -> NoReturn:
-        container.become(spec, self._spec["hostname"], writable, status, stdio)
+        shared = os.path.join(self._context.options.state, IMAGES)
+        container.become(spec, self._spec["hostname"], writable, shared, status, stdio)
 
     def _become_beside(
         self, argv: list[str], running: Running, status: socket.socket, stdio: list[int], *, tty: bool

@@ -6,9 +6,12 @@ them; of directories that the machine has too, what lies in them is promised pie
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
+import tempfile
+from collections.abc import Callable
 
 from wherry.launcher.overlays import OPAQUE
 from wherry.launcher.plain.overlay import Overlay
@@ -22,8 +25,10 @@ COPIED_BYTES_MAX = 2 << 30
 """Of an image's files per container; above that the pod is refused instead of filling the disk."""
 
 
-def prepare(spec: ContainerSpec, writable: Writable) -> list[Promise]:
-    """Make the container's files; what is promised to it. Raises LauncherError, OSError."""
+def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promise]:
+    """Make the container's files; what is promised to it. In `shared` lie images of read-only roots, one for all.
+
+    Raises LauncherError, OSError."""
     if not spec["rootfs"]["host"]:
         message = (
             f"image {spec['image']} has a root file system of its own, which tier proc cannot mount at /: "
@@ -31,20 +36,26 @@ def prepare(spec: ContainerSpec, writable: Writable) -> list[Promise]:
         )
         raise LauncherError("CreateContainerError", message)
     os.makedirs(writable.upper)
-    _copy_image(spec["rootfs"]["layers"], writable.upper)
+    roots = [os.fsencode(writable.upper)]
+    layers = spec["rootfs"]["layers"]
+    if layers and spec["readonly_rootfs"]:
+        roots.append(os.fsencode(_merged(layers, shared)))
+    else:
+        _put_image(layers, writable.upper, _copy_file)
     mounted = [
         _mounted(mount["source"], mount["target"], mount["readonly"], mount["propagation"]) for mount in spec["mounts"]
     ]
     mounted = list({each.target: each for each in mounted}.values())
     targets = {each.target for each in mounted}
     found = [*mounted]
-    if spec["cwd"] and spec["cwd"] != "/" and not os.path.isdir(spec["cwd"]):
-        os.makedirs(writable.upper + os.path.normpath("/" + spec["cwd"]), exist_ok=True)
-    upper = os.fsencode(writable.upper)
-    for path in _pieces(upper, b""):
-        if path not in targets:
-            found.append(Promise(path, upper + path, spec["readonly_rootfs"]))
-            targets.add(path)
+    cwd = os.fsencode(os.path.normpath("/" + spec["cwd"]))
+    if not any(os.path.isdir(root + cwd) for root in (*roots, b"")):
+        os.makedirs(roots[0] + cwd)
+    for root in roots:
+        for path in _pieces(root, b""):
+            if path not in targets:
+                found.append(Promise(path, root + path, spec["readonly_rootfs"]))
+                targets.add(path)
     for path in _PRIVATE:
         if path not in targets:
             own = os.fsencode(writable.directory) + b"/own" + path
@@ -89,19 +100,45 @@ def _pieces(root: bytes, path: bytes) -> list[bytes]:
     return found
 
 
-def _copy_image(layers: list[str], upper: str) -> None:
+def _merged(layers: list[str], shared: str) -> str:
+    """The directory of an image's files, made once: links to those of its layers, which nobody may write."""
+    name = hashlib.sha256("\0".join(layers).encode()).hexdigest()[:32]
+    made = os.path.join(shared, name)
+    if not os.path.isdir(made):
+        os.makedirs(shared, exist_ok=True)
+        draft = tempfile.mkdtemp(dir=shared)
+        _put_image(layers, draft, _link_file)
+        try:
+            os.rename(draft, made)
+        except OSError:  # another container's start was faster
+            shutil.rmtree(draft)
+    return made
+
+
+def _put_image(layers: list[str], target: str, put: Callable[[str, str], None]) -> None:
     """Lowest first. What a layer removes of the one below is removed; what it removes of the machine stays in sight."""
     room = COPIED_BYTES_MAX
     for layer in reversed(layers):
-        room -= _copy(layer, upper)
+        room -= _put(layer, target, put)
         if room < 0:
             raise LauncherError(
                 "CreateContainerError", f"the image's files have more than {COPIED_BYTES_MAX >> 30} GiB"
             )
 
 
-def _copy(source: str, target: str) -> int:
-    """Bytes of the files copied."""
+def _copy_file(source: str, target: str) -> None:
+    shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _link_file(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system, or too many links
+        _copy_file(source, target)
+
+
+def _put(source: str, target: str, put: Callable[[str, str], None]) -> int:
+    """Bytes of the files."""
     total = 0
     with os.scandir(source) as entries:
         for entry in entries:
@@ -113,11 +150,11 @@ def _copy(source: str, target: str) -> int:
                 if is_opaque(entry.path) or (os.path.lexists(to) and not os.path.isdir(to)):
                     _remove(to)
                 os.makedirs(to, exist_ok=True)
-                total += _copy(entry.path, to)
+                total += _put(entry.path, to, put)
                 os.chmod(to, stat.S_IMODE(mode) | 0o700)
             elif stat.S_ISLNK(mode) or stat.S_ISREG(mode):
                 _remove(to)
-                shutil.copy2(entry.path, to, follow_symlinks=False)
+                put(entry.path, to)
                 total += entry.stat(follow_symlinks=False).st_size
     return total
 
