@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -147,6 +148,11 @@ class Cluster:
             return reach.kubectl(file, arguments, stdin, check)
         finally:
             self._calls.flow(False)
+
+    def as_default(self) -> AbstractContextManager[None]:
+        """`with cp.as_default():` whatever looks for a cluster by KUBECONFIG finds this one, in this process and in those it
+        starts: kopf, the official client, test frameworks that take an existing cluster."""
+        return reach.default_cluster(self.kubeconfig)
 
     def kubernetes_client(self) -> Any:
         """An `ApiClient` of the official client, for `kubernetes.client.CoreV1Api(...)` and the like."""

@@ -52,7 +52,10 @@ class ControlPlane(Cluster):
         self._engine.start()
         plane = self._engine.plane
         self._verbs = Verbs(
-            plane.client, plane.app.core.serving.resources.values, lambda: plane.clock.sleep(0.01), "wherry-testing"
+            plane.client,
+            lambda: plane.app.core.serving.resources.values(),
+            lambda: plane.clock.sleep(0.01),
+            "wherry-testing",
         )
 
     def stop(self) -> None:

@@ -22,6 +22,9 @@ from wherry.testing.steered import SteeredLoop
 T = TypeVar("T")
 POLL_SECONDS = 0.01
 """Of real time, where time is real: how often it is looked whether something was written."""
+PATIENCE_SECONDS = 10.0
+"""Of real time: what a program outside may take to start, connect and act. Waiting in vain takes as long."""
+LINGER_SECONDS = 0.02
 STOP_SECONDS = 10.0
 """Of real time; a thread that has not ended by then is left to the process's end."""
 
@@ -37,9 +40,12 @@ class Engine:
         self.virtual = virtual
         self.clock: Clock = LoopClock(epoch) if virtual else RealClock()
         self.epoch = epoch
-        self.loop: asyncio.AbstractEventLoop = SteeredLoop(self._held, self._exchanged) if virtual else asyncio.SelectorEventLoop()
+        self.loop: asyncio.AbstractEventLoop = (
+            SteeredLoop(self._held, self._exchanged) if virtual else asyncio.SelectorEventLoop()
+        )
         self._make: Callable[[], Plane] = lambda: Plane(options, self.clock, seed)
         self._plane: Plane | None = None
+        self._woken = 0
         self._started: Future[None] = Future()
         self._failure: ControlPlaneFailed | None = None
         self._pending: set[Future[Any]] = {self._started}
@@ -102,7 +108,7 @@ class Engine:
         return self._plane is not None and self._plane.held
 
     def _exchanged(self) -> int:
-        return self._plane.exchanged if self._plane is not None else 0
+        return self._woken + (self._plane.exchanged if self._plane is not None else 0)
 
     # -- calls
 
@@ -175,6 +181,25 @@ class Engine:
             if stop_at_writes and self.plane.storage.revision != seen:
                 return
             await self.clock.sleep(min(left, POLL_SECONDS) if stop_at_writes else left)
+
+    def sleep(self, seconds: float) -> Future[None]:
+        """For a thread that lives in the plane's time; once awake it gets a moment to act, as programs outside do."""
+        return self.share(self._sleep(seconds))
+
+    async def _sleep(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        self._woken += 1
+
+    @property
+    def patience(self) -> float:
+        """Of whoever waits for what a program outside does."""
+        return PATIENCE_SECONDS if self.virtual and self._plane is not None and self._plane.listens else 0.0
+
+    def linger(self) -> Future[None]:
+        """Done after a little real time."""
+        outcome: Future[None] = Future()
+        threading.Timer(LINGER_SECONDS, outcome.set_result, [None]).start()
+        return outcome
 
     def flow(self, on: bool) -> None:
         """Let time pass as real time does, for a program that lives in it."""

@@ -118,6 +118,11 @@ class Plane:
         return self.outward.open > 0 or (edge is not None and any(one.under_way for one in edge.connections))
 
     @property
+    def listens(self) -> bool:
+        """Programs outside may be at work."""
+        return self._edge is not None
+
+    @property
     def exchanged(self) -> int:
         """Grows with everything said to or by clients outside: 0 while there are none."""
         return self._edge.exchanged if self._edge is not None else 0

@@ -6,6 +6,9 @@ import base64
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,30 @@ def write_kubeconfig(path: Path, server: str, files: Pki, name: str = "wherry") 
     path.touch(0o600)
     path.write_text(yaml.dump(config))
     return path
+
+
+@contextmanager
+def default_cluster(kubeconfig: Path) -> Iterator[None]:
+    """KUBECONFIG and USE_EXISTING_CLUSTER of this process and of those it starts; the official client, if it is imported
+    already, has read the first and is told again."""
+    names = {"KUBECONFIG": str(kubeconfig), "USE_EXISTING_CLUSTER": "true"}
+    before = {name: os.environ.get(name) for name in names}
+    module = sys.modules.get("kubernetes.config.kube_config")
+    location = getattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", None)
+    os.environ.update(names)
+    if module is not None:
+        module.KUBE_CONFIG_DEFAULT_LOCATION = str(kubeconfig)  # type: ignore[attr-defined]  # a module, seen from outside
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        late = sys.modules.get("kubernetes.config.kube_config")
+        if late is not None:  # whoever imported it meanwhile saw our file
+            late.KUBE_CONFIG_DEFAULT_LOCATION = location or before["KUBECONFIG"] or "~/.kube/config"  # type: ignore[attr-defined]
 
 
 def kubectl(kubeconfig: Path, arguments: tuple[str, ...], stdin: str | None, check: bool) -> str:

@@ -37,6 +37,7 @@ class SteeredLoop(PatientLoop):
     def __init__(self, held: Callable[[], bool] = lambda: False, exchanged: Callable[[], int] = lambda: 0) -> None:
         self._steering = _Steering(held, exchanged)
         super().__init__(self._steering)
+        self._steering.wakes = self._ssock.fileno()  # type: ignore[attr-defined]  # asyncio's own, as `_clock_resolution` is
 
     def time(self) -> float:
         return self._steering.now
@@ -71,6 +72,9 @@ class _Steering(selectors.DefaultSelector):
         self._held = held
         self._exchanged = exchanged
         self._answered = 0
+        self._heard = 0
+        self.wakes: int | None = None
+        """The descriptor by which other threads wake the loop: nobody outside."""
         self._real = RealClock()
         self.now = 0.0
         self.limit = 0.0
@@ -81,6 +85,8 @@ class _Steering(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        if any(key.fd != self.wakes for key, _ in ready):
+            self._heard += 1
         if ready or (timeout is not None and timeout <= 0):
             return ready
         # An instant is over: whatever could happen at this moment has happened.
@@ -106,7 +112,7 @@ class _Steering(selectors.DefaultSelector):
         """What comes from outside as long as time has to stand still for it; nothing when it may move."""
         if self._held() and (ready := super().select(HELD_SECONDS)):
             return ready
-        said = self._exchanged()
+        said = self._exchanged() + self._heard
         if said != self._answered and (ready := super().select(ANSWER_SECONDS)):
             return ready
         self._answered = said

@@ -72,6 +72,15 @@ class Remote:
         left = max(until - self.now(), 0.0)
         return self.call(self.clock.sleep(min(left, POLL_SECONDS) if stop_at_writes else left))
 
+    def sleep(self, seconds: float) -> Future[None]:
+        return self.call(self.clock.sleep(seconds))
+
+    patience = 0.0
+
+    def linger(self) -> Future[None]:
+        """Never needed: its patience is that of whoever waits."""
+        return self.sleep(POLL_SECONDS)
+
     def flow(self, on: bool) -> None:
         """Real time flows by itself."""
 
