@@ -7,24 +7,23 @@ from typing import Any
 import pytest
 
 from wherry.apiserver.handlers import pod_binding
+from wherry.apiserver.registry.generic import Registry
 from wherry.controllers.garbage_collector.reconciler import GarbageCollector
 from wherry.reconcile.expectations import Expectations
-from wherry.storage.interface import Entry
 from wherry.testing.simulation.disk import Disk
-from wherry.testing.simulation.disk_storage import DiskStorage
 from wherry.testing.simulation.generate import generate
 from wherry.testing.simulation.simulation import run
+from wherry.testing.simulation.themes import seeds_of
 from wherry.testing.simulation.world import Seams
 
-SEEDS_MAX = 60
+SEEDS_MAX = 40
 
 
-def found(seams: Seams | None = None) -> frozenset[str]:
-    """The rules broken in the first seed that breaks any."""
-    for seed in range(SEEDS_MAX):
+def found(theme: str, seams: Seams | None = None) -> frozenset[str]:
+    """The rules broken in the first seed about that theme that breaks any."""
+    for seed in seeds_of(theme, SEEDS_MAX):
         outcome = run(generate(seed), seams)
         if outcome.violations:
-            print(seed, outcome.violations[0])
             return outcome.rules
     return frozenset()
 
@@ -38,20 +37,12 @@ class HastyDisk(Disk):
 
 
 def test_an_acknowledgement_before_the_fsync_is_found() -> None:
-    assert found(Seams(disk=HastyDisk)) & {"watch", "acknowledged", "list", "simulation"}
+    assert found("storage", Seams(disk=HastyDisk)) & {"acknowledged", "watch", "list", "revisions"}
 
 
-class Overwriting(DiskStorage):
-    """Whoever writes last has it, whatever he has read."""
-
-    async def update(self, key: str, value: Any, expected: int) -> Entry:
-        await self._take_turn(key)
-        current = self.get(key)
-        return await super().update(key, value, current.revision if current is not None else expected)
-
-
-def test_a_lost_update_is_found() -> None:
-    assert "lost update" in found(Seams(storage=Overwriting))
+def test_a_lost_update_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Registry, "_check_versions", lambda self, entry, metadata: None)
+    assert "lost update" in found("storage")
 
 
 def test_a_pod_bound_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +53,7 @@ def test_a_pod_bound_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return careful(core, {**pod, "spec": spec}, node, binding)
 
     monkeypatch.setattr(pod_binding, "_bound", careless)
-    assert "bound twice" in found()
+    assert "bound twice" in found("scheduling")
 
 
 def test_garbage_collected_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,9 +62,9 @@ def test_garbage_collected_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -
         return "absent" if known is None else "waiting" if known.in_foreground else "solid"
 
     monkeypatch.setattr(GarbageCollector, "_state", believes_its_picture)
-    assert "early garbage collection" in found()
+    assert "early garbage collection" in found("garbage")
 
 
 def test_scaling_up_by_an_old_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Expectations, "satisfied", lambda self, key: True)
-    assert "too many pods" in found()
+    assert "too many pods" in found("rollouts")

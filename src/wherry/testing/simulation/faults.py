@@ -15,6 +15,8 @@ async def suffer(world: World, fault: Fault) -> None:
         await _crash(world, [fault.target], seconds)
     elif fault.kind == "blackout":
         await _crash(world, [SERVER] if fault.target else [SERVER, *world.members], seconds)
+    elif fault.kind == "twin":
+        await _twin(world, fault)
     elif fault.kind == "slow disk":
         disk.slow += fault.amount
         try:
@@ -49,6 +51,17 @@ async def _trouble(world: World, fault: Fault) -> None:
         await world.clock.sleep(fault.seconds)
     finally:
         world.weather.end(active)
+
+
+async def _twin(world: World, fault: Fault) -> None:
+    if world.server.app is None:
+        return
+    twin = world.members[fault.target].twin()
+    twin.start()
+    try:
+        await world.clock.sleep(fault.seconds)
+    finally:
+        await twin.crash()
 
 
 async def _crash(world: World, names: list[str], seconds: float) -> None:

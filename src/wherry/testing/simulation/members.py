@@ -30,24 +30,8 @@ MANAGER = "controller-manager"
 NODES = "nodes"
 """All node agents."""
 SCHEDULER = "scheduler"
-ALONE = (
-    "deployment-controller",
-    "replicaset-controller",
-    "statefulset-controller",
-    "daemonset-controller",
-    "job-controller",
-    "cronjob-controller",
-    "endpoint-slice-controller",
-    "garbage-collector",
-    "namespace-controller",
-    "disruption-controller",
-    "resourcequota-controller",
-    "node-controller",
-    "pod-garbage-collector",
-    "ttl-after-finished-controller",
-    "serviceaccount-controller",
-)
-"""Which of them may stand alone; the scheduler always does."""
+TWIN = 1000
+"""Starts are numbered from here, so that chance is not the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +81,12 @@ class Member:
             wire.down = True
         self.wires = []
         await process.crash()
+
+    def twin(self) -> Member:
+        """Another of the same kind: what runs when the one that was thought dead is not."""
+        other = Member(self.name, self._where, self._work)
+        other._starts = TWIN
+        return other
 
     def _client(self, manager: str) -> Client:
         wire = self._where.wire(self.name, OURSELVES, manager)

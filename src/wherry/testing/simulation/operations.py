@@ -20,6 +20,8 @@ PROPAGATIONS: tuple[Propagation | None, ...] = (None, "Background", "Foreground"
 COUNTERS = 3
 """Clients that count the same counter at the same time."""
 TRIES = 8
+HESITATIONS = (0.0, 0.0002, 0.005)
+"""Seconds between reading and writing: at once, within an fsync, after several."""
 TOUCHED = "example.com/touched"
 
 
@@ -57,8 +59,17 @@ class Users:
             return
 
     async def _create(self, one: Operation) -> None:
+        """Again while nobody answers."""
         obj = manifest(one.kind, one.namespace, one.name, one.number, one.seed)
-        await self.client.create(KINDS[one.kind], obj)
+        for _ in range(TRIES):
+            try:
+                await self.client.create(KINDS[one.kind], obj)
+            except (StatusError, ConnectionError) as error:
+                if isinstance(error, StatusError) and error.code < 429:
+                    return
+                await self.clock.sleep(3.0)
+            else:
+                return
 
     async def _scale(self, one: Operation) -> None:
         await self._patch(one, {"spec": {"replicas": one.number}})
@@ -111,24 +122,24 @@ class Users:
     async def _count(self, one: Operation) -> None:
         """Several at once: read, add one, write what was read with one more; whoever was overtaken reads again."""
         rng = random.Random(one.seed)
-        counters = (self._count_up(one, random.Random(rng.random())) for _ in range(COUNTERS))
+        counters = (self._count_up(one, random.Random(rng.random()), number) for number in range(COUNTERS))
         await asyncio.gather(*counters, return_exceptions=True)
 
-    async def _count_up(self, one: Operation, rng: random.Random) -> None:
+    async def _count_up(self, one: Operation, rng: random.Random, who: int) -> None:
         for _ in range(TRIES):
             try:
-                await self._count_once(one, rng.random() * 0.01)
+                await self._count_once(one, rng.choice(HESITATIONS), f"{one.seed}-{who}")
             except StatusError as error:
                 if error.code == 409:
                     continue
                 raise
             return
 
-    async def _count_once(self, one: Operation, hesitation: float) -> None:
+    async def _count_once(self, one: Operation, hesitation: float, who: str) -> None:
         counter = await self.client.get(CONFIG_MAPS, one.name, one.namespace)
         key = (one.namespace, one.name, counter["metadata"]["uid"])
         await self.clock.sleep(hesitation)
-        more = {**counter, "data": {"count": str(int(counter["data"]["count"]) + 1)}}
+        more = {**counter, "data": {"count": str(int(counter["data"]["count"]) + 1), "by": who}}
         try:
             await self.client.update(CONFIG_MAPS, more)
         except ConnectionError:
