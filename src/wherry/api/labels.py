@@ -74,6 +74,14 @@ class Selector:
                 return False
         return True
 
+    def equalities(self) -> tuple[tuple[str, str], ...] | None:
+        """(key, value) of each requirement where all of them ask for one value; None where one asks for something else."""
+        if self.selects_nothing or not all(
+            one.operator in ("=", "==", "in") and len(one.values) == 1 for one in self.requirements
+        ):
+            return None
+        return tuple((one.key, one.values[0]) for one in self.requirements)
+
     def is_empty(self) -> bool:
         """Whether it selects everything."""
         return not self.requirements and not self.selects_nothing
