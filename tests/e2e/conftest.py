@@ -22,7 +22,22 @@ from wherry_system import Tier, WherrySystem, until
 from wherry.testing.launcher_process import ORDINARY_USER, ensure_user
 
 HERE = Path(__file__).parent
-TIERS = ["ns-root", "ns-user"] if os.geteuid() == 0 else ["ns-user"]
+TIERS = ["ns-root", "ns-user", "proc"] if os.geteuid() == 0 else ["ns-user", "proc"]
+if wanted := os.environ.get("WHERRY_TEST_TIERS"):
+    TIERS = [tier for tier in TIERS if tier in wanted.split(",")]
+
+
+DIFFERENT_IN_PROC = {
+    "test_exec_on_a_terminal_that_is_resized": "terminals are the machine's: not /dev/pts/0",
+    "test_the_caller_is_seen_as_itself": "accept() shows who calls by a loopback address; getpeername() by the pod's",
+    "test_a_pod_sees_only_itself": "pods see the machine's processes and interfaces",
+    "test_every_volume_type": "emptyDir of medium Memory lies on the disk, without a limit",
+    "test_users_groups_and_read_only_roots": "every process runs as the user who started Wherry",
+    "test_host_names_and_dns_files": "/proc/1 is the machine's",
+    "test_liveness_restarts_what_fails": "the test looks for its container in /proc, where those of other pods are too",
+    "test_a_user_with_a_single_id": "is about user namespaces",
+}
+"""What tier `proc` does not give, by the test that shows it in the others."""
 
 
 def pytest_report_header() -> str:
@@ -37,6 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kept.append(item)
             continue
         item.add_marker("e2e")
+        difference = DIFFERENT_IN_PROC.get(item.name.partition("[")[0])
+        if difference and "proc" in item.name.partition("[")[2].rstrip("]").split("-"):
+            item.add_marker(pytest.mark.skip(difference))
         chosen = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         older = chosen.get("each_kubectl") not in (None, *list(KUBECTLS)[:1])
         (left if older and chosen.get("tier") != TIERS[0] else kept).append(item)
@@ -75,9 +93,9 @@ def measured(record_property: Callable[[str, object], None]) -> Callable[[str, f
 
 @pytest.fixture(scope="session", params=TIERS)
 def tier(request: pytest.FixtureRequest) -> Iterator[Tier]:
-    """`ns-root` as root; `ns-user` as an ordinary user, made when we are root."""
+    """`ns-root` as root; the others as an ordinary user, made when we are root."""
     if os.geteuid() != 0 or request.param == "ns-root":
-        if not _namespaces_work(request.param):
+        if request.param != "proc" and not _namespaces_work(request.param):
             pytest.skip("user namespaces are not allowed here")
         yield Tier(request.param)
         return
@@ -87,7 +105,7 @@ def tier(request: pytest.FixtureRequest) -> Iterator[Tier]:
     folder = Path(tempfile.mkdtemp(prefix="wherry-e2e-python-"))
     folder.chmod(0o755)
     try:
-        yield Tier("ns-user", ORDINARY_USER, str(installation.install(folder)))
+        yield Tier(request.param, ORDINARY_USER, str(installation.install(folder)))
     finally:
         shutil.rmtree(folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +28,8 @@ class Options:
 
 def parse(arguments: Sequence[str]) -> Options:
     """Of `python -m wherry.launcher`. Exits with 2 and a usage text for what it does not know."""
+    import argparse  # others only read the names above
+
     parser = argparse.ArgumentParser(prog="python -m wherry.launcher", description="Wherry's launcher of pods")
     parser.add_argument("--socket", required=True, help="where to listen")
     parser.add_argument("--tier", required=True, choices=(NS_ROOT, NS_USER, PROC))

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Callable
 
@@ -62,12 +63,23 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
             os.makedirs(own)
             os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
             found.append(Promise(path, own, spec["readonly_rootfs"]))
+    found += [each for each in _interpreters() if each.target not in targets]
     skeleton = os.fsencode(writable.directory) + b"/skeleton"
     exists = {parent: _real(parent) for each in found for parent in parents(each.target)}
     all_promises, targets_made = plan(found, skeleton, exists)
     for target in targets_made:
         os.makedirs(skeleton + target, exist_ok=True)
     return all_promises
+
+
+def _interpreters() -> list[Promise]:
+    """The Python that runs Wherry is reachable at its own path, as in the other tiers, also where that lies in /tmp."""
+    prefixes = {os.fsencode(os.path.realpath(each)) for each in (sys.prefix, sys.base_prefix)}
+    return [
+        Promise(each, each, readonly=True)
+        for each in sorted(prefixes)
+        if each.startswith(tuple(p + b"/" for p in _PRIVATE))
+    ]
 
 
 def _mounted(source: str, target: str, readonly: bool, propagation: str) -> Promise:

@@ -19,9 +19,11 @@ from typing import Any
 
 from wherry.launcher.plain.addresses import Address, Block
 from wherry.launcher.plain.guest import Guest
-from wherry.launcher.plain.ports import OWN, Place, Ports, real
+from wherry.launcher.plain.ports import OWN, UDP, Place, Ports, real
 
 LOOPBACK = b"\x7f\0\0\1"
+
+EPHEMERAL_PORT_FIRST = 32768  # net.ipv4.ip_local_port_range, as Linux begins
 
 Entry = tuple[bool, Sequence[Sequence[Any]]]
 """Whether it is sticky, and [[ip, port], ...]."""
@@ -113,9 +115,14 @@ class Routing:
 
     def _listening(self, ip: str, port: int, protocol: str) -> tuple[bytes, int]:
         found = self.ports.find(ip, protocol, port)
-        if found is None and not self.ports.exists(ip):
+        if found is not None:
+            return real(found)
+        if not self.ports.exists(ip):
             raise Refusal(errno.EHOSTUNREACH if ip.startswith(self._pod_prefix) else errno.ECONNREFUSED)
-        return self._or_refuse(found)
+        if protocol == UDP and port >= EPHEMERAL_PORT_FIRST:
+            # An answer to a client, whose port the kernel chose when it connected.
+            return self.block.shared(socket.inet_aton(ip)), port
+        raise Refusal(errno.ECONNREFUSED)
 
     @property
     def _pod_prefix(self) -> str:
