@@ -49,6 +49,8 @@ from wherry.apiserver.registry.catalogue import strategies
 from wherry.apiserver.registry.strategy import Strategy
 from wherry.apiserver.respond import write
 from wherry.apiserver.routes import UnknownGroup, find_handler, find_resource
+from wherry.chaos.deciding import Asked, of_request
+from wherry.chaos.faults import API, Faults
 from wherry.storage import errors as storage_errors
 from wherry.storage.interface import Storage
 
@@ -81,6 +83,8 @@ class Options:
     audit: Audit | None = None
     operations: Mapping[str, Operation] = field(default_factory=dict)
     """Path -> what a POST to it does, for whom the authorizer lets; its answer is sent as it is."""
+    faults: Faults | None = None
+    """Made on purpose, where somebody may want them."""
 
 
 class App:
@@ -106,6 +110,7 @@ class App:
         self.clock = clock
         self._operations = options.operations
         self.audit = options.audit
+        self.faults = options.faults
         self.tokens = tokens
         self.limits = Limits(self.core.reader, storage)
         self.metrics = Metrics(storage, self.core.serving, self.limits)
@@ -166,6 +171,8 @@ class App:
         """The chain. Raises StatusError."""
         core = self.core
         if request.user is not None:
+            if self.faults is not None:
+                await self._strike(self.faults, request, info, request.user, inside=True)
             return await self._serve(request, info, request.user)
         known = core.authenticator.authenticate(request)
         user = impersonate(request.headers, known, core.authorizer)
@@ -179,10 +186,24 @@ class App:
             return Response(429, None, f"{error}\n".encode(), negotiation.TEXT, headers)
         try:
             authorize(info, user, core.authorizer, request.query)
+            if self.faults is not None:
+                await self._strike(self.faults, request, info, user, inside=False)
             return await self._serve(request, info, user)
         finally:
             if seated and request.flow is not None:
                 self.limits.give(request.flow)
+
+    async def _strike(self, faults: Faults, request: Request, info: RequestInfo, user: User, inside: bool) -> None:
+        """Faults made on purpose. Raises StatusError."""
+        if not faults.active(API) or not info.is_resource:
+            return
+        agent = request.headers.get("user-agent", "")
+        about = (info.verb, info.resource, info.group, info.namespace, info.name)
+        blow = of_request(faults, Asked(*about, user.name, agent), inside)
+        if blow.seconds:
+            await self.clock.sleep(blow.seconds)
+        if blow.error is not None:
+            raise blow.error
 
     async def _serve(self, request: Request, info: RequestInfo, user: User) -> Answer:
         """Of an authorized request."""

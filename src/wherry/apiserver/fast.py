@@ -19,6 +19,7 @@ from wherry.apiserver.http1 import Head
 from wherry.apiserver.metrics import Series
 from wherry.apiserver.negotiation import negotiate
 from wherry.apiserver.serving import Served
+from wherry.chaos.faults import API
 
 _HARMLESS = frozenset({"limit", "pretty"})
 """Query parameters that may be there with a value that changes nothing."""
@@ -97,6 +98,8 @@ class FastPath:
 
     def answer(self, memo: Memo, date: bytes) -> bytes | tuple[bytes, bytes, bytes] | None:
         """The whole answer, of a list its parts; None when it must be worked out."""
+        if self._app.faults is not None and self._app.faults.active(API):
+            return None
         if memo.rbac != self._rbac() or memo.served != self._core.serving.version:
             return None
         try:

@@ -31,6 +31,8 @@ from wherry.apiserver.edge import Edge
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.stored_versions import StoredVersions
 from wherry.apiserver.trust import Identity
+from wherry.chaos.deciding import is_cut_off
+from wherry.chaos.kept import FaultFolder
 from wherry.client.rest import Client
 from wherry.cluster import node_listener, pki, private, process
 from wherry.cluster.composition import (
@@ -77,6 +79,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
     try:
         await sealed.start()
         allocators: dict[str, Any] = {}
+        faults = FaultFolder(state.chaos, clock)
         app = App(
             scheme,
             storage,
@@ -85,10 +88,11 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
             ServerOptions(
                 service_account_key=files.token_key.read_bytes(),
                 server_address=f"{options.address}:{options.port}",
-                kubelet_socket=lambda node: str(state.kubelet_socket(node)),
+                kubelet_socket=lambda node: "" if is_cut_off(faults, node) else str(state.kubelet_socket(node)),
                 allocators=allocators,
                 audit=_audit(state, options, clock, rng),
                 operations={ROTATE: sealed.rotate},
+                faults=faults,
                 dialer=NodeNetwork(
                     state.launcher_socket,
                     (options.pod_cidr, options.service_cidr),

@@ -74,6 +74,11 @@ class State:
         return self.run / "netd.sock"
 
     @property
+    def chaos(self) -> Path:
+        """Faults made on purpose, while they hold."""
+        return self.run / "chaos"
+
+    @property
     def tier(self) -> Path:
         """Which tier the running system uses."""
         return self.run / "tier"

@@ -23,6 +23,7 @@ from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.outward import Outward, Reply, Target
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.trust import Identity
+from wherry.chaos.kept import MemoryFaults
 from wherry.client.rest import Client
 from wherry.cluster.composition import Composition, Site, bootstrap_options, compose
 from wherry.cluster.options import Options
@@ -82,6 +83,7 @@ class Plane:
         self.rng = random.Random(seed)
         self.scheme = Scheme.load(options.kubernetes_version)
         self.storage = MemoryStorage()
+        self.faults = MemoryFaults()
         keys = authority()
         self._allocators: dict[str, Any] = {}
         self.app = App(
@@ -93,6 +95,7 @@ class Plane:
                 service_account_key=keys.token_key,
                 server_address=f"{options.address}:{options.port}",
                 allocators=self._allocators,
+                faults=self.faults,
             ),
         )
         self._edge: Edge | None = None

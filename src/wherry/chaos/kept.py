@@ -1,0 +1,126 @@
+"""Where faults are kept: in a directory of a running system, one file each, or in memory beside a control plane in a test.
+
+The directory is `STATE/run/chaos`, its owner's only. A file is replaced as a whole, so whoever reads never sees half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from wherry.aio.clock import Clock
+from wherry.chaos.faults import LEASE_SECONDS, BadFault, Fault
+
+LOOK_SECONDS = 0.1
+"""How often a directory is looked at, at most; a look is one stat."""
+FAULTS_MAX = 100
+"""At a time: each is compared with every request."""
+
+
+class _Dice:
+    """Draws the chances of each fault from its own seed."""
+
+    def __init__(self) -> None:
+        self._chances: dict[str, random.Random] = {}
+
+    def takes(self, fault: Fault) -> bool:
+        if fault.share >= 1:
+            return True
+        chance = self._chances.setdefault(fault.name, random.Random(fault.seed))
+        return chance.random() < fault.share
+
+
+class MemoryFaults(_Dice):
+    """They hold until they are removed: whoever wants them lives in the same process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._faults: dict[str, Fault] = {}
+
+    def add(self, fault: Fault) -> None:
+        self._faults[fault.name] = fault
+
+    def remove(self, fault: Fault) -> None:
+        """Once or more often."""
+        self._faults.pop(fault.name, None)
+
+    def list(self) -> list[Fault]:
+        return list(self._faults.values())
+
+    def active(self, kind: str) -> tuple[Fault, ...]:
+        if not self._faults:
+            return ()
+        return tuple(each for each in self._faults.values() if each.kind == kind)
+
+
+class FaultFolder(_Dice):
+    """As `faults.Faults` for a component of a running system."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        super().__init__()
+        self._path = path
+        self._clock = clock
+        self._look_at = float("-inf")
+        self._seen = 0
+        self._faults: tuple[Fault, ...] = ()
+
+    def active(self, kind: str) -> tuple[Fault, ...]:
+        if self._clock.monotonic() >= self._look_at:
+            self._look()
+        if not self._faults:
+            return ()
+        now = self._clock.time()
+        return tuple(each for each in self._faults if each.kind == kind and each.holds(now))
+
+    def _look(self) -> None:
+        self._look_at = self._clock.monotonic() + LOOK_SECONDS
+        try:
+            seen = os.stat(self._path).st_mtime_ns
+        except OSError:
+            seen = 0
+        if seen != self._seen:
+            self._seen, self._faults = seen, tuple(listed(self._path))
+
+
+def listed(path: Path) -> list[Fault]:
+    """Those in a directory, whether they still hold or not; what is no fault is passed over."""
+    return list(_readable(sorted(path.glob("*.json"))[:FAULTS_MAX]))
+
+
+def _readable(files: Iterable[Path]) -> Iterable[Fault]:
+    for each in files:
+        try:
+            yield Fault(**json.loads(each.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue  # it has just ended, or is not ours
+
+
+def renew(path: Path, fault: Fault, now: float) -> None:
+    """Let a fault hold for one more lease. Raises OSError."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    written: dict[str, Any] = {**fault.written(), "until": now + LEASE_SECONDS}
+    temporary = path / f".{fault.name}.new"
+    temporary.write_text(json.dumps(written))
+    temporary.rename(path / f"{fault.name}.json")
+
+
+def end(path: Path, fault: Fault) -> None:
+    """Once or more often."""
+    (path / f"{fault.name}.json").unlink(missing_ok=True)
+
+
+def new_name(kind: str) -> str:
+    """Of a fault: its kind and what tells it from others."""
+    return f"{kind}-{secrets.token_hex(3)}"
+
+
+def check(fault: Fault, keys: dict[str, tuple[str, ...]]) -> None:
+    """Raises BadFault for a property that nothing of its kind can be chosen by."""
+    for key in fault.where:
+        if key not in keys[fault.kind]:
+            raise BadFault(f"{fault.kind} faults cannot be chosen by {key!r}: use {', '.join(keys[fault.kind])}")
