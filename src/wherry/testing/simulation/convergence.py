@@ -17,9 +17,10 @@ from wherry.api.resources import (
     STATEFUL_SETS,
 )
 from wherry.api.types import GVR, Obj
-from wherry.testing.simulation.observer import Key
+from wherry.testing.simulation import consequences
 from wherry.testing.simulation.operations import Users
 from wherry.testing.simulation.outcome import Violation
+from wherry.testing.simulation.state import State, named
 from wherry.testing.simulation.world import World
 
 
@@ -28,24 +29,9 @@ async def unsettled(world: World, users: Users) -> list[Violation]:
     state = State(world.observer.now)
     found = [Violation("convergence", text) for text in _workloads(state)]
     found += [Violation("convergence", text) for text in _nodes(state, world.scenario.nodes)]
+    found += [Violation("convergence", text) for text in consequences.unsettled(state, world.clock.time())]
     found += _counters(state, users)
     return found
-
-
-class State:
-    """Objects by resource."""
-
-    def __init__(self, objects: dict[Key, Obj]) -> None:
-        self._of: dict[GVR, list[Obj]] = {}
-        for key, obj in objects.items():
-            self._of.setdefault(key[0], []).append(obj)
-
-    def of(self, gvr: GVR) -> list[Obj]:
-        return self._of.get(gvr, [])
-
-
-def named(obj: Obj, kind: str) -> str:
-    return f"{kind} {obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
 
 
 def _workloads(state: State) -> Iterator[str]:
