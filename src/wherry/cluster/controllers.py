@@ -135,7 +135,9 @@ def makers(whole: Whole, options: Options, parts: Callable[..., Parts]) -> dict[
             common(), certificate=whole.certificate, sign=whole.sign
         ),
         "cronjob-controller": lambda: cronjob.build(parts("cronjob-controller"), look_seconds=whole.look_seconds),
-        "node-controller": lambda: node_lifecycle.build(parts("node-controller"), last_sign=whole.last_sign),
+        "node-controller": lambda: node_lifecycle.build(
+            parts("node-controller"), last_sign=whole.last_sign, evicting=parts("taint-eviction-controller")
+        ),
         "persistentvolume-controller": lambda: persistent_volume.build(
             parts("persistentvolume-controller"), provisioner=PROVISIONER, directories=whole.directories
         ),

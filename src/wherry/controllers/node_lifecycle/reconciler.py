@@ -39,14 +39,22 @@ def unheard(name: str) -> float:
     return -inf
 
 
-def build(parts: Parts, *, last_sign: Callable[[str], float] = unheard, workers: int = 5) -> Controller:
+def build(
+    parts: Parts,
+    *,
+    last_sign: Callable[[str], float] = unheard,
+    evicting: Parts | None = None,
+    workers: int = 5,
+) -> Controller:
     """The controller, wired to the informers of nodes, their leases and pods. `last_sign`: when a node was heard of
-    otherwise than by its lease, on the monotonic clock; inf while it surely lives."""
+    otherwise than by its lease, on the monotonic clock; inf while it surely lives. `evicting`: as whom it speaks of pods
+    that leave because of taints, in Kubernetes a controller of its own."""
     queue: WorkQueue[Request] = WorkQueue("node-lifecycle", parts.clock)
     nodes, pods = parts.factory.informer(NODES), parts.factory.informer(PODS)
     leases = parts.factory.informer(LEASES, namespace=LEASE_NAMESPACE)
     pods.add_index(NODE_INDEX, lambda pod: [pod["spec"]["nodeName"]] if pod["spec"].get("nodeName") else [])
-    reconciler = NodeLifecycle(parts, nodes, leases, pods, last_sign)
+    evictions = Evictions(evicting or parts, lambda name: pods.by_index(NODE_INDEX, name))
+    reconciler = NodeLifecycle(parts, nodes, leases, pods, last_sign, evictions)
 
     def on_node(type: str, node: Obj, old: Obj | None) -> None:
         if type == "deleted":
@@ -81,7 +89,13 @@ def build(parts: Parts, *, last_sign: Callable[[str], float] = unheard, workers:
 
 class NodeLifecycle:
     def __init__(
-        self, parts: Parts, nodes: Informer, leases: Informer, pods: Informer, last_sign: Callable[[str], float]
+        self,
+        parts: Parts,
+        nodes: Informer,
+        leases: Informer,
+        pods: Informer,
+        last_sign: Callable[[str], float],
+        evictions: Evictions,
     ) -> None:
         self._client = parts.client
         self._nodes = nodes
@@ -90,7 +104,7 @@ class NodeLifecycle:
         self._recorder = parts.recorder
         self._clock = parts.clock
         self._last_sign = last_sign
-        self._evictions = Evictions(parts, lambda name: pods.by_index(NODE_INDEX, name))
+        self._evictions = evictions
         self._seen: dict[str, tuple[str, float]] = {}
         self._ready: set[str] = set()
 
