@@ -7,11 +7,15 @@ import random
 from typing import Protocol
 
 from wherry.aio.clock import Clock, RealClock
+from wherry.chaos.deciding import under_pressure
+from wherry.chaos.faults import Faults
+from wherry.chaos.kept import FaultFolder
 from wherry.client.events import EventRecorder
 from wherry.client.http import HttpTransport
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.cluster import process
+from wherry.cluster.cut_transport import CutTransport
 from wherry.cluster.members import ADDED_LABEL, Member, members
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
@@ -47,12 +51,13 @@ async def run(state: State, options: Options, member: Member, clock: Clock, rng:
         key=files.key(member.role),
         user_agent="kubelet",
     )
-    client = Client(transport)
+    faults = FaultFolder(state.chaos, clock)
+    client = Client(CutTransport(transport, faults, member.name))
     factory = InformerFactory(client, clock, rng)
     recorder = EventRecorder(client, "kubelet", member.name, clock, rng)
     runtime = LinuxRuntime(state.launcher_socket, rng)
     kubelet = Kubelet(
-        _node(state, options, member),
+        _node(state, options, member, faults),
         client=client,
         informers=factory,
         recorder=recorder,
@@ -76,7 +81,7 @@ async def run(state: State, options: Options, member: Member, clock: Clock, rng:
         await transport.close()
 
 
-def _node(state: State, options: Options, member: Member) -> NodeConfig:
+def _node(state: State, options: Options, member: Member, faults: Faults) -> NodeConfig:
     return NodeConfig(
         name=member.name,
         owner=member.owner,
@@ -89,4 +94,5 @@ def _node(state: State, options: Options, member: Member) -> NodeConfig:
         cluster_dns=options.dns_service_ip,
         cluster_domain=options.service_domain,
         pod_cidr=member.pod_cidr,
+        scarce=lambda: under_pressure(faults, member.name),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class NodeConfig:
     memory_bytes: int | None = None
     max_pods: int = 110  # kubelet's own default
     pod_cidr: str = "10.244.0.0/24"
+    scarce: Callable[[], frozenset[str]] = frozenset
+    """`memory`, `disk`: what the node is to say it has too little of, whatever the machine has."""
     strict: bool = False
     """Refuse a pod that asks for what this tier cannot enforce, instead of running it with an event and a condition."""
 

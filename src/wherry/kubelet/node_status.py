@@ -203,9 +203,10 @@ class NodeStatus:
             self._recorder.event(node, "Normal", reason, text)
 
     async def _status(self, now: float) -> Obj:
+        scarce = self._config.scarce()
         vitals = Vitals(
-            node_facts.memory_available_bytes(),
-            shutil.disk_usage(_existing(self._config)).free,
+            0 if "memory" in scarce else node_facts.memory_available_bytes(),
+            0 if "disk" in scarce else shutil.disk_usage(_existing(self._config)).free,
             self._pleg.is_synced(),
         )
         amounts = capacity(self._facts, self._config.max_pods)

@@ -14,6 +14,9 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
+from wherry.chaos.deciding import NXDOMAIN, SERVFAIL, of_question
+from wherry.chaos.faults import DNS, Faults
+from wherry.chaos.kept import MemoryFaults
 from wherry.network import dns_wire as wire
 from wherry.network.dns_forward import Forwarder, UpstreamError, failure
 from wherry.network.dns_wire import Message, Record, WireError
@@ -29,17 +32,21 @@ TASKS_MAX = 1024
 CONNECTIONS_MAX = 128
 CONNECTION_IDLE_SECONDS = 10.0
 ALIASES_MAX = 8
+NO_FAULTS = MemoryFaults()
 _EDNS_BADVERS = 1 << 24  # the upper bits of the response code, in OPT's TTL
 
 
 class DnsServer:
     """Answers on `udp` and `tcp`, which are bound (and listening) and non-blocking, from the zone it was given last."""
 
-    def __init__(self, udp: socket.socket, tcp: socket.socket, zone: Zone, forwarder: Forwarder) -> None:
+    def __init__(
+        self, udp: socket.socket, tcp: socket.socket, zone: Zone, forwarder: Forwarder, faults: Faults = NO_FAULTS
+    ) -> None:
         self._udp = udp
         self._tcp = tcp
         self._zone = zone
         self._forwarder = forwarder
+        self._faults = faults
         self._ready: dict[bytes, deque[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
@@ -66,6 +73,8 @@ class DnsServer:
 
     def _readable(self) -> None:
         receive, ready, send = self._udp.recvfrom, self._ready, self._udp.sendto
+        if self._faults.active(DNS):
+            ready = {}  # what is to fail is asked of every question
         for _ in range(BURST):
             try:
                 query, client = receive(wire.UDP_SIZE_MAX)
@@ -88,6 +97,9 @@ class DnsServer:
         message = _understand(query)
         if isinstance(message, bytes):
             self._send(message, client)
+            return
+        if (broken := _broken(self._faults, message)) is not None:
+            self._send(broken, client)
             return
         answer = self._zone.answer(message.questions[0])
         if answer is None:
@@ -163,6 +175,8 @@ class DnsServer:
         message = _understand(query)
         if isinstance(message, bytes):
             return message
+        if (broken := _broken(self._faults, message)) is not None:
+            return broken
         answer = self._zone.answer(message.questions[0])
         if answer is None:
             return await self._forwarder.answer(query, message, tcp=True)
@@ -192,6 +206,19 @@ class DnsServer:
             records += step.answers
             alias, rcode = step.alias, step.rcode
         return _encode(message, Answer(rcode, answers=records), limit)
+
+
+def _broken(faults: Faults, query: Message) -> bytes | None:
+    """What a question that a fault strikes is answered, b"" for nothing at all; None for all others."""
+    name = b".".join(wire.fold(query.questions[0].name)).decode("ascii", "replace")
+    said = of_question(faults, name)
+    if not said:
+        return None
+    codes = {SERVFAIL: wire.SERVFAIL, NXDOMAIN: wire.NXDOMAIN}
+    if said not in codes:
+        return b""
+    flags = wire.QR | wire.RA | (query.flags & wire.RD) | codes[said]
+    return wire.encode(Message(query.id, flags, query.questions))
 
 
 def _understand(query: bytes) -> Message | bytes:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry.aio.clock import Clock
+from wherry.chaos.kept import FaultFolder
 from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.launcher.options import PROC
 from wherry.network import netd_state, nodeport, relays
@@ -56,6 +57,11 @@ class NetdOptions:
     resolv_conf: Path = Path("/etc/resolv.conf")
 
     @property
+    def faults(self) -> Path:
+        """Where those made on purpose are kept."""
+        return self.run_directory / "chaos"
+
+    @property
     def launcher_socket(self) -> Path:
         return self.run_directory / "launcher.sock"
 
@@ -87,6 +93,7 @@ class Netd:
         self._ports = NodePorts(options.node_port_addresses, rng)
         self._session: _Session | None = None
         self._limit = 0
+        self._faults = FaultFolder(options.faults, clock)
 
     async def run(self) -> None:
         self._limit = relays.raise_file_limit()
@@ -220,7 +227,9 @@ class Netd:
         egress = Egress(out, joined, options.network, self._rng)
         tier = (await launcher.call("ping")).args["tier"]
         where = PlainPlaces(options.run_directory, options.network).real if tier == PROC else as_named
-        return _Session(DnsServer(udp, tcp, self._zone(), self._forwarder), egress, keeper, pool, joined, where)
+        return _Session(
+            DnsServer(udp, tcp, self._zone(), self._forwarder, self._faults), egress, keeper, pool, joined, where
+        )
 
 
 @dataclass(frozen=True, slots=True)
