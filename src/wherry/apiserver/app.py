@@ -240,9 +240,20 @@ class App:
             request.warnings += deprecation(gvr, core.scheme.version)
             if core.served[gvr].warning:
                 request.warnings.append(core.served[gvr].warning)
-            wanted = negotiation.negotiate(request.headers, request.query, info.verb == "watch")
+            message = self._message(gvr, info)
+            wanted = negotiation.negotiate(request.headers, request.query, info.verb == "watch", message)
         check_name(info.name)
         return await find_handler(info)(core, Call(request, info, core.served[gvr], user, wanted))
+
+    def _message(self, gvr: GVR, info: RequestInfo) -> tuple[str, str]:
+        """(apiVersion, kind) of what a path is answered with, as far as it can be said in protobuf."""
+        resource = self.core.scheme.resources.get(gvr)
+        sub = resource.subresource(info.subresource) if resource is not None and info.subresource else None
+        if resource is None:
+            return negotiation.NO_MESSAGE
+        if sub is None:
+            return resource.api_version, resource.kind
+        return (f"{sub.group}/{sub.version}" if sub.group else sub.version), sub.kind
 
 
 def _as_pod_binding(info: RequestInfo) -> tuple[GVR, RequestInfo]:

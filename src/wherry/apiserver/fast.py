@@ -14,7 +14,7 @@ from wherry.apiserver.app import App
 from wherry.apiserver.auth.user import NODES_GROUP
 from wherry.apiserver.compression import GZIP_BYTES_MIN, takes_gzip
 from wherry.apiserver.filters.request_info import parse
-from wherry.apiserver.http import Request, Response
+from wherry.apiserver.http import JSON, Request, Response
 from wherry.apiserver.http1 import Head
 from wherry.apiserver.metrics import Series
 from wherry.apiserver.negotiation import negotiate
@@ -81,7 +81,7 @@ class FastPath:
             return
         if served.codec is not None and not served.codec.clean:
             return
-        if not negotiate(request.headers, request.query).plain:
+        if answer.content_type != JSON or not negotiate(request.headers, request.query).plain:
             return
         if NODES_GROUP in self._core.authenticator.authenticate(request).groups:
             return  # what a node may depends on its pods

@@ -1,9 +1,9 @@
-"""Request bodies in Kubernetes' protobuf, read into the same dicts JSON gives. Nothing is ever written in it.
+"""Request bodies in Kubernetes' protobuf, read into the same dicts JSON gives. Writing is `protobuf_encode.py`'s.
 
 kubectl's typed commands, Helm and controllers written in Go send built-in kinds as `application/vnd.kubernetes.protobuf`:
 four magic bytes, then `runtime.Unknown` with apiVersion, kind and the object's own message. Field numbers and types come
 from `protobuf_fields.xz`, made by tools/make_protobuf_fields.py of the published .proto files; the JSON schema walked along
-tells what is inlined in JSON, which values are times or quantities, and which fields are required.
+tells which fields are required.
 
 What Go cannot say in protobuf: a field that is no pointer is sent also when it is empty. Empty values are therefore
 dropped, as JSON's omitempty drops them, but for required fields and those whose Go type is a pointer (`_POINTERS`).
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import base64
 import lzma
+import re
 import struct
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from wherry.aio.clock import rfc3339, rfc3339_micro
@@ -100,6 +101,30 @@ _POINTERS = frozenset(
     }
 )
 """Fields for which empty means something else than absent (`storageClassName: ""`, `replicas: 0`)."""
+_MEANT_IN_SCHEMAS = frozenset(
+    {
+        *("additionalProperties", "additionalItems", "default", "example", "maximum", "minimum", "multipleOf"),
+        *("maxLength", "minLength", "maxItems", "minItems", "maxProperties", "minProperties"),
+        "x-kubernetes-preserve-unknown-fields",
+    }
+)
+"""The same of JSONSchemaProps."""
+INLINED = frozenset(
+    {
+        *((name, "localObjectReference") for name in ("ConfigMapEnvSource", "ConfigMapKeySelector", "ConfigMapProjection",
+                                                      "ConfigMapVolumeSource", "SecretEnvSource", "SecretKeySelector",
+                                                      "SecretProjection")),
+        *((f"Device{name}Configuration", "deviceConfiguration") for name in ("Allocation", "Claim", "Class")),
+        ("EphemeralContainer", "ephemeralContainerCommon"),
+        ("IngressRule", "ingressRuleValue"),
+        ("NamedRuleWithOperations", "ruleWithOperations"),
+        ("PersistentVolumeSpec", "persistentVolumeSource"),
+        ("Probe", "handler"),
+        ("RuleWithOperations", "rule"),
+        ("Volume", "volumeSource"),
+    }
+)  # fmt: skip
+"""Messages whose fields JSON has among those of the message around them: (message around, field)."""
 _PLAIN_DESPITE_NAME = frozenset({("Probe", "timeoutSeconds"), ("Probe", "periodSeconds"), ("ServicePort", "port")})
 
 
@@ -122,7 +147,7 @@ def decode(body: bytes, schema_of: Any, default: tuple[str, str]) -> Obj:
             value: Obj = json.decode(bytes(raw))
         else:
             schema = schema_of(api_version, kind)
-            value = _message(_message_name(api_version, kind), raw, schema, 0)
+            value = _message(message_name(api_version, kind), raw, schema, 0)
     except (IndexError, struct.error, UnicodeDecodeError, KeyError) as error:
         raise ProtobufError(f"malformed protobuf: {error}") from None
     return {"kind": kind, "apiVersion": api_version, **value}
@@ -131,15 +156,29 @@ def decode(body: bytes, schema_of: Any, default: tuple[str, str]) -> Obj:
 @cache
 def _fields() -> dict[str, dict[int, tuple[str, str, bool]]]:
     """message -> field number -> (name, type, repeated)."""
-    packed = (files("wherry.apiserver") / "protobuf_fields.xz").read_bytes()
+    packed = Path(__file__).with_name("protobuf_fields.xz").read_bytes()
     table = json.decode(lzma.decompress(packed))
     return {
-        message: {number: (name, kind, flag == "r") for number, name, kind, flag in fields}
+        message: {number: (_json_key(message, name), kind, flag == "r") for number, name, kind, flag in fields}
         for message, fields in table.items()
     }
 
 
-def _message_name(api_version: str, kind: str) -> str:
+def _json_key(message: str, name: str) -> str:
+    """JSON schemas have names that no language allows for fields."""
+    if not message.endswith(".JSONSchemaProps"):
+        return name
+    if name in ("ref", "schema"):
+        return f"${name}"
+    return re.sub("[A-Z]", lambda letter: f"-{letter[0].lower()}", name) if name.startswith("xKubernetes") else name
+
+
+def message_fields(name: str) -> dict[int, tuple[str, str, bool]]:
+    """Field number -> (JSON key, type, repeated); nothing of a message nobody knows."""
+    return _fields().get(name, {})
+
+
+def message_name(api_version: str, kind: str) -> str:
     group, _, version = api_version.rpartition("/")
     package = _PACKAGES.get(group) or f"k8s.io.api.{group.split('.', 1)[0]}"
     name = f"{package}.{version}.{kind}"
@@ -215,7 +254,7 @@ def _message(name: str, data: memoryview, schema: Schema | None, depth: int) -> 
         if kind.startswith("map<"):
             _add_entry(obj.setdefault(key, {}), package, kind, raw, child, depth)
             continue
-        inlined = fields is not None and child is None and not repeated and _is_message(kind)
+        inlined = (short, key) in INLINED
         value = _value(package, kind, wire, raw, schema if inlined else child if not repeated else _items(child), depth)
         if inlined:
             if isinstance(value, dict):
@@ -239,11 +278,18 @@ def _is_meant(message: str, key: str, schema: Schema | None) -> bool:
     """Whether an empty value says something."""
     if (message, key) in _PLAIN_DESPITE_NAME:
         return False
+    if message == "JSONSchemaProps" and key in _MEANT_IN_SCHEMAS:
+        return True
     return key in _POINTERS or (schema is not None and key in schema.required)
 
 
-def _is_message(kind: str) -> bool:
+def is_message(kind: str) -> bool:
     return kind not in _SCALARS and not kind.startswith("map<")
+
+
+def full_name(package: str, kind: str) -> str:
+    """Of a message named in a field of a message of `package`."""
+    return kind[1:] if kind.startswith(".") else f"{package}.{kind}"
 
 
 _SCALARS = frozenset({"string", "bytes", "bool", "int32", "int64", "uint32", "uint64", "double"})
@@ -255,18 +301,31 @@ def _value(package: str, kind: str, wire: int, raw: Any, schema: Schema | None, 
             return bool(raw)
         return raw - (1 << 64) if raw >= 1 << 63 else raw
     if wire == 1:
-        return struct.unpack("<d", raw)[0]
+        number: float = struct.unpack("<d", raw)[0]
+        return int(number) if number.is_integer() else number
     if kind == "string":
         return bytes(raw).decode()
     if kind == "bytes":
         return base64.b64encode(raw).decode()
-    name = kind[1:] if kind.startswith(".") else f"{package}.{kind}"
+    name = full_name(package, kind)
     special = _SPECIAL.get(name)
     if special is not None:
         return special(_raw_fields(raw))
     value = _message(name, raw, schema, depth + 1)
-    if name.endswith((".ExtraValue", ".Verbs")):
-        return value.get("items", [])
+    return _union(name.rpartition(".")[2], value)
+
+
+def _union(message: str, value: Obj) -> Any:
+    """Messages for which JSON has one of several things."""
+    match message:
+        case "ExtraValue" | "Verbs":
+            return value.get("items", [])
+        case "JSONSchemaPropsOrArray":
+            return value["jSONSchemas"] if "jSONSchemas" in value else value.get("schema")
+        case "JSONSchemaPropsOrBool":
+            return value["schema"] if "schema" in value else value.get("allows", False)
+        case "JSONSchemaPropsOrStringArray":
+            return value["property"] if "property" in value else value.get("schema")
     return value
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from protobuf_writer import full, is_message
+from protobuf_writer import full
 
 from wherry.api.schema import Schema
 from wherry.api.scheme import Scheme
@@ -26,7 +26,7 @@ INTEGERS = {"int32": (1, 2**31 - 1), "int64": (1, 2**63 - 1), "uint32": (1, 2**3
 
 def has_message(api_version: str, kind: str) -> bool:
     try:
-        protobuf._message_name(api_version, kind)
+        protobuf.message_name(api_version, kind)
     except ProtobufError:
         return False
     return True
@@ -51,9 +51,11 @@ def objects(name: str, schema: Schema | None, depth: int) -> st.SearchStrategy[O
     inlined: list[st.SearchStrategy[Obj]] = []
     for key, kind, repeated in protobuf._fields()[name].values():
         child = fields.get(key) if fields is not None else None
-        if fields is not None and child is None:
-            if not repeated and is_message(kind) and depth < DEPTH_MAX:
+        if (name.rpartition(".")[2], key) in protobuf.INLINED:
+            if depth < DEPTH_MAX:
                 inlined.append(objects(full(package, kind), schema, depth))
+            continue
+        if fields is not None and child is None:
             continue
         made = values(package, kind, repeated, child, depth)
         if made is not None:
@@ -100,6 +102,13 @@ def single(package: str, kind: str, schema: Schema | None, depth: int) -> st.Sea
         return st.just("2026-01-02T03:04:05.000006Z")
     if short in special:
         return special[short]
+    if short.startswith("JSONSchemaPropsOr"):
+        other = {
+            "Array": st.lists(st.just({"type": "string"}), min_size=1),
+            "Bool": st.booleans(),
+            "StringArray": st.lists(words, min_size=1),
+        }
+        return st.one_of(other[short[17:]], st.fixed_dictionaries({"type": words}, optional={"$ref": words}))
     if depth >= DEPTH_MAX or name not in protobuf._fields():
         return None
     return st.deferred(lambda: objects(name, schema, depth + 1))

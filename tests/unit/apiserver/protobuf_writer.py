@@ -20,7 +20,7 @@ META = "k8s.io.apimachinery.pkg.apis.meta.v1"
 
 def encode(obj: Obj, schema: Schema | None) -> bytes:
     """A whole body: magic, envelope, message."""
-    name = protobuf._message_name(obj["apiVersion"], obj["kind"])
+    name = protobuf.message_name(obj["apiVersion"], obj["kind"])
     bare = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
     meta = field(1, obj["apiVersion"]) + field(2, obj["kind"])
     return protobuf.MAGIC + field(1, meta) + field(2, message(name, bare, schema)) + field(3, "") + field(4, "")
@@ -51,7 +51,7 @@ def message(name: str, obj: Obj, schema: Schema | None) -> bytes:
     out = b""
     for number, (key, kind, repeated) in protobuf._fields()[name].items():
         child = fields.get(key) if fields is not None else None
-        if fields is not None and child is None and not repeated and is_message(kind):
+        if (name.rpartition(".")[2], key) in protobuf.INLINED:
             inner = message(full(package, kind), obj, schema)  # inlined in JSON
             out += field(number, inner) if inner else b""
         elif key not in obj:
@@ -71,7 +71,7 @@ def message(name: str, obj: Obj, schema: Schema | None) -> bytes:
 
 
 def is_message(kind: str) -> bool:
-    return protobuf._is_message(kind)
+    return protobuf.is_message(kind)
 
 
 def full(package: str, kind: str) -> str:
@@ -97,6 +97,14 @@ def wire(package: str, kind: str, value: Any, schema: Schema | None) -> Any:
         return field(1, value)
     if short in ("RawExtension", "FieldsV1", "JSON"):
         return field(1, json.encode(value))
+    if short.startswith("JSONSchemaPropsOr"):
+        props = f"{package}.JSONSchemaProps"
+        if isinstance(value, bool):
+            return field(1, value)
+        if isinstance(value, list):
+            return b"".join(field(2, each if isinstance(each, str) else message(props, each, None)) for each in value)
+        bool_too = field(1, True) if short.endswith("Bool") else b""
+        return bool_too + field(2 if bool_too else 1, message(props, value, None))
     if short in ("ExtraValue", "Verbs"):
         return b"".join(field(1, each) for each in value)
     return message(name, value, schema)

@@ -27,7 +27,7 @@ async def test_it_is_stored_or_refused(data: st.DataObject) -> None:
     await server.ask("POST", "/api/v1/namespaces/shop/serviceaccounts", {"metadata": {"name": "default"}})
     resource = data.draw(st.sampled_from(RESOURCES))
     path = resource.gvr.path("shop" if resource.namespaced else None)
-    name = protobuf._message_name(resource.api_version, resource.kind)
+    name = protobuf.message_name(resource.api_version, resource.kind)
     schema = SCHEME.schema(resource)
     obj = {"apiVersion": resource.api_version, "kind": resource.kind, **data.draw(objects(name, schema, 1))}
     obj["metadata"] = {"name": "x"} | ({"labels": {"a": "b"}} if data.draw(st.booleans()) else {})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kind_strategies import SCHEME, has_message, kinds, objects
 from protobuf_writer import encode
 
-from wherry.apiserver import protobuf
+from wherry.apiserver import protobuf, protobuf_encode
 from wherry.apiserver.protobuf import ProtobufError
 
 
@@ -25,9 +25,10 @@ def test_every_kind_has_a_message(api_version: str, kind: str) -> None:
 def test_written_and_read_is_the_same(data: st.DataObject) -> None:
     api_version, kind = data.draw(st.sampled_from(kinds()))
     schema = SCHEME.schema_of(api_version, kind)
-    name = protobuf._message_name(api_version, kind)
+    name = protobuf.message_name(api_version, kind)
     obj = {"apiVersion": api_version, "kind": kind, **data.draw(objects(name, schema, 0))}
     assert protobuf.decode(encode(obj, schema), SCHEME.schema_of, (api_version, kind)) == obj
+    assert protobuf.decode(protobuf_encode.encode(obj), SCHEME.schema_of, (api_version, kind)) == obj
 
 
 @given(st.data())

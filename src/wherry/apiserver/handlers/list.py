@@ -64,6 +64,7 @@ async def handle(core: Core, call: Call) -> Answer:
     selection = select(options, call.registry.strategy, call.resource)
     prefix = call.registry.prefix_of(call.info.namespace)
     page = await read(core, call, options, selection, prefix)
+    call.representation = call.representation.of_list(len(page.entries))
     wanted, served = call.representation, call.served
     if wanted.plain and not call.in_process and served.outward is None:
         whole = selection.everything and not page.continue_ and not options.continue_

@@ -45,7 +45,8 @@ async def handle(core: Core, request: Request, info: RequestInfo, resource: Reso
     answer["status"] = status
     if request.in_process:
         return Response(201, answer)
-    return write(answer, negotiate(request.headers, request.query), 201)
+    wanted = negotiate(request.headers, request.query, message=(resource.api_version, resource.kind))
+    return write(answer, wanted, 201)
 
 
 def _settle_namespace(metadata: Obj, namespace: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from wherry.api import json
 from wherry.api.errors import StatusError, expired, not_acceptable
 from wherry.api.types import Obj
-from wherry.apiserver import negotiation, websocket
+from wherry.apiserver import negotiation, protobuf_encode, websocket
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.handlers.get import version_too_large
 from wherry.apiserver.http import Answer, Stream
@@ -34,6 +34,8 @@ TIMEOUT_SECONDS_MIN = 1800
 
 async def handle(core: Core, call: Call) -> Answer:
     options = list_options(call.request.query, watch=True)
+    if call.representation.media == negotiation.PROTOBUF and websocket.is_asked_for(call.request.headers):
+        call.representation = negotiation.PLAIN  # whose frames are texts
     if call.representation.media == negotiation.YAML:
         raise not_acceptable(negotiation.ACCEPTED)
     wanted, current = options.resource_version or 0, core.storage.revision
@@ -43,6 +45,8 @@ async def handle(core: Core, call: Call) -> Answer:
     items = _stream(core, call, options, selection)
     if not call.in_process and websocket.is_asked_for(call.request.headers):
         return websocket.stream(call.request, items)
+    if call.representation.media == negotiation.PROTOBUF:
+        return Stream(items, content_type=negotiation.STREAMS[1])
     return Stream(items)
 
 
@@ -199,14 +203,17 @@ class _Encoder:
     def _encode(self, event: Event) -> bytes:
         call, wanted = self._call, self._call.representation
         data = event.data
+        value = event.value
         if call.served.outward is not None or data is None or wanted.as_kind:
-            value = call.served.show(event.value)
+            value = call.served.show(value)
             if wanted.as_kind in (PARTIAL, PARTIAL_LIST):
                 value = partial(value, wanted)
             elif wanted.as_kind == TABLE:
                 version = {"resourceVersion": value["metadata"]["resourceVersion"]}
                 value = table(self._core, call, [value], version, columns=self._first)
-            data = json.encode(value)
+            data = b"" if wanted.media == negotiation.PROTOBUF else json.encode(value)
+        if wanted.media == negotiation.PROTOBUF:
+            return protobuf_encode.frame(event.type, value)
         return b'{"type":"' + event.type.encode() + b'","object":' + data + b"}\n"
 
     def bookmark(self, revision: int, initial: bool = False) -> Any:
@@ -226,5 +233,7 @@ class _Encoder:
         return self._plain("ERROR", error.to_status())
 
     def _plain(self, kind: str, obj: Obj) -> Any:
+        if self._call.representation.media == negotiation.PROTOBUF:
+            return protobuf_encode.frame(kind, obj)
         event = {"type": kind, "object": obj}
         return event if self._call.in_process else json.encode(event) + b"\n"
