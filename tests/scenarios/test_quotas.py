@@ -146,3 +146,22 @@ def test_config_maps_without_spec_are_counted() -> None:
             await used(w, **{"count/configmaps": "1"})
 
     run_virtual(main())
+
+
+def test_only_cpu_and_memory_must_be_said() -> None:
+    async def main() -> None:
+        async with world() as w:
+            amounts = ("requests.cpu", "limits.memory", "requests.ephemeral-storage", "requests.example.com/gpu")
+            await w.client.create(RESOURCE_QUOTAS, a_quota(dict.fromkeys(amounts, "9")))
+            with pytest.raises(StatusError, match="must specify limits.memory for: main; requests.cpu for: main$"):
+                await w.client.create(PODS, a_pod("silent"))
+            with pytest.raises(StatusError, match="must specify limits.memory for: main$"):
+                await w.client.create(PODS, a_pod("half", "1"))
+            whole = a_pod("whole")
+            whole["spec"]["resources"] = {"requests": {"cpu": "1"}, "limits": {"memory": "1"}}
+            await w.client.create(PODS, whole)
+            spoken = a_pod("spoken", "1")
+            spoken["spec"]["containers"][0]["resources"]["limits"] = {"memory": "1"}
+            await w.client.create(PODS, spoken)
+
+    run_virtual(main())

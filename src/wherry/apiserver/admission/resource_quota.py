@@ -99,13 +99,16 @@ def _counts(request: AdmissionRequest) -> bool:
 
 
 def _need_values(request: AdmissionRequest, pod: Obj, quota: str, hard: Obj) -> None:
-    """Where an amount is limited, every container must say how much it takes."""
+    """Where cpu or memory is limited, every container must say how much it takes, unless the pod says it as a whole."""
     if (request.resource.group, request.resource.resource) != ("", "pods"):
+        return
+    whole = pod["spec"].get("resources") or {}
+    if whole.get("requests") or whole.get("limits"):
         return
     missing: dict[str, list[str]] = {}
     for key in sorted(hard):
         side, name = compute_key(key)
-        if not side or name in ((pod["spec"].get("resources") or {}).get(side) or {}):
+        if name not in ("cpu", "memory"):
             continue
         for container in (*(pod["spec"].get("containers") or []), *(pod["spec"].get("initContainers") or [])):
             if name not in ((container.get("resources") or {}).get(side) or {}):
