@@ -14,6 +14,7 @@ COMMANDS = {
     "status": "Show what runs",
     "build": "Build images from Dockerfiles",
     "logs": "Show the logs of an application, merged",
+    "chaos": "Make things fail on purpose, for a time",
     "doctor": "Show what this machine allows and why",
     "kubeconfig": "Print or write the kubeconfig entry",
     "access": "Make credentials for one namespace each",

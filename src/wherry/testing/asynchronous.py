@@ -11,11 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from wherry.aio.durations import Duration, seconds
 from wherry.api.types import Obj
 from wherry.client.rest import Client, PatchType, Propagation
 from wherry.testing.cluster import PATIENCE, Objs
 from wherry.testing.conditions import Condition, checker
-from wherry.testing.durations import Duration, seconds
 from wherry.testing.engine import Engine
 from wherry.testing.manifests import Manifest
 from wherry.testing.time import ClockBase, Passing, Waiting, waiting

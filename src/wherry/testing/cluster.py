@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from wherry.aio.durations import Duration, seconds
 from wherry.api.types import Obj
 from wherry.client.rest import Client, PatchType, Propagation
 from wherry.testing import reach
 from wherry.testing.conditions import Condition, checker
-from wherry.testing.durations import Duration, seconds
 from wherry.testing.manifests import Manifest
 from wherry.testing.time import ClockBase, Passing, Waiting, waiting
 from wherry.testing.verbs import Verbs

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from wherry.aio.clock import RealClock
-from wherry.testing.durations import Duration, seconds
+from wherry.aio.durations import Duration, seconds
 
 _REAL = RealClock()
 

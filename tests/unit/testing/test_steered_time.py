@@ -9,8 +9,8 @@ from concurrent.futures import Future
 
 import pytest
 
+from wherry.aio.durations import seconds
 from wherry.testing.conditions import checker
-from wherry.testing.durations import seconds
 from wherry.testing.steered import SteeredLoop
 
 PATIENCE = 10

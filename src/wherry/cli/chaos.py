@@ -1,0 +1,198 @@
+"""`wherry chaos`: faults made on purpose, on a running system, for a time; undone when the command ends, however it ends.
+
+Is: the command line, and keeping faults alive as long as it runs. What a fault does is said in `chaos/`, and done by the
+component in which it strikes, which lets go of it by itself a few seconds after it was renewed last.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import click
+
+from wherry.aio.clock import RealClock
+from wherry.aio.durations import seconds
+from wherry.chaos import kept
+from wherry.chaos.deciding import CODES, DROP, KEYS, NXDOMAIN, SERVFAIL
+from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NODE, PRESSURE, BadFault, Fault
+from wherry.cli.killing import killed_pods, killed_processes
+from wherry.cli.session import Failed, options_of, system_options
+from wherry.cluster import system
+from wherry.cluster.paths import State
+from wherry.cluster.system import wait_for
+
+RENEW_SECONDS = LEASE_SECONDS / 5
+FOR = "30s"
+
+
+class Ended(Exception):
+    """Somebody wants us to end."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Make things fail on purpose, for a time. What is active is shown by `wherry chaos list`, and ends with the command."""
+
+
+def lasting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--for` and `--seed`, and which system."""
+    function = click.option("--seed", default=0, show_default=True, help="Decides which chances are taken.")(function)
+    function = click.option("--for", "length", default=FOR, show_default=True, help="How long, such as 30s or 5m.")(
+        function
+    )
+    return system_options(function)
+
+
+@command.command("list")
+@system_options
+def list_(state: State, name: str) -> None:
+    """Show the faults that hold now."""
+    now = RealClock().time()
+    for fault in kept.listed(state.chaos):
+        if fault.holds(now):
+            click.echo(describe(fault))
+
+
+@command.command()
+@click.option("--fail", type=click.Choice([str(code) for code in CODES]), help="Answer with this code.")
+@click.option("--delay", help="Let requests wait so long first, such as 200ms.")
+@click.option("--verb", help="get, list, watch, create, update, patch, delete; several after commas.")
+@click.option("--resource", help="deployments, deployments.apps.")
+@click.option("-n", "--namespace")
+@click.option("--object", "object_", help="Names of objects; * stands for anything.")
+@click.option("--user", help="Who asks, such as system:serviceaccount:shop:orders. Parts of the system only if named.")
+@click.option("--agent", help="User-Agent, such as kubectl*.")
+@click.option("--share", default=1.0, show_default=True, help="Of the requests meant, how many it strikes.")
+@lasting
+def api(state: State, name: str, fail: str | None, delay: str | None, object_: str | None, **more: Any) -> None:
+    """Requests of the API fail, or wait."""
+    what: dict[str, Any] = {"fail": int(fail)} if fail else {}
+    if delay:
+        what["delay"] = _seconds(delay)
+    if not what:
+        raise Failed("say --fail, --delay or both")
+    where = {key: more.pop(key) for key in ("verb", "resource", "namespace", "user", "agent")} | {"name": object_}
+    hold(state, API, where, what, **more)
+
+
+@command.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--answer", type=click.Choice([SERVFAIL, NXDOMAIN, DROP]), default=SERVFAIL, show_default=True)
+@click.option("--share", default=1.0, show_default=True, help="Of the questions meant, how many it strikes.")
+@lasting
+def dns(state: State, name: str, names: tuple[str, ...], answer: str, **more: Any) -> None:
+    """NAMES do not resolve in pods, such as `orders.shop.svc.cluster.local` or `*.example.com`."""
+    hold(state, DNS, {"name": ",".join(names).lower()}, {"answer": answer}, **more)
+
+
+@command.command()
+@click.argument("node")
+@lasting
+def node(state: State, name: str, node: str, **more: Any) -> None:
+    """NODE and the API cannot reach one another; its pods go on."""
+    hold(state, NODE, {"node": node}, {}, **more)
+
+
+@command.command()
+@click.argument("of", type=click.Choice(["memory", "disk"]))
+@click.option("--node", default="*", show_default=True)
+@lasting
+def pressure(state: State, name: str, of: str, node: str, **more: Any) -> None:
+    """A node says that it has too little memory or disk: its condition and its taint, and what the scheduler makes of it."""
+    hold(state, PRESSURE, {"node": node}, {"of": of}, **more)
+
+
+@command.command()
+@click.option("-l", "--selector", default="", help="Which pods.")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@click.option("--every", default="10s", show_default=True)
+@lasting
+def pods(state: State, name: str, selector: str, namespace: str, every: str, length: str, seed: int) -> None:
+    """Kill a pod, one of those meant at a time."""
+    chance = random.Random(seed)
+    with ending() as wanted:
+        repeat(wanted, length, every, lambda: killed_pods(state, namespace, selector, chance))
+
+
+@command.command()
+@click.argument("roles", nargs=-1, required=True)
+@click.option("--every", default="10s", show_default=True)
+@lasting
+def processes(state: State, name: str, roles: tuple[str, ...], every: str, length: str, seed: int) -> None:
+    """kill -9 one process of the system at a time, of those whose ROLES are named: control-plane, netd, launcher, node-agent."""
+    chance = random.Random(seed)
+    with ending() as wanted:
+        repeat(wanted, length, every, lambda: killed_processes(state, roles, chance))
+
+
+def hold(
+    state: State, kind: str, where: dict[str, Any], what: dict[str, Any], length: str, seed: int, share: float = 1.0
+) -> None:
+    """Until its time is over, or somebody ends the command. Raises Failed."""
+    clock = RealClock()
+    try:
+        meant = {key: value for key, value in where.items() if value}
+        fault = Fault(kept.new_name(kind), kind, meant, what, share, seed)
+        kept.check(fault, KEYS)
+    except BadFault as error:
+        raise Failed(str(error)) from None
+    _running(state)
+    with ending() as wanted:
+        end = clock.monotonic() + _seconds(length)
+        try:
+            kept.renew(state.chaos, fault, clock.time())
+            click.echo(f"{describe(fault)}, for {length}")
+            while (left := end - clock.monotonic()) > 0 and not wait_for(wanted, min(left, RENEW_SECONDS)):
+                kept.renew(state.chaos, fault, clock.time())
+        finally:
+            with suppress(OSError):
+                kept.end(state.chaos, fault)
+    click.echo(f"{fault.name} is over")
+
+
+def repeat(wanted: Callable[[], bool], length: str, every: str, strike: Callable[[], str]) -> None:
+    """Strike now and after every pause, until the time is over."""
+    clock = RealClock()
+    end, pause = clock.monotonic() + _seconds(length), _seconds(every)
+    while (left := end - clock.monotonic()) > 0:
+        click.echo(strike())
+        if wait_for(wanted, min(left, pause)):
+            return
+
+
+@contextmanager
+def ending() -> Iterator[Callable[[], bool]]:
+    """Whether somebody has asked us to end; Ctrl-C, kill and a closed terminal ask in good order."""
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda number, frame: asked.append(number)) for number in numbers]
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def describe(fault: Fault) -> str:
+    """One line."""
+    where = " ".join(f"{key}={value}" for key, value in fault.where.items())
+    what = " ".join(f"{key}={value}" for key, value in fault.what.items())
+    share = f" share={fault.share} seed={fault.seed}" if fault.share < 1 else ""
+    return " ".join(part for part in (fault.name, where, what) if part) + share
+
+
+def _running(state: State) -> None:
+    options_of(state)
+    if not system.listed(state):
+        raise Failed("the system does not run: run `wherry up` first")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise Failed(str(error)) from None
