@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # make oracle ORACLE='--orders 600 --kills 20 --seed 7'
-.PHONY: setup demo oracle test check format lint types contract bench clean
+.PHONY: setup demo oracle test sim check format lint types contract bench clean
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,11 @@ oracle: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2
+
+# make sim SEEDS=1000
+SEEDS ?= 200
+sim: setup
+	$(BIN)/python -m wherry.testing.simulation --seeds $(SEEDS)
 
 check: setup format lint types contract
 

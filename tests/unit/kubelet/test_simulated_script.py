@@ -143,6 +143,14 @@ def test_deleted_before_it_began() -> None:
     assert (life.over, status["phase"]) == (True, "Failed")
 
 
+def test_told_to_end_before_it_began_it_waits_for_its_end_only() -> None:
+    """Not for the beginning that will not be: that moment is past and would be waited for without end."""
+    obj = deleted(pod(start_after="1s", stop_after="20s"))
+    life = Life(Script.of(obj), NOW)
+    life.advance(obj, NOW + 0.5)
+    assert life.next_at(NOW + 5) == NOW + 20.5
+
+
 def test_what_was_recorded_goes_on() -> None:
     obj = pod(run_for="5s", exit_code="1")
     life, (_, running, waiting) = played(obj, 0, 5.5, 17)

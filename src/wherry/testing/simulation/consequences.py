@@ -62,6 +62,8 @@ def _endpoints(state: State) -> Iterator[str]:
 def _budgets(state: State) -> Iterator[str]:
     for budget in state.of(POD_DISRUPTION_BUDGETS):
         status = budget.get("status") or {}
+        if any(one.get("reason") == "SyncFailed" for one in status.get("conditions") or ()):
+            continue  # percentages need controllers that can be scaled; of a DaemonSet's pods there is none
         selector = Selector.from_object(budget["spec"].get("selector"))
         healthy = sum(map(is_ready, _pods(state, budget["metadata"]["namespace"], selector)))
         allowed = max(0, healthy - status.get("desiredHealthy", 0))

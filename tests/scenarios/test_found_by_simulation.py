@@ -1,0 +1,40 @@
+"""What the simulation has found stays found: each scenario here broke a promise once. Small, and as the shrinker left it."""
+
+from __future__ import annotations
+
+from wherry.testing.simulation.scenario import Fault, Operation, Scenario
+from wherry.testing.simulation.simulation import run
+
+ORPHAN = 3
+"""A seed whose `delete` leaves the dependants."""
+
+
+def broken(*parts: Operation | Fault, nodes: int = 1, alone: tuple[str, ...] = ()) -> list[str]:
+    """What goes wrong in a scenario of these parts."""
+    operations = tuple(part for part in parts if isinstance(part, Operation))
+    faults = tuple(part for part in parts if isinstance(part, Fault))
+    return [str(each) for each in run(Scenario(1, operations, faults, alone, nodes)).violations]
+
+
+def do(at: float, verb: str, kind: str, number: int = 1, *, seed: int = 0, name: str = "a") -> Operation:
+    namespace = "" if kind in ("Node", "Namespace") else "default"
+    return Operation(at, verb, kind, namespace, name, number, seed)
+
+
+def test_pods_of_a_node_that_was_given_up_are_ready_when_it_speaks_again() -> None:
+    """Nobody told their true status a second time: it had been told before, and overwritten by the node lifecycle."""
+    assert broken(do(1, "create", "Deployment", 2), do(8, "silence", "Node", 5)) == []
+
+
+def test_a_node_that_is_refused_at_first_comes_later() -> None:
+    assert broken(do(1, "create", "Deployment", 1), Fault(0, 20, "errors", "nodes", 0.95, 1)) == []
+
+
+def test_a_node_agent_outlives_an_api_server_that_is_away() -> None:
+    assert broken(do(1, "create", "Deployment", 1), Fault(5, 50, "blackout", "server", 0, 1)) == []
+
+
+def test_a_daemon_set_takes_over_the_revision_another_workload_left_behind() -> None:
+    """Its label is missing, which pods are told apart by."""
+    left = (do(1, "create", "StatefulSet", 1), do(5, "delete", "StatefulSet", seed=ORPHAN))
+    assert broken(*left, do(10, "create", "DaemonSet")) == []
