@@ -113,7 +113,7 @@ def _bound(
     order = ("request", "limit") if name == "minimum" else ("limit", "request")
     text = f"{name} {resource} usage per {kind} is {bound}"
     if given[order[0]] is None:
-        yield f"{text}. No {order[0]} is specified"
+        yield f"{text}.  No {order[0]} is specified"
         return
     for side in order:
         value = given[side]

@@ -205,10 +205,10 @@ async def test_limit_range_refuses_with_every_reason(objects: Objects) -> None:
 @pytest.mark.parametrize(
     ("bound", "resources", "why"),
     [
-        ({"max": {"cpu": "1"}}, {}, "maximum cpu usage per Container is 1. No limit is specified"),
+        ({"max": {"cpu": "1"}}, {}, "maximum cpu usage per Container is 1.  No limit is specified"),
         ({"max": {"cpu": "1"}}, {"requests": {"cpu": "3"}, "limits": {"cpu": "3"}}, "maximum cpu usage per Container is 1, but limit is 3"),
         ({"max": {"cpu": "1"}}, {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}, "maximum cpu usage per Container is 1, but request is 2"),
-        ({"min": {"cpu": "1"}}, {}, "minimum cpu usage per Container is 1. No request is specified"),
+        ({"min": {"cpu": "1"}}, {}, "minimum cpu usage per Container is 1.  No request is specified"),
         ({"min": {"cpu": "1"}}, {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}, "minimum cpu usage per Container is 1, but request is 100m"),
         ({"min": {"cpu": "1"}}, {"requests": {"cpu": "1"}, "limits": {"cpu": "200m"}}, "minimum cpu usage per Container is 1, but limit is 200m"),
         ({"maxLimitRequestRatio": {"cpu": "2"}}, {"requests": {"cpu": "1"}, "limits": {"cpu": "5"}},
