@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wherry.api.errors import MODIFIED, StatusError, conflict, internal_error, too_many_requests
-from wherry.chaos.faults import API, DNS, NODE, PRESSURE, Faults
+from wherry.chaos.faults import API, DNS, NODE, PRESSURE, BadFault, Fault, Faults
 
 API_KEYS = ("verb", "resource", "namespace", "name", "user", "agent")
 KEYS = {API: API_KEYS, DNS: ("name",), NODE: ("node",), PRESSURE: ("node",)}
@@ -46,6 +46,16 @@ class Blow:
 
     seconds: float = 0.0
     error: StatusError | None = None
+
+
+def check(fault: Fault) -> None:
+    """Raises BadFault for what nothing of its kind can be chosen by, or fail with."""
+    keys, code = KEYS[fault.kind], fault.what.get("fail", CODES[0])
+    for key in fault.where:
+        if key not in keys:
+            raise BadFault(f"{fault.kind} faults cannot be chosen by {key!r}: use {', '.join(keys)}")
+    if code not in CODES:
+        raise BadFault(f"requests cannot fail with {code}: use {', '.join(map(str, CODES))}")
 
 
 def of_request(faults: Faults, asked: Asked, inside: bool) -> Blow:

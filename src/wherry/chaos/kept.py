@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry.aio.clock import Clock
-from wherry.chaos.faults import LEASE_SECONDS, BadFault, Fault
+from wherry.chaos.faults import LEASE_SECONDS, Fault
 
 LOOK_SECONDS = 0.1
 """How often a directory is looked at, at most; a look is one stat."""
@@ -117,10 +117,3 @@ def end(path: Path, fault: Fault) -> None:
 def new_name(kind: str) -> str:
     """Of a fault: its kind and what tells it from others."""
     return f"{kind}-{secrets.token_hex(3)}"
-
-
-def check(fault: Fault, keys: dict[str, tuple[str, ...]]) -> None:
-    """Raises BadFault for a property that nothing of its kind can be chosen by."""
-    for key in fault.where:
-        if key not in keys[fault.kind]:
-            raise BadFault(f"{fault.kind} faults cannot be chosen by {key!r}: use {', '.join(keys[fault.kind])}")

@@ -17,7 +17,7 @@ import click
 from wherry.aio.clock import RealClock
 from wherry.aio.durations import seconds
 from wherry.chaos import kept
-from wherry.chaos.deciding import CODES, DROP, KEYS, NXDOMAIN, SERVFAIL
+from wherry.chaos.deciding import CODES, DROP, NXDOMAIN, SERVFAIL, check
 from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NODE, PRESSURE, BadFault, Fault
 from wherry.cli.killing import killed_pods, killed_processes
 from wherry.cli.session import Failed, options_of, system_options
@@ -137,7 +137,7 @@ def hold(
     try:
         meant = {key: value for key, value in where.items() if value}
         fault = Fault(kept.new_name(kind), kind, meant, what, share, seed)
-        kept.check(fault, KEYS)
+        check(fault)
     except BadFault as error:
         raise Failed(str(error)) from None
     _running(state)

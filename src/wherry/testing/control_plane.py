@@ -20,6 +20,7 @@ from wherry.client.rest import Client
 from wherry.testing.asynchronous import AsyncControlPlane
 from wherry.testing.authority import authority
 from wherry.testing.bridge import BridgedTransport
+from wherry.testing.chaos import Chaos, InMemory
 from wherry.testing.cluster import Clock, Cluster
 from wherry.testing.engine import Engine
 from wherry.testing.options import START, Settings
@@ -46,6 +47,7 @@ class ControlPlane(Cluster):
         self._port = 0
         self._kubeconfig: Path | None = None
         self.clock = Clock(self._engine)
+        self.chaos = Chaos(self, InMemory(lambda: self._engine.plane.faults), real=False)
 
     def start(self) -> None:
         """Return once it answers and its nodes are ready: some 50 ms, the first of a process half a second."""

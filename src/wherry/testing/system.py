@@ -25,6 +25,7 @@ from wherry.client.kubeconfig_load import load, resolve
 from wherry.client.rest import Client
 from wherry.testing import watchdog
 from wherry.testing.bridge import BridgedTransport
+from wherry.testing.chaos import Chaos, Renewed
 from wherry.testing.cluster import Cluster
 from wherry.testing.temporary import Held, sweep
 from wherry.testing.verbs import Verbs
@@ -105,6 +106,7 @@ class System(Cluster):
         self._watchdog = watchdog.start(self.folder)
         try:
             self._up("--port", str(_free_port()), *self._options)
+            self.chaos = Chaos(self, Renewed(self.folder / "state" / "run" / "chaos"), real=True)
             self._calls = self._remote = Remote()
             self._transport = resolve(load([self.kubeconfig])).transport("wherry-testing")
             self._verbs = Verbs(Client(self._transport), _built_in, lambda: self._remote.clock.sleep(POLL_SECONDS))
