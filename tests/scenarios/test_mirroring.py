@@ -87,3 +87,20 @@ def test_who_says_no_is_not_mirrored() -> None:
             assert await w.items(ENDPOINT_SLICES) == []
 
     run_virtual(main())
+
+
+def test_a_thousand_addresses_of_a_subset_and_no_more() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await start(w)
+            many = by_hand(*(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(998)))
+            six = [{"ip": f"fd00::{number}"} for number in range(1, 6)]
+            many["subsets"][0]["notReadyAddresses"] = six
+            await w.client.create(ENDPOINTS, many)
+            await asyncio.sleep(5)
+            slices = await w.items(ENDPOINT_SLICES)
+            assert {one["addressType"]: len(one["endpoints"]) for one in slices} == {"IPv4": 998, "IPv6": 2}
+            text = "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. 3 addresses were skipped"
+            assert set(await w.reasons("db")) == {f"TooManyAddressesToMirror: {text}"}
+
+    run_virtual(main())

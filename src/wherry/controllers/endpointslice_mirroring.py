@@ -61,13 +61,23 @@ def wanted(endpoints: Obj) -> list[Obj]:
     """The slices, without names; those without endpoints are left out."""
     found: list[Obj] = []
     for subset in endpoints.get("subsets") or ():
-        addresses = [(one, True) for one in subset.get("addresses") or ()]
-        addresses += [(one, False) for one in subset.get("notReadyAddresses") or ()]
+        addresses = _addresses(subset)[:ADDRESSES_MAX]
         for family in ("IPv4", "IPv6"):
-            same = [one for one in addresses if (":" in one[0]["ip"]) == (family == "IPv6")][:ADDRESSES_MAX]
+            same = [one for one in addresses if (":" in one[0]["ip"]) == (family == "IPv6")]
             if same:
                 found.append(_slice(endpoints, subset, family, [_endpoint(*one) for one in same]))
     return found
+
+
+def skipped(endpoints: Obj) -> int:
+    """How many addresses are too many."""
+    return sum(max(len(_addresses(subset)) - ADDRESSES_MAX, 0) for subset in endpoints.get("subsets") or ())
+
+
+def _addresses(subset: Obj) -> list[tuple[Obj, bool]]:
+    """With whether they are ready, which come first."""
+    ready = [(one, True) for one in subset.get("addresses") or ()]
+    return ready + [(one, False) for one in subset.get("notReadyAddresses") or ()]
 
 
 def _slice(endpoints: Obj, subset: Obj, family: str, listed: list[Obj]) -> Obj:
@@ -119,6 +129,7 @@ class Mirror:
         self._endpoints = endpoints
         self._services = services
         self._slices = slices
+        self._recorder = parts.recorder
 
     async def reconcile(self, request: Request) -> Result | None:
         endpoints = self._endpoints.get(request.name, request.namespace)
@@ -130,7 +141,14 @@ class Mirror:
             if (one["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER
         ]
         service = self._services.get(request.name, request.namespace)
-        await self._bring(wanted(endpoints) if is_mirrored(endpoints, service) else [], existing)
+        mirrored = is_mirrored(endpoints, service)
+        await self._bring(wanted(endpoints) if mirrored else [], existing)
+        if mirrored and (left_out := skipped(endpoints)):
+            text = (
+                f"A max of {ADDRESSES_MAX} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                f"{left_out} addresses were skipped"
+            )
+            self._recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", text)
         return None
 
     async def _bring(self, desired: Iterable[Obj], existing: list[Obj]) -> None:
