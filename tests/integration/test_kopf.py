@@ -107,6 +107,7 @@ def test_every_handler(world: World) -> None:
     def configure(settings: Any, **_: Any) -> None:
         settings.persistence.finalizer = "example.com/guard"
         settings.posting.enabled = True
+        settings.background.cancellation_polling = 0.1  # how soon kopf looks again whether a timer has ended
 
     @kopf.on.resume(*where, registry=registry)
     def resume(name: str, **_: Any) -> None:
