@@ -31,6 +31,16 @@ _MICROS: Final = re.compile(r"\.([0-9]{6})(?![0-9])")
 _ZONE: Final = re.compile(r"Z|([+-])([0-9]{2}):([0-9]{2})")
 
 
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(seconds: int) -> str:
+    """The value of a Date header (RFC 9110, IMF-fixdate): `Sat, 21 Nov 2026 08:17:27 GMT`."""
+    at = datetime.fromtimestamp(seconds, UTC)
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year} {at:%H:%M:%S} GMT"
+
+
 @lru_cache(4096)  # objects are full of the same few moments
 def canonical(text: str, micro: bool = False) -> str:
     """The same moment as Kubernetes stores it; ValueError with its message for anything else."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from wherry.api import json, yaml
+from wherry.api import json
 from wherry.api.errors import Cause, StatusError, bad_request, invalid
 from wherry.api.schema import Schema
 from wherry.api.structure import Findings, normalise, strict_warnings
@@ -203,6 +203,8 @@ def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str]
             message = f"couldn't get version/kind; json parse error: {problem}"
             raise _unrecognized(kind, message, request.body) from None
     if media == YAML:
+        from wherry.api import yaml  # most clients never send any
+
         try:
             said: list[str] = []
             return yaml.load(request.body, duplicates=said), [], said

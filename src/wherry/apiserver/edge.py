@@ -8,9 +8,9 @@ import logging
 import resource
 import socket
 import ssl
-from email.utils import formatdate
 
 from wherry.aio.clock import Clock
+from wherry.api.times import http_date
 from wherry.apiserver.app import App
 from wherry.apiserver.connection import Connection
 from wherry.apiserver.fast import FastPath
@@ -105,7 +105,7 @@ class Edge:
         """The value of the Date header, made once a second."""
         now = int(self.clock.time())
         if now != self._date[0]:
-            self._date = (now, formatdate(now, usegmt=True).encode())
+            self._date = (now, http_date(now).encode())
         return self._date[1]
 
 

@@ -1,40 +1,80 @@
-"""`python -m wherry.cluster ROLE --state DIR`: the entry of every process but the launcher."""
+"""`python -m wherry.cluster ROLE --state DIR [--node N]`: the entry of every process but the launcher.
+
+Only what the role needs is imported, since what is imported stays in memory: megabytes of it are for others.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wherry.cluster.paths import State
 
+USAGE = "usage: python -m wherry.cluster supervisor|control-plane|node-agent|netd --state DIR [--node N]"
 
-def main() -> int:
-    """Import only what the role needs: the supervisor stays small."""
-    parser = argparse.ArgumentParser(prog="wherry.cluster")
-    parser.add_argument("role", choices=["supervisor", "control-plane", "node-agent", "netd"])
-    parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--node", type=int, default=1, help="which of the system's nodes a node agent is")
-    arguments = parser.parse_args()
-    state = State(arguments.state)
-    if arguments.role == "supervisor":
+
+def main(arguments: list[str]) -> int:
+    """2 for arguments that make no sense; `--node`: which of the system's nodes a node agent is."""
+    role, given = arguments[0] if arguments else "", dict(zip(arguments[1::2], arguments[2::2], strict=False))
+    state, node = State(Path(given.pop("--state", ""))), given.pop("--node", "1")
+    if given or len(arguments) % 2 == 0 or state.root == Path() or not node.isdigit():
+        print(USAGE, file=sys.stderr)
+        return 2
+    if role == "supervisor":
         from wherry.cluster.system import supervise
 
         supervise(state)
-    elif arguments.role == "control-plane":
+        return 0
+    if role in ("control-plane", "netd"):
+        _import_lightly()
+    if role == "control-plane":
         from wherry.cluster.control_plane import main as control_plane
 
         control_plane(state)
-    elif arguments.role == "node-agent":
-        from wherry.cluster.node_agent import main as node_agent
+    elif role == "node-agent":
+        with _no_certificates_read():
+            from wherry.cluster.node_agent import main as node_agent
 
-        node_agent(state, arguments.node)
-    else:
+        node_agent(state, int(node))
+    elif role == "netd":
+        _do_without_openssl()
         from wherry.cluster.netd import main as netd
 
         netd(state)
+    else:
+        print(USAGE, file=sys.stderr)
+        return 2
     return 0
 
 
+def _import_lightly() -> None:
+    """msgspec takes typing_extensions for what Python's own typing has by now; who needs it loads it later."""
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+    import msgspec  # noqa: F401
+
+    del sys.modules["typing_extensions"]
+
+
+def _do_without_openssl() -> None:
+    """asyncio and hashlib can: megabytes that netd has no use for."""
+    sys.modules.update(dict.fromkeys(("ssl", "_hashlib")))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _no_certificates_read() -> Iterator[None]:
+    """aiohttp reads all authorities this machine trusts when it is imported, which takes longer than the rest of it. Who
+    asks others than our API server brings a context of its own (`images/distribution.py`)."""
+    import ssl
+
+    usual = ssl.SSLContext.load_default_certs
+    ssl.SSLContext.load_default_certs = lambda self, purpose=None: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ssl.SSLContext.load_default_certs = usual  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -104,8 +104,9 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
         reader = app.core.reader
         allocators.update(service_allocators(reader.list(SERVICES), rng, options.service_cidr, reader=reader))
         site = _site(state, files, clock)
-        objects = bootstrap_objects(bootstrap_options(options, site, scheme, clock))
-        await ensure(client_as(app, "kube-apiserver"), scheme, objects)
+        wanted = bootstrap_options(options, site, scheme, clock)
+        # Not kept in a name: they would lie there for as long as we run.
+        await ensure(client_as(app, "kube-apiserver"), scheme, bootstrap_objects(wanted))
         await _remove_nodes(client_as(app, "kube-controller-manager"), options)
         await _serve(state, options, app, compose(app, site, options, clock, rng), clock, rng)
     finally:

@@ -20,8 +20,6 @@ from wherry.cluster.members import Member, members
 from wherry.cluster.options import OptionError, Options
 from wherry.cluster.paths import State
 from wherry.cluster.supervisor import Role, Supervisor
-from wherry.launcher import detect
-from wherry.launcher.protocol import LauncherError
 
 ROLES = ("supervisor", "launcher", "netd", "control-plane")
 """Beside the node agents, of which there may be several."""
@@ -46,6 +44,9 @@ def prepare(state: State, options: Options) -> Options:
         options = options.with_(port=free_port(options.address, options.port))
     options.save(state.config)
     if not processes.running(state.pid_file("launcher")):
+        from wherry.launcher import detect  # the supervisor, which is this module too, stays small
+        from wherry.launcher.protocol import LauncherError
+
         try:
             private.write(state.tier, detect.choose(str(state.root), options.tier or None))
         except LauncherError as error:

@@ -15,6 +15,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from types import TracebackType
 from typing import Any
 
@@ -40,6 +41,12 @@ class RegistryFailure(Exception):
         self.status = status
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom this machine trusts; read when the first registry is asked. aiohttp's own is never used: a node agent has none."""
+    return ssl.create_default_context()
+
+
 class Repository:
     """`async with`; `credentials` are sent to the registry and to the token service it names, to nobody else."""
 
@@ -53,7 +60,10 @@ class Repository:
     async def __aenter__(self) -> Repository:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         # Without trust_env for our own machine: a proxy there would look for its own localhost.
-        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not self._plain, auto_decompress=False)
+        connector = aiohttp.TCPConnector(ssl=_trusted())
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, trust_env=not self._plain, auto_decompress=False
+        )
         return self
 
     async def __aexit__(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+
 import pytest
 
 from wherry.api.base64_text import problem
-from wherry.api.times import canonical
+from wherry.api.times import canonical, http_date
 
 
 def test_canonical() -> None:
     assert canonical("2020-01-02T03:04:05Z") == "2020-01-02T03:04:05Z"
     assert canonical("2020-01-02T03:04:05.987+02:00") == "2020-01-02T01:04:05Z"
     assert canonical("2020-01-02T03:04:05.123456-01:30", micro=True) == "2020-01-02T04:34:05.123456Z"
+
+
+@pytest.mark.parametrize("seconds", [0, 951_782_400, 1_800_000_000, 4_102_444_799])
+def test_the_date_of_an_answer(seconds: int) -> None:
+    assert http_date(seconds) == formatdate(seconds, usegmt=True)
 
 
 @pytest.mark.parametrize(

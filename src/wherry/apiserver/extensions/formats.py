@@ -12,7 +12,6 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from email.utils import parseaddr
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -61,6 +60,8 @@ def _uri(text: str) -> bool:
 
 
 def _email(text: str) -> bool:
+    from email.utils import parseaddr  # a megabyte for a format that few schemas name
+
     address = parseaddr(text)[1]
     local, _, host = address.rpartition("@")
     return bool(local) and bool(host) and " " not in address

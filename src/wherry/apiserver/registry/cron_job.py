@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
-from zoneinfo import ZoneInfo
 
 from wherry.api import cron
 from wherry.api.errors import Cause
@@ -101,6 +100,8 @@ def _zone(zone: str | None) -> list[Cause]:
     if zone.lower() == "local":
         detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         return [f.invalid(path, zone, detail)]
+    from zoneinfo import ZoneInfo  # few name a zone
+
     try:
         ZoneInfo(zone)
     except (ValueError, OSError, KeyError):

@@ -6,7 +6,6 @@ Not here: `/resize` (pod_resize.py), `/status` (pod_status.py), `/ephemeralconta
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import msgspec
@@ -175,6 +174,8 @@ def _begins_with(term: Obj, known: Obj) -> bool:
 
 def difference(old: Obj, new: Obj, struct: str = "") -> str:
     """What differs, as lines of a unified diff: of the internal form of `struct`, or of sorted JSON."""
+    import difflib  # only refusals show differences
+
     before, after = (_lines(internal_form.shown(value, struct) if struct else value, struct) for value in (old, new))
     return "\n".join(list(difflib.unified_diff(before, after, lineterm=""))[2:]) + "\n"
 

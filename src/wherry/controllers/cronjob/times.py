@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from zoneinfo import ZoneInfo
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.cron import Schedule
@@ -26,7 +25,11 @@ class Due:
 def zone_of(cronjob: Obj) -> tzinfo:
     """The clock the schedule is read on; UTC unless the spec names one. Raises ValueError, KeyError or OSError."""
     name = cronjob["spec"].get("timeZone")
-    return ZoneInfo(name) if name else UTC
+    if not name:
+        return UTC
+    from zoneinfo import ZoneInfo  # few name a zone
+
+    return ZoneInfo(name)
 
 
 def due(cronjob: Obj, schedule: Schedule, now: float) -> Due:

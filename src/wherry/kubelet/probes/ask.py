@@ -10,7 +10,7 @@ from wherry.api.types import Obj
 from wherry.cri.interface import ContainerStatus, RuntimeFailure, RuntimeService
 from wherry.kubelet.backoff import go_duration
 from wherry.kubelet.failures import HookFailure
-from wherry.kubelet.probes import grpc, http
+from wherry.kubelet.probes import http
 from wherry.kubelet.probes.outcome import OUTPUT_BYTES_MAX, Outcome, dial_error, failure, success
 
 
@@ -64,6 +64,8 @@ class Asker:
             headers = probe["httpGet"].get("httpHeaders") or ()
             return await http.probe(self.dialer(target), url, headers, self.agent)
         if "grpc" in probe:
+            from wherry.kubelet.probes import grpc  # HTTP/2 is a megabyte, and few probes want it
+
             service = probe["grpc"].get("service") or ""
             port = int(probe["grpc"]["port"])
             return await grpc.probe(self.dialer(target), target.address, port, service, self.agent)
