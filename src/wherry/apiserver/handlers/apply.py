@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wherry.api import json, yaml
+from wherry.api import json
 from wherry.api.errors import StatusError, bad_request, conflict, is_already_exists, is_not_found
 from wherry.api.types import Obj
 from wherry.apiserver import decode
@@ -136,6 +136,8 @@ def _parse(body: bytes) -> tuple[Any, str]:
             twice = [""]
         if not twice:
             return value, ""
+    from wherry.api import yaml  # kubectl sends JSON
+
     found: list[str] = []
     value = yaml.load(body, duplicates=found)
     return value, f"error converting YAML to JSON: {found[0]}" if found else ""
