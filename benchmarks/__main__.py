@@ -1,6 +1,7 @@
 """`make bench`: everything docs and issues quote, from one run on one machine. Read ratios, not absolutes.
 
-python -m benchmarks [start idle pods api watch watches storage sandbox service latency scale large cel custom growth shop]
+python -m benchmarks [start idle pods api watch watches storage sandbox service scheduling latency scale large cel custom
+growth shop]
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ PARTS: dict[str, Callable[[Machine], None]] = {
     "storage": part("storage"),
     "sandbox": part("sandbox"),
     "service": part("service_path"),
+    "scheduling": part("scheduling"),
     "latency": part("latency"),
     "scale": part("scale"),
     "large": part("scale_workloads"),

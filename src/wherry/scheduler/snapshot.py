@@ -8,9 +8,11 @@ take it. Plain memory, changed only between decisions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from wherry.api.types import Obj
 from wherry.reconcile.pods import is_finished
+from wherry.scheduler.alike import Alike
 from wherry.scheduler.images import Images
 from wherry.scheduler.node_info import NodeInfo
 from wherry.scheduler.pod_info import PodInfo
@@ -33,6 +35,9 @@ class Snapshot:
         self.terms = TermIndex()
         self.images = Images()
         self.zones = Zones()
+        self.alike = Alike()
+        self.of_nodes: dict[bytes, Any] = {}
+        """What plugins worked out from the nodes alone, by what they asked; empty again when a node changes."""
 
     @property
     def nodes(self) -> list[NodeInfo]:
@@ -56,6 +61,7 @@ class Snapshot:
 
     def put_node(self, node: Obj) -> None:
         name = node["metadata"]["name"]
+        self.of_nodes.clear()
         self._touched(name)
         self._images_changed(name, node)
         info = self._nodes.get(name)
@@ -76,9 +82,11 @@ class Snapshot:
         for pod in self._homeless.pop(name, {}).values():
             info.add(pod)
             self._count(pod, info.labels, 1)
+            self.alike.count(pod, name, 1)
         info.nominated = {uid: pod for uid, (where, pod) in self._nominated.items() if where == name}
 
     def remove_node(self, name: str) -> None:
+        self.of_nodes.clear()
         self._touched(name)
         self._images_changed(name, None)
         info = self._nodes.pop(name, None)
@@ -87,6 +95,7 @@ class Snapshot:
             self.zones.count_node(info.labels, -1)
             for pod in info.pods.values():
                 self._count(pod, info.labels, -1)
+                self.alike.count(pod, name, -1)
             if info.pods:
                 self._homeless[name] = dict(info.pods)
 
@@ -137,6 +146,7 @@ class Snapshot:
         info.remove(uid)
         if gone is not None:
             self._count(gone, info.labels, -1)
+            self.alike.count(gone, name, -1)
 
     def _place(self, info: PodInfo, name: str) -> None:
         assumed = info.uid in self._assumed
@@ -152,6 +162,7 @@ class Snapshot:
         else:
             node.add(info)
             self._count(info, node.labels, 1)
+            self.alike.count(info, name, 1)
 
     # -- pods that were promised room
 

@@ -16,7 +16,6 @@ from math import log
 from typing import Any, Final, Protocol
 
 from wherry.api.types import Obj
-from wherry.reconcile.pods import is_terminating
 from wherry.reconcile.service_pods import selects
 from wherry.scheduler.framework import SKIP, Score
 from wherry.scheduler.node_info import NodeInfo
@@ -84,13 +83,14 @@ def of_services(services: Services) -> Score:
             return SKIP
         in_zone: Counter[str] = Counter()
         on_node: Counter[str] = Counter()
-        for node in snapshot.nodes:
-            for other in node.pods.values():
-                if other.namespace != pod.namespace or is_terminating(other.pod):
-                    continue
-                if all(selects(one, other.pod) for one in meaning):
-                    on_node[node.name] += 1
-                    in_zone[node.labels.get(ZONE, "")] += 1
+        for group in snapshot.alike:
+            same = group.pod.namespace == pod.namespace and not group.going
+            if same and all(selects(one, group.pod.pod) for one in meaning):
+                on_node.update(group.nodes)
+        for name, number in on_node.items():
+            node = snapshot.node(name)
+            if node is not None:
+                in_zone[node.labels.get(ZONE, "")] += number
         return _state(snapshot, in_zone, on_node)
 
     return Score("PodTopologySpread", 2, _rate, prepare, scale="spread")

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wherry.scheduler.alike import Group
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Score
 from wherry.scheduler.node_info import NodeInfo
 from wherry.scheduler.pod_info import PodInfo
@@ -45,19 +46,23 @@ def inter_pod_affinity(namespaces: Namespaces) -> tuple[Filter, Score]:
             return SKIP
         state = _State(near, away, kept_away=kept_away, matches_itself=all(one.means(pod, namespaces) for one in near))
         if near or away:
-            for node in snapshot.nodes:
-                for other in node.pods.values():
-                    count_own(state, other, node, 1)
+            for group in snapshot.alike:
+                meant = own_terms_that_mean(state, group.pod)
+                for node, number in _where(group, snapshot) if any(meant) else ():
+                    count_own(state, meant, node, number)
         return state
 
-    def count_own(state: _State, other: PodInfo, node: NodeInfo, sign: int) -> None:
-        # A pod counts as near only if every term means it.
-        if state.near and all(term.means(other, namespaces) for term in state.near):
-            _count(state.near_at, state.near, node, sign)
-        _count(state.away_from, (term for term in state.away if term.means(other, namespaces)), node, sign)
+    def own_terms_that_mean(state: _State, other: PodInfo) -> tuple[list[Term], list[Term]]:
+        """(to be near it, to be away from it); a pod counts as near only if every term means it."""
+        near = state.near if all(term.means(other, namespaces) for term in state.near) else []
+        return near, [term for term in state.away if term.means(other, namespaces)]
+
+    def count_own(state: _State, meant: tuple[list[Term], list[Term]], node: NodeInfo, number: int) -> None:
+        _count(state.near_at, meant[0], node, number)
+        _count(state.away_from, meant[1], node, number)
 
     def moved(pod: PodInfo, state: _State, other: PodInfo, node: NodeInfo, sign: int) -> None:
-        count_own(state, other, node, sign)
+        count_own(state, own_terms_that_mean(state, other), node, sign)
         theirs = terms_of(other, ANTI_AFFINITY, REQUIRED)
         _count(state.kept_away, (term for term in theirs if term.means(pod, namespaces)), node, sign)
 
@@ -73,12 +78,11 @@ def inter_pod_affinity(namespaces: Namespaces) -> tuple[Filter, Score]:
     def prepare_score(pod: PodInfo, snapshot: Snapshot) -> object:
         weights = _places(snapshot.terms.wishes, pod, namespaces)
         wishes = list(wishes_of(pod))
-        if wishes:
-            for node in snapshot.nodes:
-                for other in node.pods.values():
-                    for weight, term in wishes:
-                        if term.means(other, namespaces):
-                            _count(weights, (term,), node, weight)
+        for group in snapshot.alike if wishes else ():
+            meant = [(weight, term) for weight, term in wishes if term.means(group.pod, namespaces)]
+            for node, number in _where(group, snapshot) if meant else ():
+                for weight, term in meant:
+                    _count(weights, (term,), node, weight * number)
         return weights or SKIP
 
     def rate(pod: PodInfo, node: NodeInfo, weights: Counter[Place]) -> float:
@@ -92,6 +96,11 @@ def inter_pod_affinity(namespaces: Namespaces) -> tuple[Filter, Score]:
         Filter("InterPodAffinity", check, helped_by, prepare, evictable=_could_go, moved=moved),
         Score("InterPodAffinity", 2, rate, prepare_score, scale="range"),
     )
+
+
+def _where(group: Group, snapshot: Snapshot) -> Iterable[tuple[NodeInfo, int]]:
+    """The nodes that have pods of the group, and how many."""
+    return [(node, number) for name, number in group.nodes.items() if (node := snapshot.node(name)) is not None]
 
 
 def _places(by_term: Mapping[Term, Counter[str]], pod: PodInfo, namespaces: Namespaces) -> Counter[Place]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
 
-from wherry.api import node_selectors
+from wherry.api import json, node_selectors
 from wherry.api.labels import Selector
 from wherry.api.tolerations import tolerates
 from wherry.api.types import Obj
@@ -16,6 +17,9 @@ from wherry.scheduler.node_info import NodeInfo
 from wherry.scheduler.pod_info import PodInfo
 from wherry.scheduler.snapshot import Snapshot
 
+Needs = tuple[dict[str, str], list[Obj] | None]
+"""nodeSelector and terms of the required node affinity."""
+DOMAINS_KEPT_MAX = 64
 _REASON = "node(s) didn't match pod topology spread constraints"
 _NO_LABEL = f"{_REASON} (missing required label)"
 
@@ -32,11 +36,21 @@ class _Constraint:
     entry: Obj
     keys: list[str]
     """Topology keys of all constraints of the pod: a node without one of them takes no part."""
+    needs: Needs | None
+    """What the pod asks of a node's labels, where that decides who takes part."""
     counts: dict[str, int] = field(default_factory=dict)
+    _lowest: int | None = None
 
     @property
     def lowest(self) -> int:
-        return 0 if len(self.counts) < self.domains_min else min(self.counts.values(), default=0)
+        if self._lowest is None:
+            self._lowest = 0 if len(self.counts) < self.domains_min else min(self.counts.values(), default=0)
+        return self._lowest
+
+    def move(self, value: str, number: int) -> None:
+        """So many more pods are in the domain."""
+        self.counts[value] += number
+        self._lowest = None
 
 
 def _constraints(pod: PodInfo, snapshot: Snapshot, when: str) -> list[_Constraint]:
@@ -44,6 +58,8 @@ def _constraints(pod: PodInfo, snapshot: Snapshot, when: str) -> list[_Constrain
         entry for entry in pod.pod["spec"].get("topologySpreadConstraints") or () if entry["whenUnsatisfiable"] == when
     ]
     keys = [entry["topologyKey"] for entry in entries]
+    selected, terms = node_selectors.required(pod.pod)
+    needs = (selected, terms) if selected or terms is not None else None
     result: list[_Constraint] = []
     for entry in entries:
         labels = pod.pod["metadata"].get("labels") or {}
@@ -56,13 +72,40 @@ def _constraints(pod: PodInfo, snapshot: Snapshot, when: str) -> list[_Constrain
             int(selector.matches(labels)),
             entry,
             keys,
+            needs if entry.get("nodeAffinityPolicy") != "Ignore" else None,
         )
-        for node in snapshot.nodes:
-            if _takes_part(constraint, pod, node):
-                value = node.labels[constraint.key]
-                constraint.counts[value] = constraint.counts.get(value, 0) + _matching(pod, node, selector)
+        domains = _domains(constraint, pod, snapshot)
+        constraint.counts = dict.fromkeys(domains.values(), 0)
+        for name, number in _there(pod, snapshot, selector).items():
+            if name in domains:
+                constraint.counts[domains[name]] += number
         result.append(constraint)
     return result
+
+
+def _domains(constraint: _Constraint, pod: PodInfo, snapshot: Snapshot) -> dict[str, str]:
+    """Name of a node that takes part -> its domain; pods alike ask for the same, and nodes hardly change."""
+    honours = constraint.entry.get("nodeTaintsPolicy") == "Honor"
+    tolerations = pod.pod["spec"].get("tolerations") if honours else None
+    asked = json.encode([constraint.key, constraint.keys, constraint.needs, honours, tolerations])
+    known: dict[str, str] | None = snapshot.of_nodes.get(asked)
+    if known is None:
+        if len(snapshot.of_nodes) >= DOMAINS_KEPT_MAX:
+            snapshot.of_nodes.clear()
+        part = [node for node in snapshot.nodes if _takes_part(constraint, pod, node)]
+        known = snapshot.of_nodes[asked] = {node.name: node.labels[constraint.key] for node in part}
+    return known
+
+
+def _there(pod: PodInfo, snapshot: Snapshot, selector: Selector) -> Mapping[str, int]:
+    """How many pods each node has that count."""
+    found = [group.nodes for group in snapshot.alike if not group.going and _counts(pod, group.pod, selector)]
+    if len(found) == 1:
+        return found[0]
+    total: Counter[str] = Counter()
+    for nodes in found:
+        total.update(nodes)
+    return total
 
 
 def _selector(entry: Obj, labels: dict[str, str]) -> Selector:
@@ -78,9 +121,7 @@ def _takes_part(constraint: _Constraint, pod: PodInfo, node: NodeInfo) -> bool:
     entry = constraint.entry
     if any(key not in node.labels for key in constraint.keys):
         return False
-    if entry.get("nodeAffinityPolicy") != "Ignore" and not node_selectors.matches(
-        *node_selectors.required(pod.pod), node.name, node.labels
-    ):
+    if constraint.needs is not None and not node_selectors.matches(*constraint.needs, node.name, node.labels):
         return False
     if entry.get("nodeTaintsPolicy") != "Honor":
         return True
@@ -89,20 +130,17 @@ def _takes_part(constraint: _Constraint, pod: PodInfo, node: NodeInfo) -> bool:
     return all(tolerates(tolerations, taint) for taint in hard)
 
 
-def _matching(pod: PodInfo, node: NodeInfo, selector: Selector) -> int:
-    return sum(_counts(pod, other, selector) for other in node.pods.values())
-
-
 def _counts(pod: PodInfo, other: PodInfo, selector: Selector) -> bool:
-    if other.namespace != pod.namespace or is_terminating(other.pod):
+    """Whether `other` is one of the pods meant, as long as it is not on its way out."""
+    if other.namespace != pod.namespace:
         return False
     return selector.matches(other.pod["metadata"].get("labels") or {})
 
 
 def _moved(pod: PodInfo, constraints: list[_Constraint], other: PodInfo, node: NodeInfo, sign: int) -> None:
     for one in constraints:
-        if _counts(pod, other, one.selector) and _takes_part(one, pod, node):
-            one.counts[node.labels[one.key]] += sign
+        if not is_terminating(other.pod) and _counts(pod, other, one.selector) and _takes_part(one, pod, node):
+            one.move(node.labels[one.key], sign)
 
 
 def _prepare(pod: PodInfo, snapshot: Snapshot) -> object:
