@@ -108,7 +108,7 @@ async def read(core: Core, call: Call, options: ListOptions, selection: Selectio
     if not selection.everything:
         if codec is not None:
             entries = await codec.entries(entries)
-        entries = [entry for entry in entries if selection.matches(entry.value)]
+        entries = selection.among(entries)
     limit = options.limit if options.resource_version != 0 or options.match else 0
     more, total = bool(limit) and len(entries) > limit, len(entries)
     if more:
