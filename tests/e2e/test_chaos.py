@@ -1,0 +1,165 @@
+"""Faults made on purpose on a running system: each does what it says, is listed, and ends with whoever wanted it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from wherry_system import until
+
+from wherry.api.errors import StatusError
+from wherry.chaos.faults import LEASE_SECONDS
+from wherry.testing.system import System, unavailable
+
+NODE_AGENT = "system:node:*"
+ASK = """
+import socket, time
+while True:
+    try:
+        socket.getaddrinfo("kubernetes.default.svc.cluster.local", 443)
+        print("yes", flush=True)
+    except OSError as error:
+        print("no", error.errno, flush=True)
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture(scope="module")
+def broken() -> Iterator[System]:
+    if reason := unavailable():
+        pytest.skip(reason)
+    with System() as system:
+        yield system
+
+
+@contextmanager
+def chaos(system: System, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`wherry chaos ...`, once it says that it is at work; asked to end after the block."""
+    where = ["--state-dir", str(system.folder / "state")]
+    command = [sys.executable, "-u", "-m", "wherry", "chaos", arguments[0], *where, *arguments[1:]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline()
+        yield run
+        run.terminate()
+        assert run.wait() in (0, -signal.SIGKILL)
+
+
+def listed(system: System) -> str:
+    command = [sys.executable, "-m", "wherry", "chaos", "list", "--state-dir", str(system.folder / "state")]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def refused(call: Callable[[], Any]) -> int:
+    """The code with which the API refuses, 0 when it does not."""
+    try:
+        call()
+    except StatusError as error:
+        return error.code
+    return 0
+
+
+def create(system: System) -> Any:
+    return system.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "c-"}}])
+
+
+def test_api_verbs_fail_as_long_as_the_command_runs(broken: System) -> None:
+    fail = ("api", "--fail", "429", "--verb", "create", "--resource", "configmaps", "--for", "1m")
+    with chaos(broken, *fail) as run:
+        until(lambda: refused(lambda: create(broken)) == 429, "creates fail")
+        assert "verb=create resource=configmaps fail=429" in listed(broken)
+        assert refused(lambda: broken.list("configmaps")) == 0
+        run.send_signal(signal.SIGINT)
+        run.wait()
+        until(lambda: refused(lambda: create(broken)) == 0, "and no longer", LEASE_SECONDS)
+    assert listed(broken) == ""
+
+
+def test_a_fault_ends_although_the_command_was_killed(broken: System) -> None:
+    with chaos(broken, "api", "--fail", "500", "--resource", "secrets", "--for", "1h") as run:
+        until(lambda: refused(lambda: broken.list("secrets")) == 500, "lists fail")
+        run.kill()
+        run.wait()
+        until(lambda: refused(lambda: broken.list("secrets")) == 0, "its lease has run out", LEASE_SECONDS + 5)
+        assert listed(broken) == ""
+
+
+def test_a_fault_ends_in_time(broken: System) -> None:
+    with chaos(broken, "api", "--delay", "1ms", "--for", "1s") as run:
+        assert run.wait(20) == 0
+    assert listed(broken) == ""
+
+
+def test_names_do_not_resolve(broken: System) -> None:
+    container = {"name": "main", "image": "wherry.dev/host", "command": [sys.executable, "-c", ASK]}
+    broken.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"}, "spec": {"containers": [container]}})
+
+    def last() -> str:
+        lines = broken.logs("asks").split("\n")
+        return lines[-2] if len(lines) > 1 else ""
+
+    until(lambda: last() == "yes", "the name resolves")
+    with broken.chaos.dns("kubernetes.default.*", answer="NXDOMAIN"):
+        until(lambda: last().startswith("no"), "the name does not resolve")
+    until(lambda: last() == "yes", "it resolves again")
+    broken.delete("pod", "asks", grace_seconds=0)
+
+
+def test_a_node_says_that_it_lacks_memory(broken: System) -> None:
+    (node,) = [one["metadata"]["name"] for one in broken.list("nodes")]
+    with broken.chaos.pressure("memory", node=node):
+        broken.wait_for("node", node, "MemoryPressure", timeout="30s")
+        taint = "node.kubernetes.io/memory-pressure"
+        broken.wait_for(
+            "node", node, lambda one: taint in [each["key"] for each in one["spec"].get("taints", ())], "30s"
+        )
+    broken.wait_for("node", node, "MemoryPressure=False", timeout="30s")
+
+
+def test_a_node_that_is_cut_off_is_missed_and_its_pods_go_on(broken: System) -> None:
+    (node,) = [one["metadata"]["name"] for one in broken.list("nodes")]
+    with chaos(broken, "node", node, "--for", "5m"):
+        broken.wait_for("node", node, "Ready=Unknown", timeout="90s")
+    broken.wait_for("node", node, "Ready", timeout="30s")
+
+
+def test_processes_are_killed_and_come_back(broken: System) -> None:
+    before = int((broken.folder / "state" / "run" / "ready").read_text())
+    with chaos(broken, "processes", "control-plane", "--for", "1s", "--every", "1m") as run:
+        run.wait(20)
+    until(lambda: not os.path.exists(f"/proc/{before}"), "it was killed")
+    until(lambda: (broken.folder / "state" / "run" / "ready").exists(), "another has started")
+    until(lambda: not _fails(lambda: broken.list("nodes")), "and answers")
+
+
+def _fails(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except (OSError, StatusError):
+        return True
+    return False
+
+
+def test_pods_are_killed_by_selector(broken: System) -> None:
+    container = {"name": "main", "image": "wherry.dev/host", "command": ["sleep", "1000"]}
+    labels = {"app": "victim"}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}}
+    spec["template"] = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    broken.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "victim"}, "spec": spec})
+    broken.wait_for("deployment", "victim", "Available", timeout="60s")
+    (before,) = [one["metadata"]["name"] for one in broken.list("pods", labels="app=victim")]
+    with chaos(broken, "pods", "-l", "app=victim", "--for", "1s", "--every", "1m") as run:
+        run.wait(20)
+
+    def replaced() -> bool:
+        names = [one["metadata"]["name"] for one in broken.list("pods", labels="app=victim")]
+        return len(names) == 1 and names != [before]
+
+    until(replaced, "another pod has taken its place")
+    broken.delete("deployment", "victim")
