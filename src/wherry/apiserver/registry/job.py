@@ -68,7 +68,8 @@ class JobStrategy(BuiltIn):
             if new.get(key) != stored.get(key):
                 shown = None if new.get(key) is None else internal_form.shown(new[key], struct)
                 causes.append(f.invalid(f"spec.{key}", shown, f.IMMUTABLE))
-        return causes + _template(new, stored, bool(stored.get("suspend")))
+        stopped = not f.as_dict(old.get("status")).get("active")
+        return causes + _template(new, stored, bool(stored.get("suspend")), stopped)
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
         return counts(f.as_dict(obj.get("status")), "active", "succeeded", "failed", "ready", "terminating")
@@ -137,15 +138,19 @@ def _completions(new: Obj, old: Obj) -> list[Cause]:
     return [f.invalid(path, now, "can only be modified in tandem with spec.parallelism")]
 
 
-def _template(new: Obj, old: Obj, suspended: bool) -> list[Cause]:
-    """A suspended Job may still be told where its pods shall run and how they are labelled."""
+def _template(new: Obj, old: Obj, suspended: bool, stopped: bool) -> list[Cause]:
+    """A suspended Job may still be told where its pods shall run and how they are labelled, and one whose pods have all
+    `stopped` how much they ask for."""
 
     def fixed(spec: Obj) -> dict[str, Any]:
         template = f.as_dict(spec.get("template"))
         if not suspended:
             return template
         pod = f.as_dict(template.get("spec"))
-        return {"spec": {key: value for key, value in pod.items() if key not in _SUSPENDED_MAY_CHANGE}}
+        kept = {key: value for key, value in pod.items() if key not in _SUSPENDED_MAY_CHANGE}
+        if stopped:
+            kept |= {key: _without_amounts(pod.get(key)) for key in ("containers", "initContainers")}
+        return {"spec": kept}
 
     if fixed(new) == fixed(old):
         return []
@@ -154,3 +159,13 @@ def _template(new: Obj, old: Obj, suspended: bool) -> list[Cause]:
     whole = {**f.as_dict(wanted.get("metadata")), "Spec": pod}
     path, value = ("spec.template.spec", pod) if suspended else ("spec.template", whole)
     return [f.invalid(path, value, f.IMMUTABLE)]
+
+
+def _without_amounts(containers: Any) -> list[Obj]:
+    """Containers without their requests and limits."""
+    result = []
+    for container in f.as_list(containers):
+        resources = f.as_dict(container.get("resources"))
+        others = {key: value for key, value in resources.items() if key not in ("requests", "limits")}
+        result.append({**container, "resources": others})
+    return result

@@ -153,3 +153,27 @@ async def test_collisions_are_never_fewer(world: World, kind: str) -> None:
     await count(2)
     with pytest.raises(StatusError, match="cannot be decremented"):
         await count(1)
+
+
+async def test_a_suspended_job_whose_pods_have_stopped_may_ask_for_other_amounts(world: World) -> None:
+    job, kept = PROBES["job"], "spec.template.spec.containers[0]"
+    await job.create(world, changed(job.body, "spec.suspend", True))
+    amounts = {"requests": {"cpu": "2"}, "limits": {"cpu": "4"}}
+    await job.keeps(world, f"{kept}.resources", amounts, "")
+    stored = world.registries[job.gvr].find(NAMESPACE, job.name)
+    assert stored is not None
+    assert stored.value["spec"]["template"]["spec"]["containers"][0]["resources"] == amounts
+    for path, value in ((f"{kept}.image", "other"), (f"{kept}.resources.claims", [{"name": "gpu"}])):
+        with pytest.raises(StatusError, match=r"spec.template.spec: Invalid value: .*: field is immutable"):
+            await _change(world, job, path, value)
+    with pytest.raises(StatusError, match="must be less than or equal to cpu limit"):
+        await _change(world, job, f"{kept}.resources.requests.cpu", "5")
+    await job.keeps(world, "spec.suspend", False, "")
+    with pytest.raises(StatusError, match=r"spec.template: Invalid value: .*: field is immutable"):
+        await _change(world, job, f"{kept}.resources.requests.cpu", "1")
+
+
+async def _change(world: World, probe: Probe, path: str, value: Any) -> None:
+    registry = world.registries[probe.gvr]
+    write = world.write(registry.resource, NAMESPACE, "", probe.name, False)
+    await registry.update(NAMESPACE, probe.name, lambda old: changed(old, path, value), write, SCOPES[""])
