@@ -67,6 +67,28 @@ def test_services_by_every_name(shop: Kubectl) -> None:
     assert shop("exec", "client", "--", "getent", "ahostsv4", "cart").split()[0] == address
 
 
+def test_addresses_of_another_range(shop: Kubectl) -> None:
+    """A ServiceCIDR beside --service-cidr works like it, and ends with its last Service."""
+    version, address = shop("api-resources", "--api-group=networking.k8s.io"), "10.97.77.7"
+    if "servicecidrs" not in version:
+        pytest.skip("from Kubernetes 1.33 on")
+    spec = {"cidrs": ["10.97.77.0/24"]}
+    shop.apply(
+        {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "more"}, "spec": spec}
+    )
+    shop("wait", "--for=condition=Ready", "servicecidr/more", "--timeout=20s")
+    ports = {"name": "http", "port": 80, "targetPort": "http"}
+    shop.apply(service("far", ports, selector={"app": "cart"}, clusterIP=address))
+    until(lambda: _reached(shop, "http://far/", 20) == set(_names(shop, "cart")), "both pods at the address")
+    assert _dns(shop, f"far.{shop.namespace}.svc.cluster.local") == [address]
+    until(lambda: shop.run("get", "ipaddress", address).returncode == 0, "its IPAddress")
+    shop("delete", "servicecidr/more", "--wait=false")
+    reason = "{.status.conditions[?(@.type=='Ready')].reason}"
+    until(lambda: shop.path_of(reason, "servicecidr/more") == "Terminating", "it is held")
+    shop("delete", "service/far")
+    until(lambda: shop.run("get", "servicecidr/more").returncode != 0, "it is gone, after its grace", 40)
+
+
 def test_the_caller_is_seen_as_itself(shop: Kubectl) -> None:
     [own] = _ips(shop, "client")
     [one, two] = _ips(shop, "cart")
