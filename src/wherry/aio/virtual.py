@@ -33,6 +33,11 @@ class PatientLoop(asyncio.SelectorEventLoop):
         gets there."""
         return super().call_at(max(when, self.time() + INSTANT), callback, *args, context=context)
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Without the time limit that `asyncio.Runner` sets since Python 3.12: threads end in real time, in which a limit of
+        this loop's own time may have passed at once."""
+        await super().shutdown_default_executor()
+
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Polls real descriptors without waiting; when none is ready it hands the wait to the loop as elapsed time."""
