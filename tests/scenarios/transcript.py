@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 
@@ -35,7 +36,7 @@ def recorded(name: str) -> str:
 class Transcript:
     """Begins with the next change. `columns` names the cells to show of a resource; without, all but Name and Age."""
 
-    def __init__(self, w: World, *gvrs: GVR, columns: dict[str, tuple[str, ...]] | None = None) -> None:
+    def __init__(self, w: World, *gvrs: GVR, columns: Mapping[str, tuple[str, ...]] | None = None) -> None:
         self._w = w
         self._columns = columns or {}
         self._gvrs = {self._kind(gvr): gvr for gvr in gvrs}
