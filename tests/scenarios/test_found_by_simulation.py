@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wherry.testing.simulation.scenario import Fault, Operation, Scenario
 from wherry.testing.simulation.simulation import run
 
@@ -38,3 +40,13 @@ def test_a_daemon_set_takes_over_the_revision_another_workload_left_behind() -> 
     """Its label is missing, which pods are told apart by."""
     left = (do(1, "create", "StatefulSet", 1), do(5, "delete", "StatefulSet", seed=ORPHAN))
     assert broken(*left, do(10, "create", "DaemonSet")) == []
+
+
+def test_a_quota_counts_writes_whose_callers_have_gone() -> None:
+    """They are on their way to the disk, and counted neither as under way nor as stored."""
+    shop = (do(0, "create", "Namespace", name="shop"), replace(do(1, "create", "ResourceQuota", 3), namespace="shop"))
+    many = (
+        replace(do(3 + number * 0.0001, "adopt", "ConfigMap", 0, seed=number * 3), namespace="shop")
+        for number in range(40)
+    )
+    assert broken(*shop, *many, Fault(2, 5, "hasty", "users", 0.7, 1)) == []

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wherry.storage import abandoned
 from wherry.storage.base import LogStorage
 from wherry.storage.database import Database, damage_explained
 from wherry.storage.errors import CannotOpen, Closed, Damaged, FutureRevision, WriteFailed
@@ -156,9 +157,14 @@ class SqliteStorage(LogStorage):
         entry = change.entry
         replaced = change.previous.revision if change.previous else self._tombstones.get(entry.key, 0)
         done = asyncio.get_running_loop().create_future()
+        done.add_done_callback(asyncio.Future.exception)  # heard, also when the caller has gone
         self._open[entry.key] = done
         self._submit(_Write(change, replaced, done))
-        await asyncio.shield(done)
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError as error:
+            abandoned.mark(error, done)
+            raise
         return entry
 
     def _submit(self, job: _Job) -> None:

@@ -29,10 +29,11 @@ from wherry.api.scheme import Resource
 from wherry.api.types import Obj
 from wherry.apiserver.apply.field_manager import KEEP, Owners, is_unchanged
 from wherry.apiserver.patience import judged
-from wherry.apiserver.registry import deletion, object_meta
+from wherry.apiserver.registry import deletion, holding, object_meta
 from wherry.apiserver.registry.scopes import MAIN, Scope
 from wherry.apiserver.registry.strategy import Context, Strategy
 from wherry.apiserver.registry.validation import field as rules
+from wherry.storage import abandoned
 from wherry.storage import errors as storage_errors
 from wherry.storage.interface import Entry
 
@@ -142,13 +143,13 @@ class Registry:
             await write.validate("CREATE", obj, None)
             write.warnings += self.strategy.warnings(obj, None)
             result = await self._insert(arranged(obj), write, GENERATE_NAME_ATTEMPTS if generated else 1)
-        except BaseException:
-            _give_back(undo)
+        except BaseException as error:
+            holding.take_back(write.ctx, error)
             raise
         finally:
-            _give_back(write.ctx.ended)
+            holding.give_back(write.ctx.ended)
         if write.ctx.dry_run:
-            _give_back(undo)
+            holding.give_back(undo)
         return result
 
     async def _insert(self, obj: Obj, write: Write, attempts: int) -> Result:
@@ -218,18 +219,18 @@ class Registry:
             if deletion.is_free(obj, self.strategy.held(obj)):
                 return await self._remove(entry, obj, write)
             if is_unchanged(obj, old):
-                _give_back(undo)
+                holding.give_back(undo)
                 return Result(old, entry.data)
             write.warnings += self.strategy.warnings(obj, old)
             if write.ctx.dry_run:
-                _give_back(undo)
+                holding.give_back(undo)
                 return Result(arranged(obj))
             stored = await self._storage.update(entry.key, arranged(obj), entry.revision)
-        except BaseException:
-            _give_back(undo)
+        except BaseException as error:
+            holding.take_back(write.ctx, error)
             raise
         finally:
-            _give_back(write.ctx.ended)
+            holding.give_back(write.ctx.ended)
         assert stored.value["metadata"]["name"] == name
         self.strategy.after_update(stored.value, old, write.ctx)
         return Result(stored.value, stored.data)
@@ -301,8 +302,13 @@ class Registry:
     async def _remove(self, entry: Entry, last: Obj, write: Write) -> Result:
         """Take it out of storage; the answer shows it as it would have been."""
         if not write.ctx.dry_run:
-            await self._storage.delete(entry.key, entry.revision)
-            self.strategy.after_delete(entry.value, write.ctx)
+            after = partial(self.strategy.after_delete, entry.value, write.ctx)
+            try:
+                await self._storage.delete(entry.key, entry.revision)
+            except asyncio.CancelledError as error:
+                abandoned.when_known(error, lambda stored: after() if stored else None)
+                raise
+            after()
         return Result(last, removed=True)
 
     def _check_preconditions(self, obj: Obj, preconditions: Obj) -> None:
@@ -380,8 +386,3 @@ def arranged(obj: Obj) -> Obj:
 
 def _without_version(metadata: Obj) -> Obj:
     return {key: value for key, value in metadata.items() if key != "resourceVersion"}
-
-
-def _give_back(undo: list[Callable[[], None]]) -> None:
-    while undo:
-        undo.pop()()

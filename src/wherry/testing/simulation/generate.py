@@ -90,12 +90,14 @@ def _operation(rng: random.Random, kinds: set[str], theme: Theme) -> Operation:
 def _fault(rng: random.Random, targets: tuple[str, ...], theme: Theme) -> Fault:
     kind = _weighed(rng, theme.faults)
     at, seed = rng.uniform(QUIET_SECONDS, SECONDS), rng.getrandbits(32)
-    seconds = rng.choice(LONG if kind in ("lag", "lost", "errors", "twin") else SHORT) * rng.uniform(0.3, 1)
+    seconds = rng.choice(LONG if kind in ("lag", "lost", "errors", "twin", "hasty") else SHORT) * rng.uniform(0.3, 1)
     target, amount = rng.choice(targets), 0.0
     if kind == "blackout":
         target = rng.choice(["server", "server", ""])  # the API server alone, or everything
     elif kind == "twin":
         target = SCHEDULER  # of the others there may be one only, as in Kubernetes
+    elif kind == "hasty":
+        target, amount = rng.choice(["users", "users", target]), rng.choice([0.3, 0.9])
     elif kind in ("errors", "lost"):
         amount = rng.choice([0.05, 0.3, 0.9])
         target = rng.choice([*targets, ""])

@@ -50,7 +50,11 @@ def manifest(kind: str, namespace: str, name: str, number: int, seed: int) -> Ob
             "jobTemplate": {"spec": _job(rng, name, ttl=False)},
         }
     elif kind == "Service":
-        obj["spec"] = {"selector": {"app": name}, "ports": [{"port": 80}]}
+        obj["spec"] = {
+            "selector": {"app": name},
+            "ports": [{"port": 80}],
+            "type": rng.choice(["ClusterIP", "NodePort"]),
+        }
     elif kind == "PodDisruptionBudget":
         amount: Any = rng.choice([1, 2, "50%"])
         obj["spec"] = {

@@ -82,7 +82,8 @@ class Server:
             await process.crash()
 
     async def carry(self, work: Coroutine[Any, Any, T], author: Any) -> T:
-        """Serve a request, which goes on when its caller does not wait any more. Raises ConnectionError."""
+        """Serve a request. When its caller waits no more, it is cancelled wherever it has come to, as in production: what
+        was handed to the disk is written all the same. Raises ConnectionError."""
         process = self._process
         if process is None or self.app is None:
             work.close()
@@ -95,6 +96,7 @@ class Server:
         except asyncio.CancelledError:
             if task.cancelled() and process.dead:
                 raise ConnectionResetError("the API server is gone") from None
+            task.cancel()
             raise
 
     async def close(self) -> None:

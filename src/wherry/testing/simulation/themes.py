@@ -47,6 +47,7 @@ FAULTS: Weights = (
     ("full disk", 1),
     ("clock", 1),
     ("twin", 1),
+    ("hasty", 2),
 )
 ALONE = (
     "deployment-controller",
@@ -109,7 +110,7 @@ THEMES = (
         "storage",
         (("ConfigMap", 4), ("Deployment", 2), ("Service", 1)),
         (("count", 8), ("touch", 4), ("scale", 2), ("create", 1), ("delete", 1)),
-        (("blackout", 6), ("slow disk", 4), ("full disk", 3), ("lost", 1), ("clock", 1)),
+        (("blackout", 6), ("slow disk", 4), ("full disk", 3), ("lost", 1), ("hasty", 4), ("clock", 1)),
         (),
         "default",
     ),
@@ -124,7 +125,7 @@ THEMES = (
         "quotas",
         (("ResourceQuota", 4), ("Deployment", 3), ("ConfigMap", 2), ("StatefulSet", 1)),
         (("scale", 6), ("kill", 4), ("create", 4), ("adopt", 3), ("delete", 2)),
-        (("lag", 5), ("lost", 3), ("crash", 3), ("late", 2), ("blackout", 2), ("slow disk", 2)),
+        (("lag", 5), ("lost", 3), ("crash", 3), ("late", 2), ("blackout", 2), ("slow disk", 2), ("hasty", 4)),
         ("resourcequota-controller", "replicaset-controller"),
         "shop",
     ),

@@ -29,6 +29,8 @@ GONE = {
     "reason": "Expired",
     "code": 410,
 }
+PATIENCE = (0.0001, 0.0004, 0.001)
+"""Seconds a hasty client waits: within an fsync, or just beyond."""
 FAULTS_OF_WATCHES = ("lag", "cut", "expire")
 
 
@@ -67,12 +69,15 @@ class Wire:
         content_type: str = "application/json",
     ) -> Obj:
         lost: Active | None = None
+        patience: float | None = None
         for active in self._weather.over(self.who):
             kind = active.fault.kind
             if kind == "errors" and active.strikes():
                 raise refusal(active, method, path)
             if kind == "late":
                 await self._clock.sleep(active.rng.random() * active.fault.amount)
+            if kind == "hasty" and active.strikes():
+                patience = active.rng.choice(PATIENCE)
             if kind == "lost" and active.strikes():
                 lost = active
         if self.down:
@@ -82,10 +87,14 @@ class Wire:
         call.worker = task.get_name() if task is not None else ""
         work = self._serve(call, method, path, query, body, content_type)
         try:
-            answer = await self._server.carry(work, call)
+            async with asyncio.timeout(patience):
+                answer = await self._server.carry(work, call)
         except asyncio.CancelledError:
             call.lost = True  # its sender has crashed
             raise
+        except TimeoutError:
+            call.lost = True
+            raise ConnectionAbortedError("no answer in time") from None
         if lost is not None:
             call.lost = True
             raise ConnectionResetError("the connection was lost before the answer came")

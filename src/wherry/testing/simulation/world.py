@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from wherry.aio.clock import LoopClock
 from wherry.api.errors import StatusError
@@ -26,7 +28,7 @@ from wherry.testing.simulation.disk_storage import DiskStorage
 from wherry.testing.simulation.members import Member, Whereabouts, members
 from wherry.testing.simulation.observer import Observer
 from wherry.testing.simulation.outcome import Violation
-from wherry.testing.simulation.process import Process
+from wherry.testing.simulation.process import Process, reason
 from wherry.testing.simulation.scenario import Scenario
 from wherry.testing.simulation.server import Server
 from wherry.testing.simulation.weather import Weather
@@ -78,6 +80,7 @@ class World:
 
     async def begin(self) -> None:
         scenario = self.scenario
+        asyncio.get_running_loop().set_exception_handler(lambda loop, about: self.failed(_unheard(about)))
         site = Site(CERTIFICATE, CERTIFICATE, NOBODY, lambda *_: CERTIFICATE.encode(), NoDirectories())
         first = bootstrap_options(self._options, site, scheme(), LoopClock(EPOCH))
         changes = await first_state(first, LoopClock(EPOCH), token_key())
@@ -152,6 +155,11 @@ class _Errors(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             text += f" ({type(record.exc_info[1]).__name__}: {record.exc_info[1]})"
         self._failed(text)
+
+
+def _unheard(about: dict[str, Any]) -> str:
+    """What the event loop has to say that nobody else was told."""
+    return f"{about.get('message')}: {reason(about.get('exception'))}"
 
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"

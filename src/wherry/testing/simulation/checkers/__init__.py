@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from wherry.testing.simulation.checkers import acknowledged, lists, revisions
+from wherry.testing.simulation.checkers.addresses import Addresses
 from wherry.testing.simulation.checkers.amounts import Amounts
 from wherry.testing.simulation.checkers.binding import Binding
 from wherry.testing.simulation.checkers.disruptions import Disruptions
@@ -26,7 +27,7 @@ class Step(Protocol):
     def see(self, event: Event, before: Replay) -> Iterable[Violation]: ...
 
 
-STEPS: tuple[Callable[[], Step], ...] = (Binding, Amounts, Quotas, Garbage, Disruptions)
+STEPS: tuple[Callable[[], Step], ...] = (Binding, Addresses, Amounts, Quotas, Garbage, Disruptions)
 
 
 def check(story: Story) -> list[Violation]:
