@@ -9,7 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,6 +68,24 @@ class ShopSystem:
         )
         assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}"
         return done.stdout
+
+    @contextmanager
+    def chaos(self, kind: str, *options: str) -> Iterator[None]:
+        """`wherry chaos KIND ...`, while the block lasts."""
+        with subprocess.Popen(
+            [self.system.tier.python, "-u", "-m", "wherry", "chaos", kind, *self.where, *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.system.environment(),
+            **self.system.tier.run_as(),
+        ) as run:
+            assert run.stdout is not None
+            first = run.stdout.readline()
+            assert first, "it is at work"
+            assert "no pod" not in first
+            yield
+            run.terminate()
+            print(run.communicate()[0])
 
     @property
     def where(self) -> tuple[str, ...]:

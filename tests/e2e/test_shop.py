@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import browser
@@ -61,6 +62,26 @@ def test_no_order_is_lost_or_doubled(shop: ShopSystem) -> None:
     text = shop.run("verify.py", *shop.where, "--orders", "60", "--kills", "8", "--seed", "1")
     assert "every book agrees" in text
     assert re.search(r"killed: nats \w+ +1", text), text
+
+
+FAULTS = [
+    ("dns", "*.svc.cluster.local", "--share", "0.3"),
+    ("api", "--fail", "500", "--share", "0.3", "--user", "system:node:*"),
+    ("api", "--delay", "300ms", "--verb", "create,update,patch,delete"),
+    ("pods", "-n", "shop", "--every", "5s"),
+    ("processes", "netd", "node-agent", "control-plane", "--every", "7s"),
+]
+
+
+def test_no_order_is_lost_while_things_fail_on_purpose(shop: ShopSystem) -> None:
+    """Names do not resolve, the API fails and dawdles, pods and our own processes are killed: all of it at once."""
+    with ExitStack() as stack:
+        for number, (kind, *rest) in enumerate(FAULTS):
+            stack.enter_context(shop.chaos(kind, *rest, "--for", "10m", "--seed", str(number)))
+        text = shop.run("verify.py", *shop.where, "--orders", "40", "--kills", "0", "--seed", "2")
+    assert "every book agrees" in text
+    assert shop.run("-m", "wherry", "chaos", "list", *shop.where) == ""
+    until(lambda: shop.system.status()["state"] == "running", "whole again", 60)
 
 
 def test_a_new_version_drops_no_request_and_neither_does_the_old(shop: ShopSystem) -> None:

@@ -155,13 +155,17 @@ def hold(
 
 
 def repeat(wanted: Callable[[], bool], length: str, every: str, strike: Callable[[], str]) -> None:
-    """Strike now and after every pause, until the time is over."""
+    """Strike now and after every pause, until the time is over. Raises Failed if the first time fails; later it may be that
+    something else was just killed."""
     clock = RealClock()
     end, pause = clock.monotonic() + _seconds(length), _seconds(every)
-    while (left := end - clock.monotonic()) > 0:
-        click.echo(strike())
-        if wait_for(wanted, min(left, pause)):
-            return
+    click.echo(strike())
+    while (left := end - clock.monotonic()) > 0 and not wait_for(wanted, min(left, pause)):
+        if clock.monotonic() < end:
+            try:
+                click.echo(strike())
+            except Failed as error:
+                click.echo(str(error))
 
 
 @contextmanager
