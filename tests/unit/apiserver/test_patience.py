@@ -133,3 +133,21 @@ async def test_others_are_answered_while_heavy_rules_are_judged() -> None:
         await asyncio.sleep(0)
     assert (await write).status == 201
     assert answered > 10
+
+
+async def test_a_policy_of_long_expressions_is_compiled_beside_everything_else() -> None:
+    server = await make_server()
+    long = " && ".join(f"object.data.k{number} != 'x'" for number in range(600))
+    spec = {
+        "matchConstraints": {"resourceRules": [RULE]},
+        "validations": [{"expression": f"{long} && {number} == {number}"} for number in range(8)],
+    }
+    target = f"{GROUP}/validatingadmissionpolicies"
+    write = asyncio.create_task(server.ask("POST", target, {"metadata": {"name": "long"}, "spec": spec}))
+    answered = 0
+    while not write.done():
+        assert (await server.ask("GET", "/api/v1/namespaces/shop")).status == 200
+        answered += 1
+        await asyncio.sleep(0)
+    assert (await write).status == 201
+    assert answered > 10

@@ -24,6 +24,8 @@ TIMEOUT_SECONDS, TIMEOUT_SECONDS_MAX = 10, 30
 
 
 class ValidatingWebhookConfigurationStrategy(Strategy):
+    may_be_heavy = True
+    allow_unconditional_update = False
     has_generation = True
     mutating: ClassVar[bool] = False
 
@@ -70,6 +72,7 @@ class ValidatingWebhookConfigurationStrategy(Strategy):
 
 
 class MutatingWebhookConfigurationStrategy(ValidatingWebhookConfigurationStrategy):
+    allow_unconditional_update = False
     mutating = True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from wherry.api.types import Obj
 from wherry.apiserver.admission import environments
@@ -12,6 +13,9 @@ from wherry.apiserver.admission.forms import Form
 from wherry.apiserver.admission.matching import Criteria
 from wherry.apiserver.admission.request import AdmissionRequest
 from wherry.cel import CompileErrors, Environment, Program
+
+POLICIES_KEPT = 512
+"""Sets of variables kept compiled; few systems have as many policies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,19 @@ def policies(stored: list[Obj], bindings: list[Obj]) -> tuple[Policy, ...]:
 
 def _policy(obj: Obj, bindings: tuple[Binding, ...]) -> Policy:
     spec = obj["spec"]
-    base = environments.environment(params=spec.get("paramKind") is not None, policy=True)
-    where, variables = environments.with_variables(base, spec.get("variables") or ())
+    declared = tuple((each.get("name") or "", each.get("expression") or "") for each in spec.get("variables") or ())
+    where, variables = _environment(spec.get("paramKind") is not None, declared)
     criteria = Criteria.of(spec.get("matchConstraints") or {}, rules="resourceRules")
     return Policy(obj["metadata"]["name"], spec, criteria, Conditions.of(spec), where, variables, bindings)
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _environment(
+    params: bool, declared: tuple[tuple[str, str], ...]
+) -> tuple[Environment, Mapping[str, Program | CompileErrors]]:
+    """Compiled once for each set of variables: a change of one policy is no reason to compile those of all others."""
+    base = environments.environment(params=params, policy=True)
+    return environments.with_variables(base, [{"name": name, "expression": text} for name, text in declared])
 
 
 def _binding(obj: Obj) -> Binding:

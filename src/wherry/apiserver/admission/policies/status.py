@@ -13,6 +13,7 @@ from wherry.api.types import GVR, Obj
 from wherry.apiserver.admission.request import World
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.drafts import draft
+from wherry.apiserver.patience import judged
 from wherry.apiserver.registry.generic import Write, no_objection
 from wherry.apiserver.registry.scopes import SCOPES
 from wherry.apiserver.registry.strategy import Context
@@ -59,7 +60,7 @@ class PolicyStatus:
         generation = policy["metadata"].get("generation")
         if (policy.get("status") or {}).get("observedGeneration") == generation:
             return
-        checking = self._checked(policy["spec"])
+        checking = await self._checked(policy["spec"])
 
         def observe(current: Obj) -> Obj:
             obj: Obj = draft(current)
@@ -74,7 +75,7 @@ class PolicyStatus:
         except (StatusError, errors.StorageError) as error:
             log.warning("the status of the policy %s is not written: %s", name, error)
 
-    def _checked(self, spec: Obj) -> Obj:
+    async def _checked(self, spec: Obj) -> Obj:
         from wherry.apiserver.admission.policies.type_checking import warnings
 
         scheme = self._world.scheme
@@ -82,5 +83,5 @@ class PolicyStatus:
             gvr: (each.resource, each.schema or scheme.schema(each.resource))
             for gvr, each in self._world.served.items()
         }
-        found = warnings(spec, kinds)
+        found = await judged(lambda: warnings(spec, kinds))
         return {"expressionWarnings": found} if found else {}
