@@ -117,6 +117,8 @@ def read(call: Call) -> tuple[Obj, str]:
             value, complaint = _parse(request.body)
         except ValueError as error:
             raise bad_request(f"error decoding YAML: {_said(error)}") from None
+    if value is None:
+        value = {}
     if not isinstance(value, dict):
         problem = f"json: cannot unmarshal {decode.json_kind(value)} into Go value of type map[string]interface {{}}"
         raise bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {problem}")
@@ -145,16 +147,13 @@ def _parse(body: bytes) -> tuple[Any, str]:
 
 def check_version(configuration: Obj, kind: str, api_version: str) -> None:
     """Raises 400 for the configuration of another kind, or of another version of it."""
-    said, said_version = configuration.get("kind"), configuration.get("apiVersion")
-    if not said or not isinstance(said, str):
-        raise bad_request("error decoding YAML: Object 'Kind' is missing in the applied configuration")
-    if said_version != api_version:
-        raise bad_request(
-            "Incorrect version specified in apply patch. "
-            f"Specified patch version: {said_version or ''}, expected: {api_version}"
-        )
-    if said != kind:
-        raise bad_request(f"Incorrect kind specified in apply patch. Specified patch kind: {said}, expected: {kind}")
+    said, version = (each if isinstance(each, str) else "" for each in map(configuration.get, ("kind", "apiVersion")))
+    if (said, version) == (kind, api_version):
+        return
+    group, _, version = version.rpartition("/")
+    if "/" in group:  # no version at all
+        group = said = version = ""
+    raise bad_request(f"invalid object type: {group}/{version}, Kind={said}")
 
 
 def complain(call: Call, complaint: str, validation: str) -> None:

@@ -35,7 +35,9 @@ _BOTH = (
 class _Policy(BuiltIn):
     """What both kinds of policies say."""
 
+    may_be_heavy = True
     has_generation = True
+    allow_unconditional_update = False
 
     def default(self, obj: Obj) -> None:
         super().default(obj)
@@ -86,6 +88,7 @@ class MutatingAdmissionPolicyStrategy(_Policy):
 
 class MutatingAdmissionPolicyBindingStrategy(BuiltIn):
     has_generation = True
+    allow_unconditional_update = False
 
     def default(self, obj: Obj) -> None:
         super().default(obj)

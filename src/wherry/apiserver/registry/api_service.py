@@ -20,6 +20,7 @@ AVAILABLE = "Available"
 class APIServiceStrategy(PathNamed):
     """Names are not DNS names: the core group's is `v1.`."""
 
+    allow_unconditional_update = False
     has_generation = False
 
     def default(self, obj: Obj) -> None:

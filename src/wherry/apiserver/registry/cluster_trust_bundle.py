@@ -21,6 +21,7 @@ class ClusterTrustBundleStrategy(BuiltIn):
     """The kind certificates.k8s.io ClusterTrustBundle."""
 
     has_generation = False
+    allow_unconditional_update = False
 
     def validate_name(self, name: str, prefix: bool = False) -> list[str]:
         """With a signer the name's parts are joined by colons; which it must be depends on the spec (`validate`)."""

@@ -18,6 +18,8 @@ _TEN_MINUTES, _MAX_TOKEN_SECONDS = 600, 1 << 32
 
 
 class CSIDriverStrategy(BuiltIn):
+    allow_unconditional_update = False
+    returns_deleted = True
     has_generation = False
 
     def default(self, obj: Obj) -> None:
@@ -78,23 +80,24 @@ def _tokens(requests: list[Obj], path: str) -> list[Cause]:
 
 
 class CSINodeStrategy(BuiltIn):
+    allow_unconditional_update = False
+    returns_deleted = True
     has_generation = False
 
     def default(self, obj: Obj) -> None:
         super().default(obj)
-        if obj["spec"].get("drivers") is None:
-            obj["spec"]["drivers"] = []
+        obj["spec"].setdefault("drivers", None)
 
     def validate(self, obj: Obj) -> list[Cause]:
         causes: list[Cause] = []
         seen: set[str] = set()
-        for i, driver in enumerate(obj["spec"]["drivers"]):
+        for i, driver in enumerate(f.as_list(obj["spec"]["drivers"])):
             causes += _driver(driver, seen, f"spec.drivers[{i}]")
         return causes
 
     def validate_update(self, obj: Obj, old: Obj) -> list[Cause]:
         """A driver stays as it registered, save for how many volumes it has room for."""
-        now = {driver.get("name"): _fixed(driver) for driver in obj["spec"]["drivers"]}
+        now = {driver.get("name"): _fixed(driver) for driver in f.as_list(obj["spec"]["drivers"])}
         return [
             f.invalid("spec.drivers", now[driver.get("name")], f.IMMUTABLE)
             for driver in f.as_list(old["spec"].get("drivers"))
@@ -127,6 +130,8 @@ def _driver(driver: Obj, seen: set[str], path: str) -> list[Cause]:
 
 
 class CSIStorageCapacityStrategy(Strategy):
+    allow_unconditional_update = False
+
     def validate(self, obj: Obj) -> list[Cause]:
         causes = selectors.label_selector(obj.get("nodeTopology"), "nodeTopology")
         name = obj.get("storageClassName") or ""

@@ -17,6 +17,7 @@ ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 
 
 class EndpointsStrategy(Strategy):
+    allow_create_on_update = True
     checks_metadata_again = True
 
     def default(self, obj: Obj) -> None:

@@ -16,6 +16,7 @@ _BOUNDS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
 
 class LimitRangeStrategy(BuiltIn):
+    allow_create_on_update = True
     has_generation = False
 
     def default(self, obj: Obj) -> None:

@@ -14,6 +14,7 @@ _COUNTERS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expected
 
 
 class PodDisruptionBudgetStrategy(BuiltIn):
+    allow_unconditional_update = False
     empty_status = dict.fromkeys(_COUNTERS, 0)
 
     def validate(self, obj: Obj) -> list[Cause]:

@@ -37,6 +37,9 @@ class ControllerRevisionStrategy(Strategy):
 
 
 class RuntimeClassStrategy(Strategy):
+    allow_create_on_update = True
+    allow_unconditional_update = False
+
     def default(self, obj: Obj) -> None:
         overhead = obj.get("overhead")
         if overhead is not None and overhead.get("podFixed"):

@@ -15,6 +15,7 @@ GROUP = "rbac.authorization.k8s.io"
 class RoleStrategy(PathNamed):
     """Role and ClusterRole."""
 
+    allow_create_on_update = True
     has_generation = False
 
     def default(self, obj: Obj) -> None:
@@ -60,6 +61,7 @@ def _rule(rule: Obj, namespaced: bool, path: str) -> list[Cause]:
 class BindingStrategy(PathNamed):
     """RoleBinding and ClusterRoleBinding."""
 
+    allow_create_on_update = True
     has_generation = False
 
     def default(self, obj: Obj) -> None:

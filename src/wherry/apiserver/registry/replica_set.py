@@ -46,7 +46,6 @@ class ReplicaSetStrategy(Workload):
 class ReplicationControllerStrategy(ReplicaSetStrategy):
     """Its selector is a plain map and defaults to the template's labels; its pods outlive it unless someone says else."""
 
-    returns_deleted = True
     default_orphan = True
 
     def default(self, obj: Obj) -> None:

@@ -18,6 +18,7 @@ RESERVED_MAX = 256
 
 
 class DeviceClassStrategy(BuiltIn):
+    returns_deleted = True
     has_generation = True
 
     def validate(self, obj: Obj) -> list[Cause]:
@@ -32,6 +33,7 @@ class DeviceClassStrategy(BuiltIn):
 
 
 class ResourceClaimStrategy(BuiltIn):
+    returns_deleted = True
     has_generation = False
     empty_status = {}  # noqa: RUF012 - a constant
 
@@ -82,6 +84,7 @@ def _allocation(allocation: Obj, known: Mapping[str, set[str]], path: str) -> li
 
 
 class ResourceClaimTemplateStrategy(BuiltIn):
+    returns_deleted = True
     has_generation = False
 
     def default(self, obj: Obj) -> None:
@@ -99,6 +102,7 @@ class ResourceClaimTemplateStrategy(BuiltIn):
 
 
 class ResourceSliceStrategy(BuiltIn):
+    returns_deleted = True
     has_generation = True
 
     def validate(self, obj: Obj) -> list[Cause]:
@@ -117,6 +121,8 @@ class ResourceSliceStrategy(BuiltIn):
 
 
 class DeviceTaintRuleStrategy(BuiltIn):
+    returns_deleted = True
+
     def validate(self, obj: Obj) -> list[Cause]:
         spec = obj["spec"]
         causes = devices.taint(f.as_dict(spec.get("taint")), "spec.taint")

@@ -16,6 +16,7 @@ AFFINITY_SECONDS = 10800
 
 
 class ServiceStrategy(BuiltIn):
+    allow_create_on_update = True
     checks_metadata_again = True
     has_generation = False
     returns_deleted = True

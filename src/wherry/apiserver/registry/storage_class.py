@@ -14,6 +14,8 @@ _FOR_LIFE = ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
 
 
 class StorageClassStrategy(Strategy):
+    returns_deleted = True
+
     def default(self, obj: Obj) -> None:
         fill(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
 
@@ -30,6 +32,8 @@ class StorageClassStrategy(Strategy):
 
 
 class VolumeAttributesClassStrategy(Strategy):
+    returns_deleted = True
+
     def validate(self, obj: Obj) -> list[Cause]:
         causes = _provisioner(obj.get("driverName") or "", "driverName")
         return causes + _parameters(f.as_dict(obj.get("parameters")), allow_empty=False)

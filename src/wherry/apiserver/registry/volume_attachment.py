@@ -16,6 +16,8 @@ _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolume
 
 
 class VolumeAttachmentStrategy(BuiltIn):
+    allow_unconditional_update = False
+    returns_deleted = True
     has_generation = False
 
     def validate(self, obj: Obj) -> list[Cause]:

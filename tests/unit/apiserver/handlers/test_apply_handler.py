@@ -72,9 +72,9 @@ async def test_a_key_that_comes_twice() -> None:
     [
         (b"{", "error decoding YAML: error converting YAML to JSON: yaml: line 1: did not find expected node content"),
         (b"[]", "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into "),
-        (b"a: b", "Object 'Kind' is missing"),
-        (b'{"kind": "ConfigMap", "apiVersion": "v2"}', "Specified patch version: v2, expected: v1"),
-        (b'{"kind": "Secret", "apiVersion": "v1"}', "Specified patch kind: Secret, expected: ConfigMap"),
+        (b"a: b", "invalid object type: /, Kind="),
+        (b'{"kind": "ConfigMap", "apiVersion": "v2"}', "invalid object type: /v2, Kind=ConfigMap"),
+        (b'{"kind": "Secret", "apiVersion": "v1"}', "invalid object type: /v1, Kind=Secret"),
         (b'{"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"managedFields": []}}', "managedFields must be nil"),
         (b'{"kind": "ConfigMap", "apiVersion": "v1"}', "was undeterminable: name must be provided"),
         (b'{"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "d"}}', "does not match the name on the URL"),
