@@ -37,7 +37,6 @@ class _Policy(BuiltIn):
 
     may_be_heavy = True
     has_generation = True
-    allow_unconditional_update = False
 
     def default(self, obj: Obj) -> None:
         super().default(obj)
@@ -88,7 +87,6 @@ class MutatingAdmissionPolicyStrategy(_Policy):
 
 class MutatingAdmissionPolicyBindingStrategy(BuiltIn):
     has_generation = True
-    allow_unconditional_update = False
 
     def default(self, obj: Obj) -> None:
         super().default(obj)
