@@ -37,6 +37,7 @@ class _Policy(BuiltIn):
 
     may_be_heavy = True
     has_generation = True
+    allow_unconditional_update = False
 
     def default(self, obj: Obj) -> None:
         super().default(obj)
@@ -87,6 +88,7 @@ class MutatingAdmissionPolicyStrategy(_Policy):
 
 class MutatingAdmissionPolicyBindingStrategy(BuiltIn):
     has_generation = True
+    allow_unconditional_update = False
 
     def default(self, obj: Obj) -> None:
         super().default(obj)
