@@ -1,25 +1,30 @@
 """ResourceQuota: what a namespace may hold in all. Usage is counted from the objects themselves, so it never drifts.
 
-Counted at every write that takes more in a namespace that has a quota: one pass over the objects the quota speaks of,
-and over what other requests are writing at this moment. A write is under way from its check until it is durable or has
-failed, so that of many at the same time none takes the other's place.
+Looked at with every write that takes more in a namespace that has a quota: all objects the quota speaks of, of which those
+that changed since the last write are counted again, and what other requests are writing at this moment. A write is under
+way from its check until it is durable or has failed, so that of many at the same time none takes the other's place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from wherry.api.quantity import Quantity
+from wherry.api.quota_tally import QuotaTally
 from wherry.api.quota_usage import ZERO, applies, compute_key, usage
 from wherry.api.types import GVR, Obj
 from wherry.apiserver.admission.request import AdmissionRequest
 
 RESOURCE_QUOTAS = GVR("", "v1", "resourcequotas")
+TALLIES_MAX = 256
+"""Quotas counted from one write to the next; those beyond are counted anew."""
 
 
 class ResourceQuota:
     def __init__(self) -> None:
         self._under_way: dict[tuple[GVR, str], list[Obj]] = {}
+        self._tallies: dict[tuple[str, str, GVR], QuotaTally] = {}
+        """By namespace and name of the quota, and resource; used last, kept longest."""
 
     async def validate(self, request: AdmissionRequest) -> None:
         draft = request.object
@@ -48,12 +53,8 @@ class ResourceQuota:
 
     def _check(self, request: AdmissionRequest, quota: Obj, wanted: Mapping[str, Quantity]) -> None:
         hard = quota["spec"].get("hard") or {}
-        resource = request.resource
-        used = dict.fromkeys(wanted, ZERO)
-        for each in self._present(request):
-            if applies(quota["spec"], each, resource.resource):
-                for key, amount in usage(each, resource.group, resource.resource, wanted).items():
-                    used[key] = used[key] + amount
+        taken = self._taken(request, quota)
+        used = {key: taken.get(key, ZERO) for key in wanted}
         over = sorted(key for key, amount in wanted.items() if used[key] + amount > Quantity.parse(hard[key]))
         if over:
             listed = [",".join(f"{key}={values[key]}" for key in over) for values in (wanted, used)]
@@ -62,15 +63,33 @@ class ResourceQuota:
                 f"exceeded quota: {quota['metadata']['name']}, requested: {listed[0]}, used: {listed[1]}, limited: {limits}"
             )
 
-    def _present(self, request: AdmissionRequest) -> Iterable[Obj]:
-        """The objects of this resource and namespace as they will be once what is under way is stored."""
+    def _taken(self, request: AdmissionRequest, quota: Obj) -> dict[str, Quantity]:
+        """What the objects of this resource and namespace take of each key, as they will be once what is under way is
+        stored."""
         gvr = request.resource.gvr
-        found = list(request.context.read.list(gvr, request.namespace))
-        coming = self._under_way.get((gvr, request.namespace))
+        tally = self._tally(quota, gvr)
+        tally.update(list(request.context.read.list(gvr, request.namespace)))
+        coming = {each["metadata"].get("uid"): each for each in self._under_way.get((gvr, request.namespace)) or ()}
         if not coming:
-            return found
-        latest = {each["metadata"].get("uid"): each for each in (*found, *coming)}
-        return latest.values()
+            return tally.sums
+        taken = dict(tally.sums)
+        for uid, each in coming.items():
+            for key, amount in tally.known(uid).items():
+                taken[key] = taken[key] - amount
+            for key, amount in tally.of(each).items():
+                taken[key] = taken.get(key, ZERO) + amount
+        return taken
+
+    def _tally(self, quota: Obj, gvr: GVR) -> QuotaTally:
+        """Of the quota as it is; a quota that changed is counted anew."""
+        key = (quota["metadata"]["namespace"], quota["metadata"]["name"], gvr)
+        tally = self._tallies.pop(key, None)
+        if tally is None or tally.spec != quota["spec"]:
+            tally = QuotaTally(quota["spec"], gvr.group, gvr.resource)
+        self._tallies[key] = tally
+        if len(self._tallies) > TALLIES_MAX:
+            del self._tallies[next(iter(self._tallies))]
+        return tally
 
     def _announce(self, request: AdmissionRequest, draft: Obj) -> None:
         """Count the write until it is over."""

@@ -44,7 +44,8 @@ class Objects:
     stored: dict[tuple[GVR, str, str], Obj] = field(default_factory=dict)
 
     def add(self, gvr: GVR, name: str, namespace: str = "", **more: object) -> None:
-        metadata = {"name": name, **more.pop("metadata", {})}  # type: ignore[dict-item]
+        metadata: Any = {"name": name, "namespace": namespace, "uid": f"{gvr.resource}/{name}"}
+        metadata.update(more.pop("metadata", {}))
         self.stored[gvr, namespace, name] = {"metadata": metadata, **more}
 
     def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj | None:
