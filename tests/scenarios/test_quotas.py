@@ -137,6 +137,31 @@ def test_a_deployment_stops_at_the_quota_and_goes_on_when_there_is_room(seed: in
     run_virtual(main())
 
 
+def test_pods_that_could_not_be_made_are_unavailable() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await w.client.create(RESOURCE_QUOTAS, a_quota({"pods": "2"}))
+            await w.client.create(DEPLOYMENTS, a_deployment(replicas=3))
+            await asyncio.sleep(10)
+            status = (await w.client.get(DEPLOYMENTS, "web", "default"))["status"]
+            counts = {key: value for key, value in status.items() if key.endswith("Replicas") or key == "replicas"}
+            assert counts == {
+                "replicas": 2,
+                "updatedReplicas": 2,
+                "readyReplicas": 2,
+                "availableReplicas": 2,
+                "unavailableReplicas": 1,
+                "terminatingReplicas": 0,
+            }
+            assert {one["type"]: one["status"] for one in status["conditions"]} == {
+                "Available": "False",
+                "Progressing": "True",
+                "ReplicaFailure": "True",
+            }
+
+    run_virtual(main())
+
+
 def test_config_maps_without_spec_are_counted() -> None:
     async def main() -> None:
         async with world() as w:

@@ -68,12 +68,14 @@ def _counts(deployment: Obj, sets: Sequence[Obj], new: Obj | None) -> Obj:
         return sum(one.get("status", {}).get(field, 0) for one in sets)
 
     replicas, available = total("replicas"), total("availableReplicas")
+    wanted = sum(one["spec"].get("replicas", 1) for one in sets)
     counts = {
         "replicas": replicas,
         "updatedReplicas": new.get("status", {}).get("replicas", 0) if new is not None else 0,
         "readyReplicas": total("readyReplicas"),
         "availableReplicas": available,
-        "unavailableReplicas": max(replicas - available, 0),
+        # Also those that could not be made; fewer are wanted than are there while they are scaled down.
+        "unavailableReplicas": max(wanted - available, 0),
     }
     result: Obj = {"observedGeneration": deployment["metadata"].get("generation", 0)}
     result.update({key: value for key, value in counts.items() if value})
