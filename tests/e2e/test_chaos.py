@@ -129,6 +129,13 @@ def test_a_node_that_is_cut_off_is_missed_and_its_pods_go_on(broken: System) -> 
     broken.wait_for("node", node, "Ready", timeout="30s")
 
 
+def test_a_node_that_is_not_there_is_not_cut_off(broken: System) -> None:
+    where = ["--state-dir", str(broken.folder / "state")]
+    command = [sys.executable, "-m", "wherry", "chaos", "node", *where, "none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, 'wherry: nodes "none" not found\n')
+
+
 def test_processes_are_killed_and_come_back(broken: System) -> None:
     before = int((broken.folder / "state" / "run" / "ready").read_text())
     with chaos(broken, "processes", "control-plane", "--for", "1s", "--every", "1m") as run:

@@ -19,11 +19,13 @@ from wherry.aio.durations import seconds
 from wherry.chaos import kept
 from wherry.chaos.deciding import CODES, DROP, NXDOMAIN, SERVFAIL, check
 from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NODE, PRESSURE, BadFault, Fault
+from wherry.cli.asking import ask
 from wherry.cli.killing import killed_pods, killed_processes
 from wherry.cli.session import Failed, options_of, system_options
 from wherry.cluster import system
 from wherry.cluster.paths import State
 from wherry.cluster.system import wait_for
+from wherry.kubelet.simulated.nodes import HEARTBEAT, LABEL
 
 RENEW_SECONDS = LEASE_SECONDS / 5
 FOR = "30s"
@@ -94,6 +96,10 @@ def dns(state: State, name: str, names: tuple[str, ...], answer: str, **more: An
 @lasting
 def node(state: State, name: str, node: str, **more: Any) -> None:
     """NODE and the API cannot reach one another; its pods go on."""
+    _running(state)
+    found = ask(state, options_of(state), "GET", f"/api/v1/nodes/{node}")
+    if (found["metadata"].get("labels") or {}).get(LABEL) == "true":
+        raise Failed(f"{node} only pretends: kubectl annotate node {node} {HEARTBEAT}=off, and {HEARTBEAT}- afterwards")
     hold(state, NODE, {"node": node}, {}, **more)
 
 
