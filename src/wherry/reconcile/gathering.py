@@ -12,7 +12,7 @@ from typing import Final
 MANY: Final = 500
 READ_PER_SECOND: Final = 5_000
 """Objects read per second of pausing: at some 20 microseconds each looking takes a tenth of the time."""
-SECONDS_MAX: Final = 1.0
+SECONDS_MAX: Final = 2.0
 
 
 def seconds_for(objects: int) -> float:

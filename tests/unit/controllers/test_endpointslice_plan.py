@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wherry.api.types import Obj
-from wherry.controllers.endpointslice.plan import MAX, Plan, plan
+from wherry.controllers.endpointslice.plan import MAX, Memory, Plan, plan
 
 
 def a_service(**spec: Any) -> Obj:
@@ -113,3 +113,33 @@ def test_finished_and_addressless_pods_are_none() -> None:
     del young["status"]["podIP"]
     (one,) = plan(a_service(), [finished, young], [], {}).create
     assert one["endpoints"] == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.integers(0, 6), st.tuples(st.booleans(), st.sampled_from([8080, 9090]))),
+            st.sampled_from(["a", "b"]),
+            st.booleans(),
+            st.sampled_from([["IPv4"], ["IPv6", "IPv4"]]),
+        ),
+        max_size=6,
+    )
+)
+def test_what_is_remembered_of_pods_changes_nothing(
+    history: list[tuple[dict[int, tuple[bool, int]], str, bool, list[str]]],
+) -> None:
+    """Pods, their node's zone and the Service itself change from one look to the next, or do not."""
+    memory = Memory()
+    objects: dict[tuple[int, bool, int], Obj] = {}
+    services: dict[tuple[Any, ...], Obj] = {}
+    for pods, zone, publish, families in history:
+        for number, (ready, port) in pods.items():
+            objects.setdefault((number, ready, port), a_pod(number, port, ready))
+        there = [objects[number, *how] for number, how in pods.items()]
+        asked = (publish, *families)
+        service = services.setdefault(asked, a_service(publishNotReadyAddresses=publish, ipFamilies=families))
+        expected = plan(service, there, [], {"n": zone})
+        found = plan(service, there, [], {"n": zone}, memory)
+        assert found == expected

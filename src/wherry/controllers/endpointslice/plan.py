@@ -41,9 +41,52 @@ class Plan:
     delete: list[Obj] = field(default_factory=list)
 
 
-def plan(service: Obj, pods: Iterable[Obj], existing: Iterable[Obj], zones: Mapping[str, str]) -> Plan:
-    """`pods` are those the Service selects, `existing` the slices managed for it, `zones` the zone of each node."""
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """What a pod comes to: under which ports and identity it appears, and how. Without `endpoint` it does not."""
+
+    pod: Obj
+    zone: str
+    key: PortsKey = ()
+    ports: list[Obj] = field(default_factory=list)
+    identity: str = ""
+    endpoint: Obj | None = None
+
+
+class Memory:
+    """What the pods of one Service came to at the last look, so that of thousands only those that changed are worked out
+    again: pods are told apart by identity. Bounded by the pods that were looked at last."""
+
+    def __init__(self) -> None:
+        self._spec: Obj | None = None
+        self._members: dict[tuple[str, str], _Member] = {}
+
+    def members(self, service: Obj, pods: Sequence[Obj], family: str, zones: Mapping[str, str]) -> list[_Member]:
+        """Of each pod, in their order."""
+        if self._spec is not service["spec"]:
+            self._spec, self._members = service["spec"], {}
+        known, kept = self._members, {}
+        for pod in pods:
+            key = (family, pod["metadata"]["uid"])
+            member, zone = known.get(key), zones.get(pod["spec"].get("nodeName", ""), "")
+            if member is None or member.pod is not pod or member.zone != zone:
+                member = _member(service, pod, family, zone, zones)
+            kept[key] = member
+        self._members = {key: one for key, one in known.items() if key[0] != family} | kept
+        return list(kept.values())
+
+
+def plan(
+    service: Obj,
+    pods: Iterable[Obj],
+    existing: Iterable[Obj],
+    zones: Mapping[str, str],
+    memory: Memory | None = None,
+) -> Plan:
+    """`pods` are those the Service selects, `existing` the slices managed for it, `zones` the zone of each node. `memory`:
+    of the looks before at this Service."""
     result = Plan()
+    memory = memory or Memory()
     pods = list(pods)
     families = service["spec"].get("ipFamilies") or ["IPv4"]
     by_family: dict[str, list[Obj]] = {family: [] for family in families}
@@ -53,7 +96,8 @@ def plan(service: Obj, pods: Iterable[Obj], existing: Iterable[Obj], zones: Mapp
         else:
             result.delete.append(one)
     for family in families:
-        _plan_family(service, family, _wanted(service, pods, family, zones), by_family[family], result)
+        wanted = _wanted(memory.members(service, pods, family, zones))
+        _plan_family(service, family, wanted, by_family[family], result)
     return result
 
 
@@ -102,18 +146,22 @@ class _Group:
     endpoints: dict[str, Obj] = field(default_factory=dict)
 
 
-def _wanted(service: Obj, pods: Sequence[Obj], family: str, zones: Mapping[str, str]) -> dict[PortsKey, _Group]:
+def _member(service: Obj, pod: Obj, family: str, zone: str, zones: Mapping[str, str]) -> _Member:
+    address = address_of_family(pod, family)
+    if not address or not has_address(pod, include_terminating=True):
+        return _Member(pod, zone)
+    ports = ports_on(service, pod)
+    if service["spec"].get("ports") and not ports:
+        return _Member(pod, zone)  # it has none of the named ports: nothing to connect to
+    one = endpoint(service, pod, address, zones)
+    return _Member(pod, zone, _key(ports), ports, _identity(one), one)
+
+
+def _wanted(members: Iterable[_Member]) -> dict[PortsKey, _Group]:
     groups: dict[PortsKey, _Group] = {}
-    for pod in pods:
-        address = address_of_family(pod, family)
-        if not address or not has_address(pod, include_terminating=True):
-            continue
-        ports = ports_on(service, pod)
-        if service["spec"].get("ports") and not ports:
-            continue  # it has none of the named ports: nothing to connect to
-        group = groups.setdefault(_key(ports), _Group(ports))
-        one = endpoint(service, pod, address, zones)
-        group.endpoints[_identity(one)] = one
+    for one in members:
+        if one.endpoint is not None:
+            groups.setdefault(one.key, _Group(one.ports)).endpoints[one.identity] = one.endpoint
     return groups
 
 

@@ -6,7 +6,7 @@ from wherry.api.errors import StatusError
 from wherry.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
-from wherry.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, plan
+from wherry.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, Memory, plan
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX, Expectations
 from wherry.reconcile.parts import Parts
@@ -60,6 +60,7 @@ class EndpointSliceReconciler:
         self._recorder = parts.recorder
         self._queue = queue
         self._expectations = Expectations(parts.clock)
+        self._memories: dict[Request, Memory] = {}
 
     def on_slice(self, type: str, one: Obj, old: Obj | None) -> None:
         for key in {*_service_keys(one), *(_service_keys(old) if old is not None else ())}:
@@ -78,6 +79,7 @@ class EndpointSliceReconciler:
         service = self._services.get(request.name, request.namespace)
         if service is None:
             self._expectations.forget(request)
+            self._memories.pop(request, None)
             return None
         if not has_endpoints(service) or "deletionTimestamp" in service["metadata"]:
             return None
@@ -87,7 +89,7 @@ class EndpointSliceReconciler:
         pods = self._members.of(service)
         nodes = (self._nodes.get(name) for name in {pod["spec"].get("nodeName", "") for pod in pods})
         zones = {node["metadata"]["name"]: _zone(node) for node in nodes if node is not None}
-        todo = plan(service, pods, existing, zones)
+        todo = plan(service, pods, existing, zones, self._memories.setdefault(request, Memory()))
         try:
             for one in todo.create:
                 await self._create(request, one)
