@@ -15,6 +15,7 @@ from wherry.apiserver.registry.validation import admission_policy as policy
 from wherry.apiserver.registry.validation import admission_rules as rules
 from wherry.apiserver.registry.validation import expressions
 from wherry.apiserver.registry.validation import field as f
+from wherry.apiserver.registry.validation.conditions import conditions
 
 if TYPE_CHECKING:
     from wherry.cel import Environment
@@ -71,6 +72,9 @@ class ValidatingAdmissionPolicyStrategy(_Policy):
         for i, validation in enumerate(validations):
             causes += _validation(validation, f"spec.validations[{i}]", where)
         return causes + _annotations(annotations, "spec.auditAnnotations", where, obj["metadata"].get("name") or "")
+
+    def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
+        return conditions(f.as_list(f.as_dict(obj.get("status")).get("conditions")), "status.conditions")
 
 
 class MutatingAdmissionPolicyStrategy(_Policy):

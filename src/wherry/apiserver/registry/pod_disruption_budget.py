@@ -8,6 +8,7 @@ from wherry.apiserver.registry.built_in import BuiltIn
 from wherry.apiserver.registry.deployment import amount, at_most_everything
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation import selectors
+from wherry.apiserver.registry.validation.conditions import conditions
 from wherry.apiserver.registry.workload import counts
 
 _COUNTERS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
@@ -36,4 +37,5 @@ class PodDisruptionBudgetStrategy(BuiltIn):
         return causes + f.one_of(policy, path, ("AlwaysAllow", "IfHealthyBudget"))
 
     def validate_status_update(self, obj: Obj, old: Obj) -> list[Cause]:
-        return counts(f.as_dict(obj.get("status")), *_COUNTERS)
+        status = f.as_dict(obj.get("status"))
+        return conditions(f.as_list(status.get("conditions")), "status.conditions") + counts(status, *_COUNTERS)

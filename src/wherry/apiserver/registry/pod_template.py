@@ -51,9 +51,7 @@ class RuntimeClassStrategy(Strategy):
             f.each_invalid("handler", handler, names.dns1123_label(handler)) if handler else [f.required("handler")]
         )
         fixed = f.as_dict(f.as_dict(obj.get("overhead")).get("podFixed"))
-        for name, value in fixed.items():
-            at = f"overhead.podFixed[{name}]"
-            causes += resources.container_resource_name(name, at) + resources.quantity(name, value, at)
+        causes += resources.requirements({"limits": fixed}, (), "overhead")
         where = f.as_dict(obj.get("scheduling"))
         causes += f.labels(where.get("nodeSelector"), "scheduling.nodeSelector")
         tolerations = f.as_list(where.get("tolerations"))

@@ -97,7 +97,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
       "used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")),
     ("runtime", "handler", DROP, "handler: Required value"),
     ("runtime", "overhead", {"podFixed": {"cpu": "-1"}},
-     'overhead.podFixed[cpu]: Invalid value: "-1": must be greater than or equal to 0'),
+     'overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0'),
     ("runtime", "scheduling", {"tolerations": [{"operator": "Exists"}, {"operator": "Exists"}]},
      'scheduling.tolerations[1]: Duplicate value: {"operator":"Exists"}'),
 ]  # fmt: skip

@@ -29,11 +29,17 @@ PROBES = {
     "deployment": Probe(
         GVR("apps", "v1", "deployments"), {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": LABELLED}}
     ),
+    "runtime": Probe(GVR("node.k8s.io", "v1", "runtimeclasses"), {"handler": "h"}),
     "autoscaler": Probe(
         GVR("autoscaling", "v2", "horizontalpodautoscalers"),
         {"spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}},
     ),
 }
+METRIC = "spec.metrics[0]"
+SOURCES = 'supported values: "ContainerResource", "External", "Object", "Pods", "Resource"'
+PER_POD = {"metric": {"name": "m"}, "target": {"type": "AverageValue", "averageValue": "1"}}
+BOTH, NONE = {"type": "Value", "value": "1", "averageValue": "1"}, {"type": "Value"}
+IT = {"kind": "Service", "name": "s"}
 FAILURE = "spec.podFailurePolicy.rules"
 RULE = {"action": "Count", "onPodConditions": [{"type": "A"}]}
 MANY = "must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index"
@@ -75,6 +81,19 @@ REFUSED: list[tuple[str, str, Any, str]] = [
      'spec.jobTemplate.spec.selector: Invalid value: {"matchLabels":{"a":"b"}}: `selector` will be auto-generated')),
     ("stateful", "spec.updateStrategy", {"rollingUpdate": {"maxUnavailable": 0}},
      "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0"),
+    ("autoscaler", "spec.metrics", [{}], (
+     f"{METRIC}.type: Required value: must specify a metric source type\n"
+     f'{METRIC}.type: Unsupported value: "": {SOURCES}\n'
+     f'{METRIC}.type: Unsupported value: "": {SOURCES}')),
+    ("autoscaler", "spec.metrics", [{"type": "Resource", "resource": {}, "pods": PER_POD}], (
+     f"{METRIC}.pods: Forbidden: must populate the given metric source only")),
+    ("autoscaler", "spec.metrics", [{"type": "External", "external": {**PER_POD, "target": BOTH}}], (
+     f"{METRIC}.external.target.value: Forbidden: "
+     "may not set both a target value for metric and a per-pod target")),
+    ("autoscaler", "spec.metrics", [{"type": "Object", "object": {**PER_POD, "describedObject": IT, "target": NONE}}], (
+     f"{METRIC}.object.target.averageValue: Required value: must set either a target value or averageValue")),
+    ("runtime", "overhead", {"podFixed": {"cpu": "-1"}}, (
+     'overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0')),
     ("deployment", "spec.template.metadata.labels", {"z": "1", "b": "2"}, (
      'spec.template.metadata.labels: Invalid value: {"b":"2","z":"1"}: `selector` does not match template `labels`')),
 ]  # fmt: skip

@@ -15,6 +15,12 @@ _SOURCES = {
     "Pods": "pods",
     "Resource": "resource",
 }
+_LOOKED_AT = ("object", "external", "pods", "resource", "containerResource")
+_WITHOUT_VALUE = {
+    "object": "must set either a target value or averageValue",
+    "external": "must set either a target value for metric or a per-pod target",
+    "pods": "must specify a positive target averageValue",
+}
 _POLICY_SELECTS = ("Disabled", "Max", "Min")
 _MAX_WINDOW, _MAX_PERIOD = 3600, 1800
 
@@ -56,36 +62,40 @@ def _reference(reference: Obj, path: str, need_group: bool = False) -> list[Caus
 
 
 def _metric(metric: Obj, path: str) -> list[Cause]:
+    """Only the first source that is there is looked into, be it the one the type asks for or not."""
     kind = metric.get("type") or ""
-    if kind not in _SOURCES:
-        # Kubernetes says so twice: once for the type, once because no source can match it.
-        return [f.not_supported(f"{path}.type", kind, _SOURCES)] * 2
-    causes: list[Cause] = []
-    key = _SOURCES[kind]
-    source = metric.get(key)
-    if source is None:
-        return [f.required(f"{path}.{key}", "must populate information for the given metric source")]
-    for other in _SOURCES.values():
-        if other != key and metric.get(other) is not None:
-            detail = "must populate the given metric source only"
-            causes.append(f.forbidden(f"{path}.{other}", detail))
-    at, target = f"{path}.{key}", f.as_dict(source.get("target"))
-    causes += _target(target, f"{at}.target")
+    unknown = [] if kind in _SOURCES else [f.not_supported(f"{path}.type", kind, _SOURCES)]
+    causes = [*unknown] if kind else [f.required(f"{path}.type", "must specify a metric source type"), *unknown]
+    present = [key for key in _LOOKED_AT if metric.get(key) is not None]
+    if present:
+        causes += _source(metric[present[0]], present[0], f"{path}.{present[0]}")
+    wanted = _SOURCES.get(kind)
+    if wanted is not None and metric.get(wanted) is None:
+        causes.append(f.required(f"{path}.{wanted}", "must populate information for the given metric source"))
+    causes += unknown  # Kubernetes says so twice: once for the type, once because no source can match it
+    if len(present) != 1:
+        others = [key for key in present if key != wanted]
+        causes += [f.forbidden(f"{path}.{key}", "must populate the given metric source only") for key in others]
+    return causes
+
+
+def _source(source: Obj, key: str, path: str) -> list[Cause]:
+    target = f.as_dict(source.get("target"))
+    causes = _target(target, f"{path}.target")
     if key in ("resource", "containerResource"):
-        return causes + _resource(source, target, at, key)
+        return causes + _resource(source, target, path, key)
     if key == "object":
-        causes += _reference(f.as_dict(source.get("describedObject")), f"{at}.describedObject")
+        causes += _reference(f.as_dict(source.get("describedObject")), f"{path}.describedObject")
     name = f.as_dict(source.get("metric")).get("name") or ""
     if not name:
-        causes.append(f.required(f"{at}.metric.name", "must specify a metric name"))
-    causes += f.each_invalid(f"{at}.metric.name", name, names.path_segment(name))
-    if key == "pods":
-        if not _positive(target.get("averageValue")):
-            detail = "must specify a positive target averageValue"
-            causes.append(f.required(f"{at}.target.averageValue", detail))
-    elif target.get("value") is None and target.get("averageValue") is None:
-        detail = "must set either a target value for metric or a per-pod target"
-        causes.append(f.required(f"{at}.target.averageValue", detail))
+        causes.append(f.required(f"{path}.metric.name", "must specify a metric name"))
+    causes += f.each_invalid(f"{path}.metric.name", name, names.path_segment(name))
+    whole, share = target.get("value"), target.get("averageValue")
+    if share is None and (whole is None or key == "pods"):
+        causes.append(f.required(f"{path}.target.averageValue", _WITHOUT_VALUE[key]))
+    if key == "external" and share is not None and whole is not None:
+        detail = "may not set both a target value for metric and a per-pod target"
+        causes.append(f.forbidden(f"{path}.target.value", detail))
     return causes
 
 
