@@ -141,6 +141,23 @@ def test_agent_while_it_starts_and_ends_pods(system: WherrySystem, kubectl: Kube
     until(lambda: len(kubectl.json("pods", "-l", "app=web")["items"]) == 6, "six pods and no more")
 
 
+@pytest.mark.parametrize("role", ["control-plane", "node-agent", "launcher"])
+def test_while_a_rollout_and_a_namespace_deletion_go_on(system: WherrySystem, kubectl: Kubectl, role: str) -> None:
+    going = kubectl.in_namespace(f"{kubectl.namespace}-going")
+    going("create", "namespace", going.namespace)
+    until(lambda: going.run("get", "serviceaccount", "default").returncode == 0, "service account default")
+    for each in (kubectl, going):
+        each.apply(deployment("web", container(FOREVER), replicas=3))
+        each.wait("deployment/web", "jsonpath={.status.readyReplicas}=3")
+    kubectl("rollout", "restart", "deployment/web")
+    going("delete", "namespace", going.namespace, "--wait=false")
+    for _ in range(2):
+        system.back(role, system.kill(role))
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s", timeout=90)
+    until(lambda: len(kubectl.json("pods", "-l", "app=web")["items"]) == 3, "three pods and no more", 60)
+    until(lambda: going.run("get", "namespace", going.namespace).returncode != 0, "the namespace is gone", 60)
+
+
 def test_netd(system: WherrySystem, shop: Shop, measured: Measured) -> None:
     talk = Talk(shop.echo_port)
     with Visitor(shop.url) as visitor:
