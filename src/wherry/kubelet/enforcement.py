@@ -12,6 +12,8 @@ from wherry.api.types import Obj
 from wherry.kubelet import pod_spec
 from wherry.kubelet.security import effective
 
+PLAIN_TIER = "proc"
+
 
 def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
     """One text for each thing that is not enforced; `runtime` is `RuntimeService.status()`."""
@@ -32,11 +34,40 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
         found.append(f"securityContext.fsGroup: {reason}")
     for container in pod_spec.all_containers(pod):
         found += _of_container(pod, container, runtime)
+        if runtime.get("tier") == PLAIN_TIER:
+            found += _without_namespaces(pod, container)
+    if runtime.get("tier") == PLAIN_TIER:
+        found += _volumes_without_mounts(pod)
     for volume in pod["spec"].get("volumes") or ():
         source = volume.get("emptyDir") or {}
         if source.get("sizeLimit") and source.get("medium") != "Memory":
             found.append(f"volumes[{volume['name']}].emptyDir.sizeLimit: the size is not limited")
     return list(dict.fromkeys(found))
+
+
+def _without_namespaces(pod: Obj, container: Obj) -> list[str]:
+    """What plain processes cannot have."""
+    name, context = container["name"], effective(pod, container)
+    found: list[str] = []
+    if context.get("privileged"):
+        found.append(f"containers[{name}].securityContext.privileged: no privilege is given")
+    added = (context.get("capabilities") or {}).get("add")
+    if added:
+        found.append(f"containers[{name}].securityContext.capabilities.add: none is given ({', '.join(added)})")
+    if context.get("allowPrivilegeEscalation"):
+        found.append(
+            f"containers[{name}].securityContext.allowPrivilegeEscalation: set-uid programs run as their caller"
+        )
+    return found
+
+
+def _volumes_without_mounts(pod: Obj) -> list[str]:
+    found = []
+    if pod["spec"].get("shareProcessNamespace") is False:
+        found.append("shareProcessNamespace: processes of all pods see one another")
+    in_memory = [v for v in pod["spec"].get("volumes") or () if (v.get("emptyDir") or {}).get("medium") == "Memory"]
+    found += [f"volumes[{v['name']}].emptyDir.medium: it lies on the disk, without a limit" for v in in_memory]
+    return found
 
 
 def _of_container(pod: Obj, container: Obj, runtime: Mapping[str, str]) -> list[str]:

@@ -139,6 +139,8 @@ class Caller:
 
     def _force(self, address: int, data: bytes, *, check: bool = True) -> None:
         """Into a page that the caller itself may not write, such as a constant's."""
+        if address >> 63:  # the kernel's half, and no offset of a file
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
         try:
             memory = os.open(f"/proc/{self.thread}/mem", os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:

@@ -10,6 +10,8 @@ import os
 import shutil
 import stat
 
+from wherry.launcher.plain.paths import normal
+
 _KERNELS = (b"/proc", b"/sys", b"/dev")
 COPIED_BYTES_MAX = 256 << 20
 """Of one file of the machine that is changed; a larger one cannot be."""
@@ -25,9 +27,7 @@ class Overlay:
         """The real path of an absolute one; None: it is the machine's. With `changes` it is made possible to write there.
 
         Raises OSError where the file is too large to be copied."""
-        clean = os.path.normpath(path)
-        if clean.startswith(b"//"):
-            clean = clean[1:]
+        clean = normal(path)
         if clean == b"/" or clean.startswith(self._upper) or clean.startswith(_KERNELS):
             return None
         own = self._upper + clean

@@ -33,7 +33,7 @@ class Paths:
         """(Real path, read-only) of an absolute path; None: it is the machine's own."""
         if path[:1] != b"/" or (path.split(b"/", 2)[1] not in self._first and not _is_odd(path)):
             return None
-        clean = os.path.normpath(path) if _is_odd(path) else path.rstrip(b"/")
+        clean = normal(path) if _is_odd(path) else path.rstrip(b"/")
         at = clean
         while len(at) > 1:
             promise = self._by_target.get(at)
@@ -58,7 +58,12 @@ class Paths:
 
     def is_promised_itself(self, path: bytes) -> bool:
         """A mount point: it can be neither removed nor renamed."""
-        return os.path.normpath(path) in self._by_target
+        return normal(path) in self._by_target
+
+
+def normal(path: bytes) -> bytes:
+    """Of an absolute path. Links are not followed: `..` after one of them leads elsewhere than the kernel would go."""
+    return b"/" + os.path.normpath(path).lstrip(b"/")
 
 
 def _is_odd(path: bytes) -> bool:

@@ -1,0 +1,144 @@
+"""Tier proc, decided without a process: which paths are promised, writable layers path by path, layers of RUN."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from wherry.launcher.plain.difference import reduce
+from wherry.launcher.plain.overlay import Overlay
+from wherry.launcher.plain.paths import Paths, Promise, parents, plan
+from wherry.launcher.plain.promises import find_program, interpreter, prepare
+from wherry.launcher.protocol import LauncherError
+from wherry.launcher.rootfs import Writable
+
+
+def test_the_longest_promise_wins() -> None:
+    paths = Paths([Promise(b"/data", b"/real/d"), Promise(b"/data/sub", b"/real/s", readonly=True)])
+    assert paths.find(b"/data") == (b"/real/d", False)
+    assert paths.find(b"/data/x/y") == (b"/real/d/x/y", False)
+    assert paths.find(b"/data/sub/x") == (b"/real/s/x", True)
+    assert paths.find(b"/data/") == (b"/real/d/", False)
+    assert paths.find(b"//data/./x/../y") == (b"/real/d/y", False)
+    assert paths.find(b"/etc/../data/x") == (b"/real/d/x", False)
+    for path in (b"/", b"/datax", b"/dat", b"data", b"/etc/passwd", b""):
+        assert paths.find(path) is None
+    assert paths.shown(b"/real/s/x") == b"/data/sub/x"
+    assert paths.shown(b"/real") is None
+    assert paths.concerns(b"sub/x")
+    assert not paths.concerns(b"other")
+
+
+def test_a_real_path_is_itself() -> None:
+    """State may lie in /tmp, which every container is promised anew."""
+    paths = Paths([Promise(b"/tmp", b"/tmp/state/own/tmp")])
+    assert paths.find(b"/tmp/x") == (b"/tmp/state/own/tmp/x", False)
+    assert paths.find(b"/tmp/state/own/tmp/x") is None
+
+
+def test_parents_that_the_machine_lacks_are_promised_too() -> None:
+    wanted = Promise(b"/var/run/secrets/kubernetes.io/serviceaccount", b"/real/token", readonly=True)
+    exists: dict[bytes, bytes | None] = dict.fromkeys(parents(wanted.target))
+    exists |= {b"/var": b"/var", b"/var/run": b"/run"}
+    promises, directories = plan([wanted], b"/skeleton", exists)
+    paths = Paths(promises)
+    assert directories == [wanted.target]
+    assert paths.find(b"/var/run/secrets") == (b"/skeleton/var/run/secrets", True)
+    # /var/run is a link to /run: programs that resolve it first find the same.
+    assert paths.find(b"/run/secrets/kubernetes.io/serviceaccount/token") == (b"/real/token/token", True)
+
+
+def test_what_is_written_is_found_first(tmp_path: Path) -> None:
+    overlay, upper = Overlay(os.fsencode(tmp_path)), os.fsencode(tmp_path)
+    assert overlay.find(b"/etc/hostname-of-nobody", changes=False) is None
+    assert overlay.find(b"/etc/passwd", changes=False) is None
+    assert overlay.find(b"/etc/passwd", changes=True) == upper + b"/etc/passwd"
+    assert (tmp_path / "etc/passwd").read_bytes() == Path("/etc/passwd").read_bytes()
+    assert overlay.find(b"/etc/passwd", changes=False) == upper + b"/etc/passwd"
+    assert overlay.find(b"/etc", changes=False) is None  # the machine's directory lists more
+    assert overlay.find(b"/new", changes=True) == upper + b"/new"
+    assert overlay.find(b"/no/such/folder/file", changes=True) is None
+    for kernel in (b"/proc/self/oom_score_adj", b"/dev/null", b"/sys/x", b"/"):
+        assert overlay.find(kernel, changes=True) is None
+    assert overlay.shown(upper + b"/new/x") == b"/new/x"
+
+
+def container(layers: list[Path], **changed: object) -> dict[str, object]:
+    spec: dict[str, object] = {
+        "rootfs": {"layers": [str(path) for path in layers], "host": True},
+        "mounts": [],
+        "cwd": "/app",
+        "readonly_rootfs": False,
+        "image": "app:v1",
+    }
+    return {**spec, **changed}
+
+
+def layer(root: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("_sh", ".sh")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    return root
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> None:
+    lower = layer(tmp_path / "lower", app__old="old", app__main_sh="#!/app/sh -e\necho", etc__wherry_test="conf")
+    upper = layer(tmp_path / "upper", app__sh="a shell", app__new="new")
+    os.mknod(upper / "app/old", stat.S_IFCHR, 0)
+    spec = container([upper, lower], readonly_rootfs=readonly)
+    writable = Writable(str(tmp_path / "container"))
+    paths = Paths(prepare(spec, writable, str(tmp_path / "shared")))  # type: ignore[arg-type]
+    found = paths.find(b"/app/new")
+    assert found is not None
+    assert (Path(os.fsdecode(found[0])).read_text(), found[1]) == ("new", readonly)
+    old = paths.find(b"/app/old")
+    assert old is not None
+    assert not os.path.exists(old[0])
+    conf = paths.find(b"/etc/wherry_test")
+    assert conf is not None
+    assert Path(os.fsdecode(conf[0])).read_text() == "conf"
+    assert paths.find(b"/etc/passwd") is None
+    own = paths.find(b"/tmp/x")
+    assert own is not None
+    assert own[0].startswith(os.fsencode(tmp_path))
+    program = find_program("main.sh", {"PATH": "/nowhere:/app"}, paths, None)
+    assert interpreter(program, paths, None) == [str(Path(program).parent / "sh"), "-e"]
+    with pytest.raises(LauncherError, match="executable file not found"):
+        find_program("absent", {"PATH": "/app"}, paths, None)
+
+
+def test_what_cannot_be_given_is_refused_by_name(tmp_path: Path) -> None:
+    writable = Writable(str(tmp_path / "container"))
+    mount = {"source": str(tmp_path), "target": "/dev", "readonly": False, "propagation": "private"}
+    for spec, text in (
+        (container([], rootfs={"layers": [], "host": False}), "app:v1 has a root file system of its own"),
+        (container([], mounts=[mount]), "mount /dev: tier proc shows the machine's own /dev"),
+        (container([], mounts=[{**mount, "target": "/"}]), "mount /: "),
+        (container([], mounts=[{**mount, "propagation": "Bidirectional"}]), "Bidirectional propagation"),
+    ):
+        with pytest.raises(LauncherError, match=text):
+            prepare(spec, writable, str(tmp_path / "shared"))  # type: ignore[arg-type]
+        if (tmp_path / "container").exists():
+            for path in sorted((tmp_path / "container").rglob("*"), reverse=True):
+                path.rmdir()
+            (tmp_path / "container").rmdir()
+
+
+def test_a_layer_is_what_was_changed(tmp_path: Path) -> None:
+    lower = layer(tmp_path / "lower", app__same="same", app__changed="before", app__gone="x", app__sub__deep="deep")
+    writable = Writable(str(tmp_path / "container"))
+    prepare(container([lower]), writable, str(tmp_path / "shared"))  # type: ignore[arg-type]
+    upper = Path(writable.upper)
+    (upper / "app/changed").write_text("after, longer")
+    (upper / "app/gone").unlink()
+    (upper / "app/made").write_text("made")
+    reduce([str(lower)], str(upper))
+    left = {str(path.relative_to(upper)): path.lstat().st_mode for path in upper.rglob("*")}
+    assert left.keys() == {"app", "app/changed", "app/gone", "app/made"}
+    assert stat.S_ISCHR(left["app/gone"])

@@ -1,0 +1,172 @@
+"""Tier proc, decided without a process: real addresses, the table of ports, where connections go, the filter."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from wherry.launcher.plain import notify
+from wherry.launcher.plain.addresses import Address, Block, decode
+from wherry.launcher.plain.guest import Guest
+from wherry.launcher.plain.paths import Paths
+from wherry.launcher.plain.ports import OWN, TCP, UDP, Ports
+from wherry.launcher.plain.routing import Refusal, Routing
+
+A, B, GATEWAY = "10.244.0.7", "10.244.3.9", "10.244.0.1"
+
+
+@pytest.fixture
+def routing(tmp_path: Path) -> Routing:
+    ports = Ports(str(tmp_path / "ports"))
+    ports.clear()
+    ports.add(A)
+    ports.add(B)
+    found = Routing(Block.of("/state", GATEWAY), ports, random.Random(1))
+    found.set_services({"replace": True, "range": "10.96.0.0/16", "services": {}})
+    return found
+
+
+def guest(ip: str = A) -> Guest:
+    return Guest(-1, "sandbox", "container", ip, "host", Paths(()))
+
+
+def to(routing: Routing, host: str, port: int, protocol: str = TCP, ip: str = A) -> tuple[str, int] | None:
+    found = routing.route(guest(ip), Address(socket.AF_INET, socket.inet_aton(host), port), protocol)
+    return found.python() if found else None
+
+
+def refused(routing: Routing, host: str, port: int, ip: str = A) -> int:
+    with pytest.raises(Refusal) as refusal:
+        to(routing, host, port, ip=ip)
+    return refusal.value.number
+
+
+def test_blocks_are_the_systems_own_and_clear_of_localhost() -> None:
+    blocks = {Block.of(f"/state/{number}", GATEWAY).second for number in range(1000)}
+    assert len(blocks) > 50
+    assert min(blocks) >= 64
+    assert max(blocks) <= 250
+    block = Block.of("/state", GATEWAY)
+    packed = socket.inet_aton(A)
+    assert block.pod(block.shared(packed)) == packed
+    assert block.pod(block.private(packed)) is None
+    assert block.is_private(block.private(packed))
+
+
+def test_addresses_of_both_families_are_one() -> None:
+    v4 = struct.pack("=H", socket.AF_INET) + struct.pack(">H", 80) + socket.inet_aton("1.2.3.4") + bytes(8)
+    assert decode(v4) == Address(socket.AF_INET, socket.inet_aton("1.2.3.4"), 80)
+    for text, ip in (("::ffff:1.2.3.4", "1.2.3.4"), ("::", "0.0.0.0"), ("::1", "127.0.0.1")):
+        raw = struct.pack("=H", socket.AF_INET6) + struct.pack(">HI", 80, 0) + socket.inet_pton(socket.AF_INET6, text)
+        assert decode(raw + bytes(4)) == Address(socket.AF_INET6, socket.inet_aton(ip), 80)
+    mapped = Address(socket.AF_INET6, socket.inet_aton("1.2.3.4"), 80)
+    assert decode(mapped.encode()) == mapped
+    for junk in (b"", b"\2\0", bytes(7), b"\1\0/tmp/socket", b"\n\0" + bytes(8)):
+        assert decode(junk) is None
+
+
+def test_a_port_is_where_it_was_recorded_last(tmp_path: Path) -> None:
+    ports = Ports(str(tmp_path / "ports"))
+    ports.clear()
+    ports.record(A, TCP, 80, ("127.0.0.1", 1))  # of a pod that has just ended
+    assert ports.find(A, TCP, 80) is None
+    ports.add(A)
+    ports.record(A, TCP, 80, ("127.98.0.7", 4001))
+    ports.record(A, TCP, 80, ("127.98.0.7", 4002))
+    assert ports.find(A, TCP, 80) == ("127.98.0.7", 4002)
+    assert ports.find(A, UDP, 80) is None
+    assert ports.reverse(A, TCP, ("127.98.0.7", 4002)) == 80
+    ports.drop(A)
+    assert ports.find(A, TCP, 80) is None
+    assert not ports.exists(A)
+
+
+def test_loopback_is_the_pods_own(routing: Routing) -> None:
+    routing.ports.record(A, TCP, 80, ("127.98.0.7", 80))
+    routing.ports.record(A, TCP, 9000, ("127.99.0.7", 9000), OWN)
+    assert to(routing, "127.0.0.1", 80) == ("127.98.0.7", 80)
+    assert to(routing, "127.0.0.1", 9000) == ("127.99.0.7", 9000)
+    assert refused(routing, "127.0.0.1", 80, ip=B) == errno.ECONNREFUSED
+    assert refused(routing, "127.0.0.53", 53) == errno.ECONNREFUSED
+    assert to(routing, "127.0.0.1", 80, ip="") is None  # in the machine's network
+
+
+def test_pods_reach_what_pods_show(routing: Routing) -> None:
+    routing.ports.record(B, TCP, 80, ("127.98.3.9", 41000))
+    routing.ports.record(B, TCP, 9000, ("127.99.3.9", 9000), OWN)
+    assert to(routing, B, 80) == ("127.98.3.9", 41000)
+    assert refused(routing, B, 9000) == errno.ECONNREFUSED
+    assert (
+        refused(routing, B, 22) == errno.ECONNREFUSED
+    )  # what the machine has there on all its addresses is not the pod's
+    assert refused(routing, "10.244.9.9", 80) == errno.EHOSTUNREACH
+    block = routing.block
+    assert to(routing, socket.inet_ntoa(block.shared(socket.inet_aton(B))), 80) == ("127.98.3.9", 41000)
+    assert refused(routing, socket.inet_ntoa(block.private(socket.inet_aton(B))), 9000) == errno.ECONNREFUSED
+
+
+def test_datagrams_find_their_way_back(routing: Routing) -> None:
+    shared = socket.inet_ntoa(routing.block.shared(socket.inet_aton(B)))
+    assert to(routing, shared, 45000, UDP) == (shared, 45000)
+    with pytest.raises(Refusal):
+        to(routing, shared, 53, UDP)
+
+
+def test_services_lead_to_endpoints(routing: Routing) -> None:
+    routing.ports.record(A, TCP, 8080, ("127.98.0.7", 8080))
+    routing.ports.record(B, TCP, 8080, ("127.98.3.9", 8080))
+    both = [[A, 8080], [B, 8080]]
+    message = {"replace": True, "range": "10.96.0.0/16", "services": {
+        "shop/cart": [["10.96.1.1", "tcp", 80, False, both], ["10.244.0.1", "tcp", 30080, False, both]],
+        "shop/sticky": [["10.96.1.2", "tcp", 80, True, both]],
+        "shop/empty": [["10.96.1.3", "tcp", 80, False, []]],
+        "shop/outside": [["10.96.1.4", "tcp", 80, False, [["192.0.2.9", 5432]]]],
+    }}  # fmt: skip
+    routing.set_services(message)
+    assert {to(routing, "10.96.1.1", 80) for _ in range(50)} == {("127.98.0.7", 8080), ("127.98.3.9", 8080)}
+    assert len({to(routing, "10.96.1.2", 80) for _ in range(50)}) == 1
+    assert to(routing, "10.244.0.1", 30080) in {("127.98.0.7", 8080), ("127.98.3.9", 8080)}
+    assert to(routing, "10.244.0.1", 5000) == ("127.0.0.1", 5000)  # the machine's
+    assert to(routing, "10.96.1.4", 80) == ("192.0.2.9", 5432)
+    assert refused(routing, "10.96.1.3", 80) == errno.ECONNREFUSED
+    assert refused(routing, "10.96.1.1", 81) == errno.ECONNREFUSED
+    assert to(routing, "192.0.2.1", 80) is None
+    routing.set_services({"replace": False, "range": "10.96.0.0/16", "services": {"shop/cart": None}})
+    assert refused(routing, "10.96.1.1", 80) == errno.ECONNREFUSED
+
+
+def verdict(number: int, arguments: tuple[int, ...] = (0,) * 6, architecture: int = 0xC000003E) -> str:
+    """What the filter says to a call: a small interpreter of classic BPF."""
+    data = struct.pack("=IIQ6Q", number, architecture, 0, *arguments)
+    code = [struct.unpack_from("=HBBI", notify.program(), at) for at in range(0, len(notify.program()), 8)]
+    accumulator, at = 0, 0
+    while True:
+        operation, yes, no, k = code[at]
+        at += 1
+        if operation == 0x20:
+            accumulator = struct.unpack_from("=I", data, k)[0]
+        elif operation == 0x06:
+            known = {0x7FFF0000: "allow", 0x7FC00000: "notify", 0x80000000: "kill", 0x00050026: "ENOSYS"}
+            return known[k]
+        else:
+            holds = {0x15: accumulator == k, 0x35: accumulator >= k, 0x45: bool(accumulator & k)}[operation]
+            at += yes if holds else no
+
+
+def test_the_filter_asks_about_names_only() -> None:
+    every = {**notify.NETWORK, **notify.FILES}
+    asked = {number for number in range(600) if verdict(number, (1, 1, 1, 1, 1, 1)) == "notify"}
+    assert asked == set(every.values())
+    assert verdict(notify.NETWORK["sendto"]) == "allow"  # a connected socket's: no address
+    assert verdict(notify.NETWORK["sendto"], (0, 0, 0, 0, 1 << 40, 0)) == "notify"
+    assert verdict(notify.FILES["newfstatat"], (3, 0, 0, 0x1000, 0, 0)) == "allow"  # fstat
+    assert verdict(notify.FILES["statx"], (3, 0, 0x1000, 0, 0, 0)) == "allow"
+    assert verdict(0) == verdict(1) == verdict(47) == "allow"
+    assert verdict(425) == "ENOSYS"  # io_uring would go round all of it
+    assert verdict(0x40000000 | 42) == "ENOSYS"  # x32
+    assert verdict(42, architecture=0x40000003) == "kill"  # i386
