@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
-from wherry.apiserver.handlers import pod_binding
+from wherry.apiserver.admission.resource_quota import ResourceQuota
+from wherry.apiserver.handlers import eviction, pod_binding
 from wherry.apiserver.registry.generic import Registry
+from wherry.controllers.deployment.sizes import Bounds
 from wherry.controllers.garbage_collector.reconciler import GarbageCollector
 from wherry.reconcile.expectations import Expectations
+from wherry.storage.interface import Change
+from wherry.storage.watch import BucketWatch
 from wherry.testing.simulation.disk import Disk
 from wherry.testing.simulation.generate import generate
 from wherry.testing.simulation.simulation import run
@@ -68,3 +72,32 @@ def test_garbage_collected_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -
 def test_scaling_up_by_an_old_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Expectations, "satisfied", lambda self, key: True)
     assert "too many pods" in found("rollouts")
+
+
+def test_evictions_that_ask_no_budget_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def grants_all(core: Any, call: Any, name: str, dry_run: bool) -> None:
+        return None
+
+    monkeypatch.setattr(eviction, "_take", grants_all)
+    assert "disruption budget" in found("rollouts")
+
+
+def test_a_rollout_that_leaves_nothing_available_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bounds, "available_min", property(lambda self: 0))
+    assert "maxUnavailable" in found("rollouts")
+
+
+def test_a_quota_that_does_not_count_what_is_under_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ResourceQuota, "_announce", lambda self, request, *draft: None)
+    assert "quota exceeded" in found("quotas")
+
+
+def test_a_watch_that_leaves_out_an_event_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = BucketWatch._next_ready
+
+    def forgetful(self: BucketWatch) -> Change | None:
+        change = whole(self)
+        return whole(self) if change is not None and change.revision % 97 == 0 else change
+
+    monkeypatch.setattr(BucketWatch, "_next_ready", forgetful)
+    assert "acknowledged" in found("everything")

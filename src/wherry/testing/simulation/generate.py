@@ -14,6 +14,8 @@ NAMES = ("a", "b")
 SECONDS = 40.0
 OPERATIONS = (15, 50)
 FAULTS = (3, 14)
+WINDOWS = (4096, 4096, 512)
+"""The smaller one is soon full, and whoever was away for long must list again."""
 SHORT = (0.2, 1.0, 5.0, 15.0)
 LONG = (5.0, 20.0)
 """How many seconds a fault lasts at most."""
@@ -54,6 +56,7 @@ def generate(seed: int) -> Scenario:
         tuple(sorted(alone)),
         rng.randint(1, 4),
         SECONDS,
+        rng.choice(WINDOWS),
     )
 
 

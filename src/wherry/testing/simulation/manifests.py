@@ -27,6 +27,11 @@ KINDS: dict[str, GVR] = {
 REPLICAS_MAX = 5
 RUNS_FOREVER = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
+BUDGETS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("minAvailable", (1, 2, 3, "50%", "80%")),
+    ("maxUnavailable", (0, 1, "20%")),
+)
+
 
 def manifest(kind: str, namespace: str, name: str, number: int, seed: int) -> Obj:
     """What `create` sends. `number` is how many; everything else is left to `seed`."""
@@ -56,11 +61,8 @@ def manifest(kind: str, namespace: str, name: str, number: int, seed: int) -> Ob
             "type": rng.choice(["ClusterIP", "NodePort"]),
         }
     elif kind == "PodDisruptionBudget":
-        amount: Any = rng.choice([1, 2, "50%"])
-        obj["spec"] = {
-            "selector": {"matchLabels": {"app": name}},
-            rng.choice(["minAvailable", "maxUnavailable"]): amount,
-        }
+        field, amounts = rng.choice(BUDGETS)
+        obj["spec"] = {"selector": {"matchLabels": {"app": name}}, field: rng.choice(amounts)}
     elif kind == "ResourceQuota":
         obj["spec"] = {"hard": {"pods": str(number), "count/configmaps": str(number + 2)}}
     elif kind == "ConfigMap":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
@@ -97,23 +98,23 @@ class Users:
         await self.client.delete(KINDS[one.kind], one.name, one.namespace or None, propagation=propagation)
 
     async def _pod(self, one: Operation) -> str:
-        """Some pod of the application of that name."""
-        found = (await self.client.list(PODS, one.namespace, labels=f"app={one.name}"))["items"]
+        """Some pod of the application of that name that is not going anyway."""
+        listed = (await self.client.list(PODS, one.namespace, labels=f"app={one.name}"))["items"]
+        found = [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
         if not found:
             raise StatusError(404, "NotFound", "there is no pod")
         name: str = found[one.seed % len(found)]["metadata"]["name"]
         return name
 
     async def _evict(self, one: Operation) -> None:
-        """As many as `number`, one after the other, as draining a node does."""
-        for _ in range(1 + one.number):
-            name = await self._pod(one)
-            body = {
-                "apiVersion": "policy/v1",
-                "kind": "Eviction",
-                "metadata": {"name": name, "namespace": one.namespace},
-            }
-            await self.client.create(PODS, body, one.namespace, "eviction", name)
+        """As many as `number` at once, as somebody in a hurry drains a node."""
+        listed = (await self.client.list(PODS, one.namespace, labels=f"app={one.name}"))["items"]
+        going = random.Random(one.seed).sample(listed, min(1 + one.number, len(listed)))
+        await _together(self._evict_pod(pod["metadata"]["name"], one) for pod in going)
+
+    async def _evict_pod(self, name: str, one: Operation) -> None:
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": one.namespace}}
+        await self.client.create(PODS, body, one.namespace, "eviction", name)
 
     async def _kill(self, one: Operation) -> None:
         grace = [None, 0, 3][one.seed % 3]
@@ -123,7 +124,7 @@ class Users:
         """Several at once: read, add one, write what was read with one more; whoever was overtaken reads again."""
         rng = random.Random(one.seed)
         counters = (self._count_up(one, random.Random(rng.random()), number) for number in range(COUNTERS))
-        await asyncio.gather(*counters, return_exceptions=True)
+        await _together(counters)
 
     async def _count_up(self, one: Operation, rng: random.Random, who: int) -> None:
         for _ in range(TRIES):
@@ -197,6 +198,13 @@ class Users:
             link["metadata"]["ownerReferences"] = [owner]
             made = await self.client.create(CONFIG_MAPS, link)
             owner = _reference(made, "ConfigMap")
+
+
+async def _together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Side by side; refusals are no reason for the others to stop."""
+    for outcome in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, (StatusError, ConnectionError)):
+            raise outcome
 
 
 def _reference(obj: Obj, kind: str) -> Obj:

@@ -52,6 +52,8 @@ class Scenario:
     nodes: int = 3
     seconds: float = field(default=60.0)
     """How long operations and faults go on."""
+    window: int = 4096
+    """How many changes storage can tell of; older ones are compacted away, on the disk too."""
 
     def __len__(self) -> int:
         return len(self.operations) + len(self.faults)

@@ -17,6 +17,7 @@ from wherry.apiserver.bootstrap.ensure import ensure
 from wherry.apiserver.bootstrap.objects import BootstrapOptions, bootstrap_objects
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.cluster.composition import client_as
+from wherry.storage.sqlite import COMPACT_EVERY_REVISIONS
 from wherry.testing.simulation.disk import Disk
 from wherry.testing.simulation.disk_storage import AUTHOR, DiskStorage
 from wherry.testing.simulation.process import Process
@@ -35,7 +36,8 @@ class Server:
         first: BootstrapOptions,
         token_key: bytes,
         failed: Callable[[str], None],
-        storage: Callable[[Disk], DiskStorage] = DiskStorage,
+        storage: Callable[..., DiskStorage] = DiskStorage,
+        window: int = 4096,
     ) -> None:
         self.disk = disk
         self.scheme: Scheme = first.scheme
@@ -45,6 +47,7 @@ class Server:
         self._token_key = token_key
         self._failed = failed
         self._storage = storage
+        self._window = window
         self._starts = 0
         self._store: DiskStorage | None = None
         self._process: Process | None = None
@@ -55,7 +58,11 @@ class Server:
     async def start(self) -> None:
         self._starts += 1
         rng = random.Random(f"{self._seed}/server/{self._starts}")
-        store = self._store = self._storage(self.disk)
+        store = self._store = self._storage(
+            self.disk,
+            window_changes=self._window,
+            compact_every_revisions=min(self._window // 8, COMPACT_EVERY_REVISIONS),
+        )
         store.authors = self.authors
         await store.start()
         allocators: dict[str, Any] = {}

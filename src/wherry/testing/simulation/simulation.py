@@ -49,7 +49,12 @@ async def _run(scenario: Scenario, seams: Seams, outcome: Outcome) -> None:
     outcome.events, outcome.calls = world.observer.events, world.calls.all
     outcome.seconds = world.clock.monotonic()
     story = Story(
-        world.observer.first, world.observer.events, world.calls.all, world.server.authors, world.observer.began
+        world.observer.first,
+        world.observer.events,
+        world.calls.all,
+        world.server.authors,
+        world.observer.began,
+        scenario.faults,
     )
     outcome.violations += check(story)
 

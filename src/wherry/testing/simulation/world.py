@@ -59,7 +59,7 @@ class Seams:
     """What a test may put in the place of production's parts, to see whether it is noticed."""
 
     disk: Callable[..., Disk] = Disk
-    storage: Callable[[Disk], DiskStorage] = DiskStorage
+    storage: Callable[..., DiskStorage] = DiskStorage
 
 
 class World:
@@ -85,7 +85,9 @@ class World:
         first = bootstrap_options(self._options, site, scheme(), LoopClock(EPOCH))
         changes = await first_state(first, LoopClock(EPOCH), token_key())
         self.disk = self._seams.disk(random.Random(f"{scenario.seed}/disk"), changes)
-        self.server = Server(self.disk, self.clock, scenario.seed, first, token_key(), self.failed, self._seams.storage)
+        self.server = Server(
+            self.disk, self.clock, scenario.seed, first, token_key(), self.failed, self._seams.storage, scenario.window
+        )
         where = Whereabouts(self.server, self.clock, scenario.seed, site, self._options, self._wire, self.failed)
         self.members: dict[str, Member] = members(where, scenario.alone)
         self._watched = {fault.target for fault in scenario.faults if fault.kind in FAULTS_OF_WATCHES}

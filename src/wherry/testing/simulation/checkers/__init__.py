@@ -27,13 +27,13 @@ class Step(Protocol):
     def see(self, event: Event, before: Replay) -> Iterable[Violation]: ...
 
 
-STEPS: tuple[Callable[[], Step], ...] = (Binding, Addresses, Amounts, Quotas, Garbage, Disruptions)
+STEPS: tuple[Callable[[Story], Step], ...] = (Binding, Addresses, Amounts, Quotas, Garbage, Disruptions)
 
 
 def check(story: Story) -> list[Violation]:
     """Of all checkers."""
     found = [violation for each in WHOLE for violation in each(story)]
-    state, steps = Replay(story.first), [make() for make in STEPS]
+    state, steps = Replay(story.first), [make(story) for make in STEPS]
     for event in story.events:
         for step in steps:
             found += step.see(event, state)

@@ -8,11 +8,11 @@ from wherry.api.resources import PODS, SERVICES
 from wherry.api.types import Obj
 from wherry.testing.simulation.outcome import Violation
 from wherry.testing.simulation.replay import Replay, is_active
-from wherry.testing.simulation.story import Event, about
+from wherry.testing.simulation.story import Event, Story, about
 
 
 class Addresses:
-    def __init__(self) -> None:
+    def __init__(self, story: Story) -> None:
         self._holders: dict[str, str] = {}
         """Address -> uid of who has it."""
 

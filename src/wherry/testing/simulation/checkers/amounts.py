@@ -12,16 +12,15 @@ from wherry.api.resources import JOBS, PODS, REPLICA_SETS
 from wherry.api.types import GVR, Obj
 from wherry.testing.simulation.outcome import Violation
 from wherry.testing.simulation.replay import Replay, controller, is_active
-from wherry.testing.simulation.story import Event, about
+from wherry.testing.simulation.story import Event, Story, about
 
-LATE_SECONDS = 40.0
-"""No fault makes a picture older than this."""
 FIELDS: dict[str, tuple[GVR, str]] = {"ReplicaSet": (REPLICA_SETS, "replicas"), "Job": (JOBS, "parallelism")}
 AUTHORS = ("controller-manager", "-controller")
 
 
 class Amounts:
-    def __init__(self) -> None:
+    def __init__(self, story: Story) -> None:
+        self._known_since = story.known_since
         self._wanted: dict[str, list[tuple[float, int]]] = {}
         """uid -> (since when, how many), oldest first."""
         self._doubtful: dict[str, list[float]] = {}
@@ -53,15 +52,15 @@ class Amounts:
 
     def _recent(self, uid: str, at: float) -> int:
         """How many of its pods may be there twice."""
-        return sum(at - then <= LATE_SECONDS for then in self._doubtful.get(uid, ()))
+        since = self._known_since(at)
+        return sum(then >= since for then in self._doubtful.get(uid, ()))
 
     def _too_many(self, event: Event, before: Replay, owner: Obj) -> Iterator[Violation]:
         at, uid = event.seen.at, owner["uid"]
         history = self._wanted.get(uid, [])
         ends = [until for until, _ in history[1:]] + [float("inf")]
-        most = max(
-            (amount for (_, amount), end in zip(history, ends, strict=True) if end >= at - LATE_SECONDS), default=0
-        )
+        since = self._known_since(at)
+        most = max((amount for (_, amount), end in zip(history, ends, strict=True) if end >= since), default=0)
         there = 1 + sum(map(is_active, before.pods_of(uid)))
         if there > most + self._recent(uid, at):
             text = f"{about(event.seen.key)} is number {there} of {owner['kind']} {owner['name']}, which wanted {most} at most"

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from wherry.api.resources import PODS
 from wherry.testing.simulation.outcome import Violation
 from wherry.testing.simulation.replay import Replay
-from wherry.testing.simulation.story import Event, about
+from wherry.testing.simulation.story import Event, Story, about
 
 
 class Binding:
+    def __init__(self, story: Story) -> None:
+        """Nothing is remembered."""
+
     def see(self, event: Event, before: Replay) -> Iterator[Violation]:
         old, new = event.seen.old, event.seen.obj
         if event.seen.key[0] != PODS or old is None or old["metadata"]["uid"] != new["metadata"]["uid"]:

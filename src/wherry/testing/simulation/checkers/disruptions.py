@@ -1,7 +1,7 @@
 """Evictions leave what PodDisruptionBudgets ask for, rollouts what maxUnavailable asks for.
 
 Neither promises anything about pods that are lost otherwise (deleted by hand, on nodes given up), and both are decided by
-what was known a while ago: what was lost otherwise within that while is forgiven.
+what was known then: what was lost otherwise and perhaps not heard of yet is forgiven.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from wherry.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPL
 from wherry.api.types import Obj
 from wherry.testing.simulation.outcome import Violation
 from wherry.testing.simulation.replay import Replay, controller, is_ready
-from wherry.testing.simulation.story import Event, about
-
-FORGIVEN_SECONDS = 90.0
-LAG_SECONDS = 40.0
+from wherry.testing.simulation.story import Event, Story, about
 
 
 class Disruptions:
-    def __init__(self) -> None:
+    def __init__(self, story: Story) -> None:
+        self._known_since = story.known_since
         self._lost: dict[tuple[str, str], list[float]] = {}
         """(namespace, label app) -> when a ready pod was lost for no reason that is judged here."""
         self._ready_since: dict[str, float] = {}
@@ -51,7 +49,8 @@ class Disruptions:
         self._lost.setdefault(_group(event), []).append(event.seen.at)
 
     def _forgiven(self, event: Event) -> int:
-        return sum(event.seen.at - then <= FORGIVEN_SECONDS for then in self._lost.get(_group(event), ()))
+        since = self._known_since(event.seen.at)
+        return sum(then >= since for then in self._lost.get(_group(event), ()))
 
     def _evicted(self, event: Event, before: Replay) -> Iterator[Violation]:
         namespace, pod = event.seen.key[1], event.seen.obj
@@ -77,7 +76,7 @@ class Disruptions:
         call, ready = event.call, self._ready_since.get(event.seen.obj["metadata"]["uid"], 0.0)
         if call is None or call.method != "DELETE" or event.who not in ("replicaset-controller", "controller-manager"):
             return False
-        return event.seen.at - ready > LAG_SECONDS and self._deployment(event.seen.obj, before) is not None
+        return ready < self._known_since(event.seen.at) and self._deployment(event.seen.obj, before) is not None
 
     def _deployment(self, pod: Obj, before: Replay) -> Obj | None:
         """That rolls; None where there is nothing to promise."""
@@ -92,10 +91,10 @@ class Disruptions:
     def _rolled(self, event: Event, before: Replay) -> Iterator[Violation]:
         deployment = self._deployment(event.seen.obj, before)
         assert deployment is not None
-        uid, at = deployment["metadata"]["uid"], event.seen.at
+        uid, since = deployment["metadata"]["uid"], self._known_since(event.seen.at)
         history = self._wanted.get(uid) or [(0.0, least_available(deployment))]
         ends = [then for then, _ in history[1:]] + [float("inf")]
-        needed = min(amount for (_, amount), end in zip(history, ends, strict=True) if end >= at - FORGIVEN_SECONDS)
+        needed = min(amount for (_, amount), end in zip(history, ends, strict=True) if end >= since)
         sets = [one for one in before.of(REPLICA_SETS, event.seen.key[1]) if (controller(one) or {}).get("uid") == uid]
         left = sum(is_ready(pod) for one in sets for pod in before.pods_of(one["metadata"]["uid"])) - 1
         if left + self._forgiven(event) < needed:

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from wherry.api.resources import NAMESPACES
 from wherry.testing.simulation.outcome import Violation
 from wherry.testing.simulation.replay import Replay, owners
-from wherry.testing.simulation.story import Event, about
+from wherry.testing.simulation.story import Event, Story, about
 
 COLLECTOR = "garbage-collector"
 
 
 class Garbage:
     """Judges what the garbage collector deletes."""
+
+    def __init__(self, story: Story) -> None:
+        """Nothing is remembered."""
 
     def see(self, event: Event, before: Replay) -> Iterator[Violation]:
         seen, old = event.seen, event.seen.old

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from wherry.api.resources import CONFIG_MAPS, PODS, RESOURCE_QUOTAS
 from wherry.testing.simulation.outcome import Violation
 from wherry.testing.simulation.replay import Replay, is_active
-from wherry.testing.simulation.story import Event, about
+from wherry.testing.simulation.story import Event, Story, about
 
 COUNTED = {PODS: "pods", CONFIG_MAPS: "count/configmaps"}
 
 
 class Quotas:
-    def __init__(self) -> None:
+    def __init__(self, story: Story) -> None:
         self._since: dict[str, float] = {}
         """uid of a quota -> when it was first in force: its status says what it allows."""
 
