@@ -160,3 +160,21 @@ def test_a_range_without_room_and_one_of_the_other_family_give_nothing() -> None
             assert refused(error).endswith("range is full")
 
     run_virtual(main())
+
+
+def test_a_service_that_lost_its_range_is_told() -> None:
+    async def main() -> None:
+        async with ranges() as w:
+            await add(w, "second", "10.97.0.0/24")
+            address = await serve(w, "lost", "10.97.0.7")
+            await w.client.delete(SERVICE_CIDRS, "second")
+            await w.client.patch(SERVICE_CIDRS, "second", {"metadata": {"finalizers": None}}, type="merge")
+            text = f"Cluster IP [IPv4]: {address} is not within any configured Service CIDR; please recreate service"
+
+            async def told() -> bool:
+                return f"ClusterIPOutOfRange: {text}" in await w.reasons("lost")
+
+            await w.until(told)
+            assert (await w.client.get(SERVICES, "lost", "default"))["spec"]["clusterIP"] == address
+
+    run_virtual(main())
