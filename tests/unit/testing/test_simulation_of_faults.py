@@ -35,7 +35,7 @@ def test_a_seed_tells_the_same_story_whatever_the_order_of_hashes() -> None:
             text=True,
             check=True,
             env={**os.environ, "PYTHONHASHSEED": hashes},
-            timeout=60,
+            timeout=110,
         ).stdout
         for hashes in ("1", "2")
     ]
