@@ -13,6 +13,8 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Protocol
 
+from wherry.api.integers import atoi
+
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY = "0 0 1 1 *", "0 0 1 * *", "0 0 * * 0", "0 0 * * *", "0 * * * *"
 DESCRIPTORS = {
     "@yearly": YEARLY,
@@ -178,6 +180,7 @@ def _number(word: str, words: dict[str, int]) -> int:
     number = words.get(word.lower())
     if number is not None:
         return number
-    if not (word.isascii() and word.isdigit()):
-        raise ValueError(f'failed to parse int from {word}: strconv.Atoi: parsing "{word}": invalid syntax')
-    return int(word)
+    try:
+        return atoi(word)
+    except ValueError as error:
+        raise ValueError(f"failed to parse int from {word}: {error}") from None

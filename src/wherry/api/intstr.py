@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from wherry.api.integers import capped
+
 _PERCENT = re.compile(r"[0-9]+%")
 
 
@@ -17,7 +19,7 @@ def is_percent(value: int | str) -> bool:
 
 def percent(value: int | str) -> int | None:
     """25 of "25%", None of anything else."""
-    return int(value[:-1]) if isinstance(value, str) and is_percent(value) else None
+    return capped(value[:-1]) if isinstance(value, str) and is_percent(value) else None
 
 
 def scaled_value(value: int | str, total: int, round_up: bool) -> int:

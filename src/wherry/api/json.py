@@ -10,10 +10,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 
+DEPTH_MAX = 250
+"""Of a body. No API object comes near it; Kubernetes takes 10,000, which Python's own stack does not."""
+_TOO_DEEP = "exceeded max depth"
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.S)  # one without an end goes to the end: linear in any text
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _decode = msgspec.json.Decoder().decode
 _ESCAPE = re.compile(
     r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
@@ -38,7 +45,7 @@ def _read(data: bytes | str) -> tuple[Any, bytes | str]:
                 raise
             return _decode(mended), mended
     except RecursionError:
-        raise ValueError("exceeded max depth") from None
+        raise ValueError(_TOO_DEEP) from None
 
 
 def _mended(data: bytes | str) -> bytes | str:
@@ -48,8 +55,41 @@ def _mended(data: bytes | str) -> bytes | str:
     return mended if isinstance(data, str) else mended.encode()
 
 
+def is_deep(data: bytes | str) -> bool:
+    """Whether well-formed JSON nests deeper than DEPTH_MAX. Almost every body has fewer brackets than that."""
+    raw = data if isinstance(data, bytes) else data.encode(errors="replace")
+    if raw.count(b"{") + raw.count(b"[") <= DEPTH_MAX:
+        return False
+    brackets = _STRING.sub(b"", raw).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH_MAX
+
+
+def is_deep_value(value: Any) -> bool:
+    """The same of a value."""
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [
+            below
+            for each in level
+            for below in (each.values() if isinstance(each, dict) else each)
+            if isinstance(below, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def decode_body(data: bytes) -> Any:
+    """As `decode`, of what a client sent: no deeper than whatever looks at it later can follow."""
+    if is_deep(data):
+        raise ValueError(_TOO_DEEP)
+    return decode(data)
+
+
 def decode_strict(data: bytes) -> tuple[Any, list[str]]:
-    """(value, paths of fields that came twice, in order); raises ValueError with syntax_problem's message."""
+    """As `decode_body`, with the paths of fields that came twice, in order; raises ValueError with syntax_problem's message."""
+    if is_deep(data):
+        raise ValueError(_TOO_DEEP)
     try:
         value, text = _read(data)
     except ValueError:
@@ -104,6 +144,8 @@ def kind_of(value: Any) -> str:
 
 def syntax_problem(data: bytes) -> str:
     """Why `data` is no JSON, in the words of Go's encoding/json, which API clients look for."""
+    if is_deep(data):
+        return _TOO_DEEP
     try:
         json.loads(data.decode(errors="replace"), parse_constant=_refuse)
     except json.JSONDecodeError as error:

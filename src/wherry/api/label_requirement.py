@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wherry.api import names
+from wherry.api.integers import capped
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 
@@ -38,7 +39,7 @@ class Requirement:
     def _compares(self, value: str | None) -> bool:
         if value is None or not _INTEGER.fullmatch(value):
             return False
-        (left, right) = (int(value), int(self.values[0]))
+        (left, right) = (capped(value), capped(self.values[0]))
         return left > right if self.operator == "gt" else left < right
 
     def problem(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from wherry.api.integers import atoi
 from wherry.api.types import Obj
 
 
@@ -62,7 +63,7 @@ def _holds(requirement: Obj, labels: Mapping[str, str]) -> bool:
 def _compare(larger: bool) -> Callable[[str | None, Sequence[str]], bool]:
     def compare(value: str | None, values: Sequence[str]) -> bool:
         try:
-            left, right = int(value or ""), int(values[0])
+            left, right = atoi(value or ""), atoi(values[0])
         except (ValueError, IndexError):
             return False
         return left > right if larger else left < right

@@ -10,6 +10,8 @@ import re
 from functools import lru_cache, total_ordering
 from typing import Final, Literal, TypeAlias
 
+from wherry.api.integers import capped
+
 Format: TypeAlias = Literal["BinarySI", "DecimalSI", "DecimalExponent"]
 
 PATTERN_MESSAGE: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
@@ -22,6 +24,7 @@ _DECIMAL_NAMES: Final = {exponent: name for name, exponent in _DECIMAL.items()}
 _BINARY_NAMES: Final = {0: "", **{power: name for name, power in _BINARY.items()}}
 _NANO: Final = 10**9
 _MAX: Final = (2**63 - 1) * _NANO
+_DIGITS_MAX: Final = 1_000  # what comes after them changes nothing but the time it takes
 _EXPONENT_MAX: Final = 10_000  # far beyond the cap; keeps 1e999999999 from costing memory
 
 
@@ -111,10 +114,14 @@ def _parse(text: str) -> Quantity:
     if not whole and not fraction:
         raise QuantityError(PATTERN_MESSAGE)
     # digits * 10^-len(fraction) * base^exponent * 10^9, without ever leaving the integers
-    numerator = int(whole + fraction) * _NANO
+    digits, places = (whole + fraction).lstrip("0"), len(fraction)
+    if len(digits) > _DIGITS_MAX:
+        digits, places = digits[:_DIGITS_MAX], max(places - len(digits) + _DIGITS_MAX, -_EXPONENT_MAX)
+    places = min(places, 2 * _EXPONENT_MAX)
+    numerator = int(digits or "0") * _NANO * 10 ** max(-places, 0)
     if exponent >= 0:
         numerator *= base**exponent
-    denominator = 10 ** len(fraction) * (base**-exponent if exponent < 0 else 1)
+    denominator = 10 ** max(places, 0) * (base**-exponent if exponent < 0 else 1)
     nanos = -(-numerator // denominator)
     return Quantity(-nanos if sign == "-" else nanos, format)
 
@@ -126,7 +133,7 @@ def _suffix(suffix: str) -> tuple[int, int, Format]:
     if suffix in _BINARY:
         return 1024, _BINARY[suffix], "BinarySI"
     if suffix[0] in "eE" and re.fullmatch(r"[-+]?[0-9]+", suffix[1:]):
-        exponent = int(suffix[1:])
+        exponent = capped(suffix[1:])
         return 10, max(-_EXPONENT_MAX, min(_EXPONENT_MAX, exponent)), "DecimalExponent"
     raise QuantityError(SUFFIX_MESSAGE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wherry.api.integers import atoi
 from wherry.api.types import Obj
 
 
@@ -32,6 +33,6 @@ def covers(toleration: Obj, taint: Obj) -> bool:
 def _compares(operator: str, own: str, other: str) -> bool:
     """Gt and Lt compare whole numbers: the taint's value against the toleration's."""
     try:
-        return int(other) > int(own) if operator == "Gt" else operator == "Lt" and int(other) < int(own)
+        return atoi(other) > atoi(own) if operator == "Gt" else operator == "Lt" and atoi(other) < atoi(own)
     except ValueError:
         return False

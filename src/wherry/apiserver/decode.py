@@ -196,7 +196,7 @@ def _parse(request: Request, kind: str, validation: str) -> tuple[Any, list[str]
     if media == JSON:
         try:
             if validation == "Ignore":
-                return json.decode(request.body), [], []
+                return json.decode_body(request.body), [], []
             return *json.decode_strict(request.body), []
         except ValueError:
             problem = json.syntax_problem(request.body)

@@ -8,17 +8,16 @@ copies add.
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeAlias
 
 from wherry.api import json
+from wherry.api.integers import atoi
 
 MAX_OPERATIONS = 10_000
 """Of one patch, as Kubernetes limits it."""
 MAX_COPIED_BYTES = 3 * 1024 * 1024
 """What the copies of one patch may add, as Kubernetes limits it: more than any object may have."""
 _MISSING = "missing value"
-_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 Container: TypeAlias = dict[str, Any] | list[Any]
 
@@ -34,6 +33,8 @@ def json_patch(document: Any, operations: list[Any]) -> Any:
     patching = _Patching(document)
     for operation in operations:
         patching.apply(operation if isinstance(operation, dict) else {})
+    if isinstance(patching.document, dict | list) and json.is_deep_value(patching.document):
+        raise PatchError("exceeded max depth")
     return patching.document
 
 
@@ -228,9 +229,10 @@ def _decoded(step: str) -> str:
 
 
 def _number(step: str) -> int:
-    if not _INTEGER.fullmatch(step):
-        raise PatchError(f'strconv.Atoi: parsing "{step}": invalid syntax')
-    return int(step)
+    try:
+        return atoi(step)
+    except ValueError as error:
+        raise PatchError(str(error)) from None
 
 
 def _index(container: list[Any], step: str) -> int:

@@ -104,12 +104,14 @@ def _go_type(value: Any) -> str:
     return "map[string]interface {}" if isinstance(value, dict) else "[]interface {}"
 
 
-def _go(value: Any) -> str:
-    """As structured-merge-diff prints a value."""
+def _go(value: Any, depth: int = 0) -> str:
+    """As structured-merge-diff prints a value; what lies deeper than anything does in an object is left out."""
+    if depth > DEPTH_MAX and isinstance(value, dict | list):
+        return "..."
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_go(below)}" for key, below in sorted(value.items())) + "}"
+        return "{" + ",".join(f"{key}:{_go(below, depth + 1)}" for key, below in sorted(value.items())) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_go, value)) + "]"
+        return "[" + ",".join(_go(below, depth + 1) for below in value) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
     return f'"{value}"' if isinstance(value, str) else "null" if value is None else str(value)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from wherry.api.integers import capped
 from wherry.api.types import Obj
 
 _PART = re.compile(
@@ -51,7 +52,7 @@ def _step(found: re.Match[str]) -> Step:
             key = re.sub(r"\\(.)", r"\1", groups[name])
             return ("all", None) if name == "name" and key == "*" else ("field", key)
     if groups["index"] is not None:
-        return "index", int(groups["index"])
+        return "index", capped(groups["index"])
     if groups["all"] is not None:
         return "all", None
     if groups["operator"] is not None:
@@ -62,7 +63,7 @@ def _step(found: re.Match[str]) -> Step:
             wanted = _literal(right)
         return "filter", (parse(groups["left"]) if groups["left"] else (), groups["operator"], wanted)
     start, stop = groups["start"], groups["stop"]
-    return "slice", slice(int(start) if start else None, int(stop) if stop else None)
+    return "slice", slice(capped(start) if start else None, capped(stop) if stop else None)
 
 
 def _literal(text: str) -> Any:

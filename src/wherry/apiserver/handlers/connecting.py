@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from wherry.api.integers import capped
 from wherry.api.types import Obj
 from wherry.apiserver.core import Call, Core
 from wherry.apiserver.filters.request_info import is_true, query_values
@@ -41,7 +42,12 @@ def options(call: Call) -> Obj:
     if info.subresource == "proxy":
         return {**said, "path": f"/{info.rest.lstrip('/')}"}
     if info.subresource == "portforward":
-        ports = [int(port) for each in query_values(text, "ports") for port in each.split(",") if port.isdigit()]
+        ports = [
+            capped(port)
+            for each in query_values(text, "ports")
+            for port in each.split(",")
+            if port.isascii() and port.isdigit()
+        ]
         return {**said, "ports": ports} if ports else said
     for stream in _STREAMS:
         if is_true(query.get(stream)):

@@ -137,7 +137,7 @@ def _operations(patch: Any) -> list[Any]:
 def _parse(body: bytes, media: str, validation: str) -> tuple[Any, list[str]]:
     try:
         if validation == "Ignore":
-            return json.decode(body), []
+            return json.decode_body(body), []
         return json.decode_strict(body)
     except ValueError:
         problem = json.syntax_problem(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry.api.errors import Cause
+from wherry.api.integers import capped
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill, section
 from wherry.apiserver.registry.deployment import amount, at_most_everything, is_zero
@@ -35,7 +36,7 @@ class DaemonSetStrategy(Workload):
     def prepare_update(self, obj: Obj, old: Obj, ctx: Context) -> None:
         super().prepare_update(obj, old, ctx)
         stored = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION) or "0"
-        count = int(stored) if stored.isdigit() else 0
+        count = capped(stored) if stored.isascii() and stored.isdigit() else 0
         if obj["spec"].get("template") != old["spec"].get("template"):
             count += 1
         section(obj["metadata"], "annotations")[TEMPLATE_GENERATION] = str(count)

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from wherry.api.errors import Cause
+from wherry.api.integers import capped
 from wherry.api.types import Obj
 from wherry.apiserver.registry.built_in import fill, section
 from wherry.apiserver.registry.strategy import Context
@@ -106,10 +107,10 @@ def amount(value: Any, path: str) -> list[Cause]:
 
 
 def is_zero(value: Any) -> bool:
-    return value == 0 or (isinstance(value, str) and bool(_PERCENT.match(value)) and int(value[:-1]) == 0)
+    return value == 0 or (isinstance(value, str) and bool(_PERCENT.match(value)) and capped(value[:-1]) == 0)
 
 
 def at_most_everything(value: Any, path: str) -> list[Cause]:
-    if isinstance(value, str) and _PERCENT.match(value) and int(value[:-1]) > 100:
+    if isinstance(value, str) and _PERCENT.match(value) and capped(value[:-1]) > 100:
         return [f.invalid(path, value, "must not be greater than 100%")]
     return []

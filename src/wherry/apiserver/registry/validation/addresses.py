@@ -7,6 +7,7 @@ import re
 from typing import TypeAlias
 
 from wherry.api.errors import Cause
+from wherry.api.integers import capped
 from wherry.apiserver.registry.validation import field as f
 
 NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
@@ -48,7 +49,7 @@ def cidr(value: str, path: str) -> list[Cause]:
     address, slash, length = value.partition("/")
     if not slash or not re.fullmatch("[0-9]+", length):
         return [f.invalid(path, value, NOT_A_CIDR)]
-    sloppy = f"{_bare(address)}/{int(length)}"
+    sloppy = f"{_bare(address)}/{capped(length)}"
     try:
         network = ipaddress.ip_network(sloppy, strict=False)
     except ValueError:

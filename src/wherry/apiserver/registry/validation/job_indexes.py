@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from wherry.api.integers import capped
+
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -45,4 +47,4 @@ def _interval(text: str, completions: int) -> tuple[int, int]:
 def _index(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f'cannot convert string to integer for index: "{text}"')
-    return int(text)
+    return capped(text)

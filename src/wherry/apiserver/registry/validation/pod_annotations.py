@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from wherry.api.errors import Cause
+from wherry.api.integers import capped
 from wherry.api.types import Obj
 from wherry.apiserver.registry.validation import field as f
 from wherry.apiserver.registry.validation.volume_files import descending
@@ -32,7 +33,7 @@ def rules(annotations: Obj, spec: Obj, path: str) -> list[Cause]:
         detail = "must set spec.nodeName if mirror pod annotation is set"
         causes.append(f.invalid(f"{path}[{MIRROR}]", annotations[MIRROR], detail))
     cost = annotations.get(DELETION_COST)
-    if cost is not None and not (_INTEGER.fullmatch(cost) and -_INT32 <= int(cost) < _INT32):
+    if cost is not None and not (_INTEGER.fullmatch(cost) and -_INT32 <= capped(cost) < _INT32):
         causes.append(f.invalid(f"{path}[{DELETION_COST}]", cost, "must be a 32bit integer"))
     for key, value in annotations.items():
         if key == SECCOMP_POD or key.startswith(SECCOMP):
