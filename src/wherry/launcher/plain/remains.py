@@ -9,40 +9,41 @@ import os
 import signal
 from collections.abc import Callable
 
-ROUNDS_MAX = 1000  # each ends one more generation of what forks as it dies
+ROUNDS_MAX = 100_000  # a killed process takes its time to go, and its children are the next round's
 Process = tuple[int, int, int, str]
 """Number, parent, session, state."""
 
 
-def processes() -> list[Process]:
-    """Everything in /proc."""
-    found: list[Process] = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            found.append((int(name), int(fields[1]), int(fields[3]), fields[0].decode()))
-    return found
+def children() -> list[Process]:
+    """Of this process, which has one thread."""
+    me = os.getpid()
+    try:
+        with open(f"/proc/{me}/task/{me}/children") as file:
+            numbers = file.read().split()
+    except OSError:  # a kernel built without
+        numbers = [name for name in os.listdir("/proc") if name.isdigit()]
+    found = [process for number in numbers if (process := _read(number)) is not None]
+    return [each for each in found if each[1] == me]
+
+
+def _read(number: str) -> Process | None:
+    try:
+        with open(f"/proc/{number}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return int(number), int(fields[1]), int(fields[3]), fields[0].decode()
 
 
 def end_children(wanted: Callable[[Process], bool]) -> None:
-    """Kill the children of ours that `wanted` names and everything below them; returns when none is left alive."""
-    me = os.getpid()
+    """Kill the children of ours that `wanted` names, and theirs, which become ours; returns when none is left alive."""
+    empty = 0
     for _ in range(ROUNDS_MAX):
-        everything = processes()
-        doomed = [each for each in everything if each[1] == me and each[3] != "Z" and wanted(each)]
-        if not doomed:
+        doomed = [each[0] for each in children() if each[3] != "Z" and wanted(each)]
+        empty = 0 if doomed else empty + 1
+        if empty == 2:  # one that became a zombie while we looked has left us its children
             return
-        below = {each[0] for each in doomed}
-        while True:
-            more = {each[0] for each in everything if each[1] in below} - below
-            if not more:
-                break
-            below |= more
-        for pid in below:
+        for pid in doomed:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -36,7 +36,7 @@ from wherry.launcher.plain.routing import Refusal, Routing
 
 DEPTH = 3
 """How many there are: as many deaths are survived, less one."""
-_EIO, _ENOSYS = 5, 38
+_EIO, _EINVAL, _ENOSYS = 5, 22, 38
 NOTICES_MAX = 16  # per container: a program that asks again and again says nothing new
 
 
@@ -131,6 +131,8 @@ class Shim:
             caller.fail(refusal.number)
         except OSError as error:
             caller.fail(error.errno or _EIO)
+        except OverflowError:  # a number that no such call takes
+            caller.fail(_EINVAL)
         except Exception:  # noqa: BLE001 -- our bug must not end the node's network; the program sees an error
             traceback.print_exc()
             caller.fail(_ENOSYS)
