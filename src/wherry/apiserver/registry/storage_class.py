@@ -61,13 +61,12 @@ def _parameters(parameters: Obj, allow_empty: bool) -> list[Cause]:
 def _topologies(terms: list[Obj], path: str) -> list[Cause]:
     """Topology terms: every key once per term, every value once per key, no two terms that say the same."""
     causes: list[Cause] = []
-    said: list[dict[str, set[str]]] = []
+    said: list[dict[str, set[str]]] = [{} for _ in terms]  # Kubernetes compares with as many empty terms
     for i, term in enumerate(terms):
         keys: dict[str, set[str]] = {}
         for k, expression in enumerate(f.as_list(term.get("matchLabelExpressions"))):
             causes += _expression(expression, keys, f"{path}[{i}].matchLabelExpressions[{k}]")
-        if keys in said:
-            causes.append(f.duplicate(f"{path}[{i}].matchLabelExpressions", ""))
+        causes += [f.duplicate(f"{path}[{i}].matchLabelExpressions", "")] * said.count(keys)
         said.append(keys)
     return causes
 

@@ -62,6 +62,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
      "spec.dataSourceRef.name: Required value\n"
      "spec.dataSourceRef: Invalid value: \"Pod\": must be 'PersistentVolumeClaim' when referencing the default apiGroup")),
     ("class", "provisioner", DROP, "provisioner: Required value"),
+    ("class", "allowedTopologies", [{}], 'allowedTopologies[0].matchLabelExpressions: Duplicate value: ""'),
     ("class", "allowedTopologies", [{"matchLabelExpressions": [{"key": "a", "values": ["x", "x"]}]}],
      'allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: "x"'),
     ("attributes", "parameters", DROP, "parameters: Required value: must contain at least one key/value pair"),
