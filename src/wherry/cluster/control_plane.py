@@ -54,7 +54,7 @@ from wherry.controllers.persistent_volume import HostDirectories
 SWITCH_SECONDS = 0.0005
 """How long the loop may keep the interpreter from the writer thread: measured, a quarter more writes at 16 clients."""
 TLS_READ_BYTES = 8 << 10
-"""Half a TLS record. asyncio reserves a quarter of a megabyte per connection: with ten thousand idle watches that is gigabytes."""
+"""Half a TLS record. asyncio reserves a quarter of a megabyte per connection: with ten thousand watches that is gigabytes."""
 COLLECT_AFTER = (10_000, 100, 100)
 """Stored objects are many and hold no cycles: looking at all of them was what the slowest writes waited for. The young ones
 are looked at in small portions: 50,000 at a time took 20 to 70 ms."""
