@@ -83,7 +83,7 @@ class Disruptions:
         owner = controller(pod)
         replica_set = before.by_uid(owner["uid"]) if owner is not None else None
         above = controller(replica_set) if replica_set is not None else None
-        deployment = before.by_uid(above["uid"]) if above is not None else None
+        deployment = before.by_uid(above["uid"]) if above is not None and above["kind"] == "Deployment" else None
         if deployment is None or deployment["metadata"].get("deletionTimestamp"):
             return None
         return None if deployment["spec"]["strategy"]["type"] == "Recreate" else deployment
