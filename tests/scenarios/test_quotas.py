@@ -178,9 +178,9 @@ def test_only_cpu_and_memory_must_be_said() -> None:
         async with world() as w:
             amounts = ("requests.cpu", "limits.memory", "requests.ephemeral-storage", "requests.example.com/gpu")
             await w.client.create(RESOURCE_QUOTAS, a_quota(dict.fromkeys(amounts, "9")))
-            with pytest.raises(StatusError, match="must specify limits.memory for: main; requests.cpu for: main$"):
+            with pytest.raises(StatusError, match=r"must specify limits.memory for: main; requests.cpu for: main$"):
                 await w.client.create(PODS, a_pod("silent"))
-            with pytest.raises(StatusError, match="must specify limits.memory for: main$"):
+            with pytest.raises(StatusError, match=r"must specify limits.memory for: main$"):
                 await w.client.create(PODS, a_pod("half", "1"))
             whole = a_pod("whole")
             whole["spec"]["resources"] = {"requests": {"cpu": "1"}, "limits": {"memory": "1"}}

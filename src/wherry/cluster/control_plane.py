@@ -88,7 +88,9 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
             ServerOptions(
                 service_account_key=files.token_key.read_bytes(),
                 server_address=f"{options.address}:{options.port}",
-                kubelet_socket=lambda node: "/nonexistent" if is_cut_off(faults, node) else str(state.kubelet_socket(node)),
+                kubelet_socket=lambda node: (
+                    "/nonexistent" if is_cut_off(faults, node) else str(state.kubelet_socket(node))
+                ),
                 allocators=allocators,
                 audit=_audit(state, options, clock, rng),
                 operations={ROTATE: sealed.rotate},

@@ -33,7 +33,8 @@ def test_what_is_for_others_is_not_imported(module: str, prepare: str, absent: s
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "netd", "netd --state", "nobody --state /x", "netd --state /x --more 1", "netd --state /x --node a"]
+    "arguments",
+    ["", "netd", "netd --state", "nobody --state /x", "netd --state /x --more 1", "netd --state /x --node a"],
 )
 def test_arguments_that_make_no_sense(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     from wherry.cluster.__main__ import main
