@@ -72,11 +72,15 @@ class Disruptions:
                 yield Violation("disruption budget", text, (event.seen.key[2], name))
 
     def _by_rollout(self, event: Event, before: Replay) -> bool:
-        """The ReplicaSet of a Deployment was made smaller, and took a pod it knew to be ready."""
+        """The ReplicaSet of a Deployment was made smaller, and took a pod it knew to be available."""
         call, ready = event.call, self._ready_since.get(event.seen.obj["metadata"]["uid"], 0.0)
         if call is None or call.method != "DELETE" or event.who not in ("replicaset-controller", "controller-manager"):
             return False
-        return ready < self._known_since(event.seen.at) and self._deployment(event.seen.obj, before) is not None
+        deployment = self._deployment(event.seen.obj, before)
+        if deployment is None:
+            return False
+        waits = deployment["spec"].get("minReadySeconds") or 0  # as long as it is not available it may go first
+        return ready + waits < self._known_since(event.seen.at)
 
     def _deployment(self, pod: Obj, before: Replay) -> Obj | None:
         """That rolls; None where there is nothing to promise."""
