@@ -94,12 +94,25 @@ class Observer:
                 revision = str(self.listed[gvr])
                 async with self._client.watch(gvr, resource_version=revision, bookmarks=False) as events:
                     async for event in events:
+                        if _is_gone(event):
+                            await self._list_again(gvr)
+                            break
                         self._take(gvr, event)
             except ConnectionError:
                 pass
             except StatusError as error:
                 self._failed(f"watch of {gvr.qualified} from {self.listed[gvr]} refused: {error.code} {error}")
             await self._clock.sleep(AGAIN_SECONDS)
+
+    async def _list_again(self, gvr: GVR) -> None:
+        """The server is back and has forgotten where this watch stood, since so much else happened: then nothing may have
+        happened here, for as long as the server was there the watch told it."""
+        answer = await self._client.list(gvr)
+        listed = {_key(gvr, obj): version(obj) for obj in answer["items"]}
+        known = {key: version(obj) for key, obj in self.now.items() if key[0] == gvr}
+        if listed != known:
+            self._failed(f"watch of {gvr.qualified} from {self.listed[gvr]} was too old, and did not tell everything")
+        self.listed[gvr] = int(answer["metadata"]["resourceVersion"])
 
     def _take(self, gvr: GVR, event: Obj) -> None:
         obj, kind = event["object"], event["type"]
@@ -135,6 +148,10 @@ class Observer:
                         f"{gvr.qualified} {key[1]}/{key[2]}: the list has {version(theirs)}, the watch told {version(ours)}"
                     )
         return found
+
+
+def _is_gone(event: Obj) -> bool:
+    return bool(event["type"] == "ERROR" and event["object"].get("code") == 410)
 
 
 def _key(gvr: GVR, obj: Obj) -> Key:

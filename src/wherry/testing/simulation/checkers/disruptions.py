@@ -24,11 +24,16 @@ class Disruptions:
         self._ready_since: dict[str, float] = {}
         self._wanted: dict[str, list[tuple[float, int]]] = {}
         """uid of a Deployment -> (since when, how many must be available)."""
+        self._scaled: dict[str, float] = {}
+        """uid of a Deployment -> when its size changed last. A rollout that is scaled shrinks all its ReplicaSets by their
+        share, also those whose pods are ready (Kubernetes' "Proportional scaling")."""
 
     def see(self, event: Event, before: Replay) -> Iterator[Violation]:
         seen = event.seen
         if seen.key[0] == DEPLOYMENTS:
             self._wanted.setdefault(seen.obj["metadata"]["uid"], []).append((seen.at, least_available(seen.obj)))
+            if seen.old is not None and seen.old["spec"].get("replicas") != seen.obj["spec"].get("replicas"):
+                self._scaled[seen.obj["metadata"]["uid"]] = seen.at
         if seen.key[0] != PODS:
             return
         old, uid = seen.old, seen.obj["metadata"]["uid"]
@@ -96,6 +101,8 @@ class Disruptions:
         deployment = self._deployment(event.seen.obj, before)
         assert deployment is not None
         uid, since = deployment["metadata"]["uid"], self._known_since(event.seen.at)
+        if self._scaled.get(uid, -1.0) >= since:
+            return
         history = self._wanted.get(uid) or [(0.0, least_available(deployment))]
         ends = [then for then, _ in history[1:]] + [float("inf")]
         needed = min(amount for (_, amount), end in zip(history, ends, strict=True) if end >= since)
