@@ -76,13 +76,6 @@ def service(name: str, **spec: object) -> Obj:
     return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
 
 
-@pytest.fixture
-async def world() -> World:
-    made = World()
-    await made.prepare()
-    return made
-
-
 def held(world: World) -> tuple[int, int]:
     ips, ports = world.allocators[SERVICE_IPS], world.allocators[NODE_PORTS]
     return ips.held, ports.held

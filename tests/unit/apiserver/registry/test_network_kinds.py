@@ -122,13 +122,6 @@ KEPT: list[tuple[str, str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-async def world() -> World:
-    made = World()
-    await made.prepare()
-    return made
-
-
 @pytest.mark.parametrize(("kind", "path", "value", "expected"), REFUSED)
 async def test_refused(world: World, kind: str, path: str, value: Any, expected: str) -> None:
     await PROBES[kind].refuses(world, path, value, expected)

@@ -153,13 +153,6 @@ KEPT: list[tuple[str, str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-async def world() -> World:
-    made = World()
-    await made.prepare()
-    return made
-
-
 @pytest.mark.parametrize(("kind", "path", "value", "expected"), REFUSED)
 async def test_refused(world: World, kind: str, path: str, value: Any, expected: str) -> None:
     probe = PROBES[kind] if path else Probe(PROBES[kind].gvr, value)

@@ -49,13 +49,6 @@ REFUSED: list[tuple[Probe, str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-async def world() -> World:
-    made = World()
-    await made.prepare()
-    return made
-
-
 @pytest.mark.parametrize(("probe", "path", "value", "expected"), REFUSED)
 async def test_refused(world: World, probe: Probe, path: str, value: Any, expected: str) -> None:
     await probe.refuses(world, path, value, expected)

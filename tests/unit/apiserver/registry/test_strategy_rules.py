@@ -22,13 +22,6 @@ INGRESSES = GVR("networking.k8s.io", "v1", "ingresses")
 PRIORITY_CLASSES = GVR("scheduling.k8s.io", "v1", "priorityclasses")
 
 
-@pytest.fixture
-async def world() -> World:
-    made = World()
-    await made.prepare()
-    return made
-
-
 async def causes(world: World, gvr: GVR, body: Obj, namespace: str = NAMESPACE) -> list[tuple[str, str]]:
     with pytest.raises(StatusError) as caught:
         await world.create(gvr, body, namespace)
