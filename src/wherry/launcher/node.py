@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from wherry.launcher import cgroups, init, machine, protocol, rtnetlink, syscalls, usermap
+from wherry.launcher import cgroups, end_signals, init, machine, protocol, rtnetlink, syscalls, usermap
 from wherry.launcher.connection import Connection
 from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
@@ -121,19 +121,7 @@ def _wait(pid: int, control: socket.socket, context: Context) -> int:
     def kill(*_: object) -> None:
         os.kill(pid, signal.SIGKILL)
 
-    def end(*_: object) -> None:
-        """Once is a request, twice an order."""
-        signal.signal(signal.SIGALRM, kill)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, kill)
-        if context.options.grace == 0:
-            kill()
-            return
-        signal.alarm(context.options.grace)
-        connection.send({"op": "end"})
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    end_signals.on_request(context.options.grace, lambda: connection.send({"op": "end"}), kill)
     gc.collect()
     gc.freeze()
     loop.run()

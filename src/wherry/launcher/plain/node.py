@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from wherry.launcher import protocol, syscalls, usermap
+from wherry.launcher import end_signals, protocol, syscalls, usermap
 from wherry.launcher.cgroups import Cgroups
 from wherry.launcher.connection import Connection
 from wherry.launcher.context import Context
@@ -100,28 +100,14 @@ def _be_server(
 def _wait(control: socket.socket, context: Context) -> int:
     """Until the server is gone."""
     loop = Loop()
-    asked: list[bool] = []
     connection = Connection(loop, control, lambda *_: None, lambda _: loop.stop())
 
     def kill(*_: object) -> None:
         loop.stop()
         os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop
 
-    def end(*_: object) -> None:
-        """Once is a request, twice an order."""
-        asked.append(True)
-        signal.signal(signal.SIGALRM, kill)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, kill)
-        if context.options.grace == 0:
-            kill()
-            return
-        signal.alarm(context.options.grace)
-        connection.send({"op": "end"})
-
     loop.on_child_exit(lambda: _reap())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    asked = end_signals.on_request(context.options.grace, lambda: connection.send({"op": "end"}), kill)
     gc.collect()
     gc.freeze()
     loop.run()
