@@ -14,7 +14,7 @@ from wherry.cri.interface import ContainerState, RuntimeService
 from wherry.cri.service import LinuxRuntime
 from wherry.testing.contracts.cri import PATIENCE_SECONDS, RuntimeContract
 from wherry.testing.fake_runtime import FakeRuntime
-from wherry.testing.launcher_process import LauncherProcess, plain_user, tiers
+from wherry.testing.launcher_process import LauncherProcess, ordinary_user, tiers
 
 
 class TestFake(RuntimeContract):
@@ -48,8 +48,8 @@ class TestLinux(RuntimeContract):
 
 
 @pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def plain_launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=plain_user(), options=request.param)
+def proc_launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
+    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
     yield launcher
     assert launcher.said() == ""
     launcher.close()
@@ -70,12 +70,12 @@ class TestPlain(RuntimeContract):
         assert (status.state, status.exit_code) == (ContainerState.EXITED, 137)
 
     @pytest.fixture
-    def folder(self, plain_launcher: LauncherProcess, request: pytest.FixtureRequest) -> Path:
-        return plain_launcher.state / request.function.__name__
+    def folder(self, proc_launcher: LauncherProcess, request: pytest.FixtureRequest) -> Path:
+        return proc_launcher.state / request.function.__name__
 
     @pytest.fixture
-    async def runtime(self, plain_launcher: LauncherProcess) -> AsyncIterator[RuntimeService]:
-        runtime = LinuxRuntime(plain_launcher.socket, random.Random())
+    async def runtime(self, proc_launcher: LauncherProcess) -> AsyncIterator[RuntimeService]:
+        runtime = LinuxRuntime(proc_launcher.socket, random.Random())
         yield runtime
         for sandbox in await runtime.list_pod_sandboxes():
             await runtime.remove_pod_sandbox(sandbox.id)

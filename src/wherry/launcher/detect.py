@@ -124,7 +124,7 @@ def _child(tier: str, scratch: str, report: int) -> None:
 
 def _checks(tier: str, scratch: str) -> Iterator[Check]:
     if tier == PROC:
-        yield from _plain_checks()
+        yield from _proc_checks()
         return
     if tier == NS_USER:
         found = usermap.find()
@@ -153,9 +153,9 @@ def _checks(tier: str, scratch: str) -> Iterator[Check]:
     yield Check("cgroups", not groups.reason, essential=False, detail=lost)
 
 
-def _plain_checks() -> Iterator[Check]:
+def _proc_checks() -> Iterator[Check]:
     """The kernel keeps nothing apart there; what is lost is said whatever the machine allows."""
-    from wherry.launcher.plain import probe
+    from wherry.launcher.proc import probe
 
     yield _attempt("notifications", probe.notifications)
     yield _attempt("memory of processes", probe.memory)

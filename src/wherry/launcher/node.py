@@ -55,9 +55,9 @@ def run(options: Options, inner: Inner) -> int:
     _raise_open_files()
     options = replace(options, state=os.path.realpath(options.state))
     if options.tier == PROC:
-        from wherry.launcher.plain import node as plain
+        from wherry.launcher.proc import node as proc
 
-        return plain.run(options, inner)
+        return proc.run(options, inner)
     maps = usermap.Maps(uid_count=1, gid_count=1)
     if options.tier == NS_USER:
         maps = usermap.enter(usermap.find())

@@ -117,14 +117,14 @@ def _of_tier(
     if context.options.tier != PROC:
         sandboxes = SandboxOperations(context, loop, control, records, inits)
         return NodeOperations(), sandboxes, ContainerOperations(loop, records, inits)
-    from wherry.launcher.plain.containers import PlainContainers
-    from wherry.launcher.plain.node import network
-    from wherry.launcher.plain.node_ops import PlainNode
-    from wherry.launcher.plain.sandboxes import PlainSandboxes
+    from wherry.launcher.proc.containers import ProcContainers
+    from wherry.launcher.proc.node import network
+    from wherry.launcher.proc.node_ops import ProcNode
+    from wherry.launcher.proc.sandboxes import ProcSandboxes
 
     block, ports = network(context.options)
-    plain = PlainSandboxes(context, loop, control, records, inits, ports, block)
-    return PlainNode(ports, block), plain, PlainContainers(loop, records, inits)
+    sandboxes = ProcSandboxes(context, loop, control, records, inits, ports, block)
+    return ProcNode(ports, block), sandboxes, ProcContainers(loop, records, inits)
 
 
 def _reap() -> None:

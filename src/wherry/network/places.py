@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from wherry.launcher.plain.ports import TCP, Ports
+from wherry.launcher.proc.ports import TCP, Ports
 from wherry.network.dial import Address
 from wherry.network.nftables import NodeNetwork, within
 from wherry.network.services import Backend

@@ -140,7 +140,7 @@ def _give(tree: Path, user: str) -> None:
             os.chown(os.path.join(path, name), owner.pw_uid, owner.pw_gid)
 
 
-def plain_user() -> str | None:
+def ordinary_user() -> str | None:
     """As whom tier `proc` is tested: an ordinary user."""
     return ORDINARY_USER if os.geteuid() == 0 else None
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from wherry.launcher.plain import notify
-from wherry.launcher.plain.addresses import Address, Block, decode
-from wherry.launcher.plain.guest import Guest
-from wherry.launcher.plain.paths import Paths
-from wherry.launcher.plain.ports import OWN, TCP, UDP, Ports
-from wherry.launcher.plain.routing import Refusal, Routing
+from wherry.launcher.proc import notify
+from wherry.launcher.proc.addresses import Address, Block, decode
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.paths import Paths
+from wherry.launcher.proc.ports import OWN, TCP, UDP, Ports
+from wherry.launcher.proc.routing import Refusal, Routing
 
 A, B, GATEWAY = "10.244.0.7", "10.244.3.9", "10.244.0.1"
 

@@ -17,9 +17,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wherry.launcher.plain.addresses import Address, Block
-from wherry.launcher.plain.guest import Guest
-from wherry.launcher.plain.ports import OWN, UDP, Place, Ports, real
+from wherry.launcher.proc.addresses import Address, Block
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.ports import OWN, UDP, Place, Ports, real
 
 LOOPBACK = b"\x7f\0\0\1"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from wherry.launcher.plain.difference import reduce
-from wherry.launcher.plain.overlay import Overlay
-from wherry.launcher.plain.paths import Paths, Promise, parents, plan
-from wherry.launcher.plain.promises import find_program, interpreter, prepare
+from wherry.launcher.proc.difference import reduce
+from wherry.launcher.proc.overlay import Overlay
+from wherry.launcher.proc.paths import Paths, Promise, parents, plan
+from wherry.launcher.proc.promises import find_program, interpreter, prepare
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
 

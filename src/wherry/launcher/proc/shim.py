@@ -22,17 +22,17 @@ import traceback
 from dataclasses import dataclass
 
 from wherry.launcher import protocol, syscalls
-from wherry.launcher.plain import remains
-from wherry.launcher.plain.addresses import Block
-from wherry.launcher.plain.caller import Caller, GoneError, Mailbox
-from wherry.launcher.plain.container import unpack
-from wherry.launcher.plain.file_calls import FileCalls
-from wherry.launcher.plain.guest import Guest
-from wherry.launcher.plain.network_calls import NetworkCalls
-from wherry.launcher.plain.overlay import Overlay
-from wherry.launcher.plain.paths import Paths
-from wherry.launcher.plain.ports import Ports
-from wherry.launcher.plain.routing import Refusal, Routing
+from wherry.launcher.proc import remains
+from wherry.launcher.proc.addresses import Block
+from wherry.launcher.proc.caller import Caller, GoneError, Mailbox
+from wherry.launcher.proc.container import unpack
+from wherry.launcher.proc.file_calls import FileCalls
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.network_calls import NetworkCalls
+from wherry.launcher.proc.overlay import Overlay
+from wherry.launcher.proc.paths import Paths
+from wherry.launcher.proc.ports import Ports
+from wherry.launcher.proc.routing import Refusal, Routing
 
 DEPTH = 3
 """How many there are: as many deaths are survived, less one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 
-from wherry.launcher.plain.overlay import Overlay
-from wherry.launcher.plain.paths import Paths
+from wherry.launcher.proc.overlay import Overlay
+from wherry.launcher.proc.paths import Paths
 
 
 @dataclass(slots=True)

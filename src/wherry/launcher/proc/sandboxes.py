@@ -12,21 +12,21 @@ from wherry.launcher import init, protocol
 from wherry.launcher.context import Context
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import Loop
-from wherry.launcher.plain import remains
-from wherry.launcher.plain.addresses import Address, Block
-from wherry.launcher.plain.guest import Guest
-from wherry.launcher.plain.paths import Paths
-from wherry.launcher.plain.pod import PlainPod
-from wherry.launcher.plain.ports import OWN, TCP, Ports
-from wherry.launcher.plain.routing import Refusal, Routing
-from wherry.launcher.plain.shims import Shims
+from wherry.launcher.proc import remains
+from wherry.launcher.proc.addresses import Address, Block
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.paths import Paths
+from wherry.launcher.proc.pod import ProcPod
+from wherry.launcher.proc.ports import OWN, TCP, Ports
+from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.shims import Shims
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.records import Records, Sandbox
 from wherry.launcher.requests import Operation, Request
 from wherry.launcher.sandboxes import SandboxOperations
 
 
-class PlainSandboxes(SandboxOperations):
+class ProcSandboxes(SandboxOperations):
     """`ports` and `shims` are the node's network."""
 
     def __init__(
@@ -56,7 +56,7 @@ class PlainSandboxes(SandboxOperations):
         for path in sandbox.spec["memory_volumes"]:
             os.makedirs(path, exist_ok=True)
         if os.fork() == 0:
-            init.live(self._context, sandbox.id, sandbox.spec, theirs, 0, PlainPod)
+            init.live(self._context, sandbox.id, sandbox.spec, theirs, 0, ProcPod)
 
     def _heard(self, sandbox: Sandbox, message: Message, fds: list[int]) -> None:
         if message["event"] == "guest":

@@ -17,12 +17,12 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable
 
-from wherry.launcher.plain.addresses import Address, decode
-from wherry.launcher.plain.caller import BUFFER_BYTES, Caller
-from wherry.launcher.plain.guest import Guest
-from wherry.launcher.plain.notify import NETWORK
-from wherry.launcher.plain.ports import ANY, OWN, TCP, UDP
-from wherry.launcher.plain.routing import Refusal, Routing
+from wherry.launcher.proc.addresses import Address, decode
+from wherry.launcher.proc.caller import BUFFER_BYTES, Caller
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.notify import NETWORK
+from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
+from wherry.launcher.proc.routing import Refusal, Routing
 
 _SOCKADDR_BYTES_MAX = 128
 _WILDCARD = bytes(4)

@@ -6,13 +6,13 @@ import socket
 from typing import NoReturn
 
 from wherry.launcher.node_ops import NodeOperations, make_socket
-from wherry.launcher.plain.addresses import Block
-from wherry.launcher.plain.ports import TCP, UDP, Ports
+from wherry.launcher.proc.addresses import Block
+from wherry.launcher.proc.ports import TCP, UDP, Ports
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.requests import Request
 
 
-class PlainNode(NodeOperations):
+class ProcNode(NodeOperations):
     """Sockets that are bound to an address of the node are found through `ports`."""
 
     def __init__(self, ports: Ports, block: Block) -> None:

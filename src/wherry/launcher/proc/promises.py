@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Callable
 
 from wherry.launcher.overlays import OPAQUE
-from wherry.launcher.plain.overlay import Overlay
-from wherry.launcher.plain.paths import Paths, Promise, parents, plan
+from wherry.launcher.proc.overlay import Overlay
+from wherry.launcher.proc.paths import Paths, Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
 from wherry.launcher.specs import ContainerSpec

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wherry.launcher import protocol
-from wherry.launcher.plain import landlock, notify
-from wherry.launcher.plain.caller import Caller, GoneError, Mailbox
+from wherry.launcher.proc import landlock, notify
+from wherry.launcher.proc.caller import Caller, GoneError, Mailbox
 from wherry.launcher.syscalls import SyscallError
 
 LOST = "processes of all pods see one another and run as one user; limits, users and network policies are not enforced"

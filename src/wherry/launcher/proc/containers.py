@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from wherry.launcher.containers import ContainerOperations
-from wherry.launcher.plain import difference
+from wherry.launcher.proc import difference
 from wherry.launcher.records import Container
 
 
-class PlainContainers(ContainerOperations):
+class ProcContainers(ContainerOperations):
     """As in the other tiers but for the layer."""
 
     def _settle(self, container: Container) -> None:

@@ -15,7 +15,7 @@ from runtime_world import PATIENCE_SECONDS, World
 from wherry.cri.interface import Mount, RuntimeFailure
 from wherry.images.rootfs import RootFS
 from wherry.launcher.client import LauncherClient
-from wherry.testing.launcher_process import LauncherProcess, plain_user
+from wherry.testing.launcher_process import LauncherProcess, ordinary_user
 
 SERVER = """
 import os, socket, sys
@@ -42,7 +42,7 @@ for place in sys.argv[1:]:
 
 @pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
 def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=plain_user(), options=request.param)
+    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
     launcher.exact = not request.param  # type: ignore[attr-defined]
     yield launcher
     launcher.close()

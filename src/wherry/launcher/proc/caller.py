@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 
 from wherry.launcher import syscalls
-from wherry.launcher.plain import notify
+from wherry.launcher.proc import notify
 from wherry.launcher.syscalls import SyscallError
 
 _libc = ctypes.CDLL(None, use_errno=True)

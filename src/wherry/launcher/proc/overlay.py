@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 
-from wherry.launcher.plain.paths import normal
+from wherry.launcher.proc.paths import normal
 
 _KERNELS = (b"/proc", b"/sys", b"/dev")
 COPIED_BYTES_MAX = 256 << 20

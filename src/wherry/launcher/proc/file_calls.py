@@ -15,10 +15,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wherry.launcher.plain.caller import Caller
-from wherry.launcher.plain.guest import Guest
-from wherry.launcher.plain.notify import FILES
-from wherry.launcher.plain.routing import Refusal
+from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.notify import FILES
+from wherry.launcher.proc.routing import Refusal
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long

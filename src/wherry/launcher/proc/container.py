@@ -14,9 +14,9 @@ from typing import NoReturn
 from wherry.launcher import identity, protocol, syscalls, terminal
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
-from wherry.launcher.plain import landlock, notify, promises
-from wherry.launcher.plain.overlay import Overlay
-from wherry.launcher.plain.paths import Paths, Promise
+from wherry.launcher.proc import landlock, notify, promises
+from wherry.launcher.proc.overlay import Overlay
+from wherry.launcher.proc.paths import Paths, Promise
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
 from wherry.launcher.specs import ContainerSpec

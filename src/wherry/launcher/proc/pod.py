@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from wherry.launcher import syscalls
 from wherry.launcher.init import PodInit
-from wherry.launcher.plain import container, landlock, remains
+from wherry.launcher.proc import container, landlock, remains
 from wherry.launcher.processes import Running
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.rootfs import Writable
@@ -22,7 +22,7 @@ IMAGES = "launcher/images"
 """In the state directory: images of read-only roots, see promises.py."""
 
 
-class PlainPod(PodInit):
+class ProcPod(PodInit):
     """One per pod."""
 
     def set_up(self, link: int) -> int:

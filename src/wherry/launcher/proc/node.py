@@ -21,12 +21,12 @@ from wherry.launcher.context import Context
 from wherry.launcher.host_view import HostView
 from wherry.launcher.loop import Loop, after_fork, reap
 from wherry.launcher.options import Options
-from wherry.launcher.plain import probe, remains, shim
-from wherry.launcher.plain.addresses import Block
-from wherry.launcher.plain.caller import Mailbox
-from wherry.launcher.plain.pod import IMAGES
-from wherry.launcher.plain.ports import Ports, directory
-from wherry.launcher.plain.shim import ShimOptions
+from wherry.launcher.proc import probe, remains, shim
+from wherry.launcher.proc.addresses import Block
+from wherry.launcher.proc.caller import Mailbox
+from wherry.launcher.proc.pod import IMAGES
+from wherry.launcher.proc.ports import Ports, directory
+from wherry.launcher.proc.shim import ShimOptions
 
 Inner = Callable[[Context, Loop, socket.socket], None]
 
