@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from wherry.aio.backoff import Backoff
@@ -38,17 +38,18 @@ WRITES_MAX = 64  # at once; they share an fsync
 
 @dataclass(frozen=True, slots=True)
 class SimulatedNode:
-    """Its name and InternalIP (out of 198.18.0.0/15, which RFC 2544 keeps for tests)."""
+    """Its name and InternalIP (out of 198.18.0.0/15, which RFC 2544 keeps for tests), both of which follow from its number."""
 
+    number: int
     name: str
     address: str
 
 
 def node(number: int) -> SimulatedNode:
-    return SimulatedNode(f"simulated-{number}", f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}")
+    return SimulatedNode(number, f"simulated-{number}", f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}")
 
 
-def node_object(about: SimulatedNode, number: int, version: str, now: float) -> Obj:
+def node_object(about: SimulatedNode, version: str, now: float) -> Obj:
     """As a kubelet would register it, ready at once; `version` is "1.36"."""
     labels = {
         LABEL: "true",
@@ -56,7 +57,7 @@ def node_object(about: SimulatedNode, number: int, version: str, now: float) -> 
         "kubernetes.io/hostname": about.name,
         "kubernetes.io/os": "linux",
         "topology.kubernetes.io/region": "simulated",
-        "topology.kubernetes.io/zone": ZONES[number % len(ZONES)],
+        "topology.kubernetes.io/zone": ZONES[about.number % len(ZONES)],
     }
     addresses = [{"type": "InternalIP", "address": about.address}, {"type": "Hostname", "address": about.name}]
     info = {
@@ -110,8 +111,10 @@ class SimulatedNodes:
         clock: Clock,
         rng: random.Random,
         heartbeats: Heartbeats | None = None,
+        mine: Iterable[int] | None = None,
     ) -> None:
-        """`heartbeats`: reckon them instead of waiting for each, and write them in `catch_up`."""
+        """`heartbeats`: reckon them instead of waiting for each, and write them in `catch_up`. `mine`: the numbers of those
+        to keep alive, where others keep the rest; all of them otherwise."""
         self._client = client
         self._informer = nodes
         self._version = version
@@ -119,7 +122,8 @@ class SimulatedNodes:
         self._rng = rng
         self._heartbeats = heartbeats
         self._reporting: set[str] = set()
-        self._nodes = {each.name: each for each in map(node, range(wanted))}
+        self._wanted = {node(number).name for number in range(wanted)}
+        self._nodes = {node(number).name: node(number) for number in (range(wanted) if mine is None else mine)}
         self._silent: set[str] = set()
         self._slots = asyncio.Semaphore(WRITES_MAX)
         self._tasks: asyncio.TaskGroup | None = None
@@ -138,10 +142,10 @@ class SimulatedNodes:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for each in self._informer.list():
-                if LABEL in (each["metadata"].get("labels") or {}) and each["metadata"]["name"] not in self._nodes:
+                if LABEL in (each["metadata"].get("labels") or {}) and each["metadata"]["name"] not in self._wanted:
                     tasks.create_task(self._remove(each))
-            for number, about in enumerate(self._nodes.values()):
-                tasks.create_task(self._live(about, number), name=f"node {about.name}")
+            for about in self._nodes.values():
+                tasks.create_task(self._live(about), name=f"node {about.name}")
             await asyncio.Event().wait()  # for nodes that speak again, when no heartbeat is waited for
 
     def _node_changed(self, change: ChangeType, obj: Obj, old: Obj | None) -> None:
@@ -192,10 +196,10 @@ class SimulatedNodes:
         async with self._slots:
             await self._renew(registered, moment)
 
-    async def _live(self, about: SimulatedNode, number: int) -> None:
+    async def _live(self, about: SimulatedNode) -> None:
         """Register, then renew the lease; the first renewals are spread over a whole period."""
         backoff = Backoff(self._rng, maximum=RENEW_SECONDS)
-        while not await self._register(about, number):
+        while not await self._register(about):
             await self._clock.sleep(backoff.next())
         pause = RENEW_SECONDS * self._rng.random()
         if self._heartbeats is not None:
@@ -220,13 +224,13 @@ class SimulatedNodes:
                 except (StatusError, ConnectionError) as error:
                     log.warning("node %s not reported: %s", name, error)
 
-    async def _register(self, about: SimulatedNode, number: int) -> bool:
+    async def _register(self, about: SimulatedNode) -> bool:
         """False when the API server refuses the node, or is away."""
         async with self._slots:
             try:
                 registered = self._informer.get(about.name)
                 if registered is None:
-                    wanted = node_object(about, number, self._version, self._clock.time())
+                    wanted = node_object(about, self._version, self._clock.time())
                     registered = await self._client.create(NODES, wanted)
             except (StatusError, ConnectionError) as error:  # made already, perhaps: the informer will say so
                 log.warning("node %s not registered: %s", about.name, error)

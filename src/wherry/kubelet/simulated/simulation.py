@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from wherry.aio.clock import Clock
@@ -31,7 +31,8 @@ POD_RANGE = "100.64.0.0/10"
 
 class Simulation:
     """`nodes` simulated nodes of a cluster that speaks Kubernetes `version`. `await run()` until cancelled; the informers
-    and the recorder are run by whoever made them. `addresses` hands out of `POD_RANGE`."""
+    and the recorder are run by whoever made them. `addresses` hands out of `POD_RANGE`. `mine`: the numbers of the nodes whose
+    agent this is, where others keep the rest."""
 
     def __init__(
         self,
@@ -44,10 +45,11 @@ class Simulation:
         clock: Clock,
         rng: random.Random,
         heartbeats: Heartbeats | None = None,
+        mine: Iterable[int] | None = None,
     ) -> None:
         self._clock = clock
         self._status = StatusManager(client, clock, rng, WRITES_MAX)
-        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng, heartbeats)
+        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng, heartbeats, mine)
         self._shown = factory.informer(PODS)
         self._pods = SimulatedPods(self._nodes, self._shown, self._status, recorder, addresses, clock)
 
