@@ -19,10 +19,10 @@ import pytest
 from kubectl import KUBECTLS, Kubectl, newest
 from wherry_system import Tier, WherrySystem, until
 
-from wherry.testing.launcher_process import ORDINARY_USER, ensure_user
+from wherry.testing.launcher_process import ORDINARY_USER, ensure_user, is_root_of_machine
 
 HERE = Path(__file__).parent
-TIERS = ["ns-root", "ns-user", "proc"] if os.geteuid() == 0 else ["ns-user", "proc"]
+TIERS = ["ns-root", "ns-user", "proc"] if is_root_of_machine() else ["ns-user", "proc"]
 if wanted := os.environ.get("WHERRY_TEST_TIERS"):
     TIERS = [tier for tier in TIERS if tier in wanted.split(",")]
 
@@ -94,7 +94,7 @@ def measured(record_property: Callable[[str, object], None]) -> Callable[[str, f
 @pytest.fixture(scope="session", params=TIERS)
 def tier(request: pytest.FixtureRequest) -> Iterator[Tier]:
     """`ns-root` as root; the others as an ordinary user, made when we are root."""
-    if os.geteuid() != 0 or request.param == "ns-root":
+    if not is_root_of_machine() or request.param == "ns-root":
         if request.param != "proc" and not _namespaces_work(request.param):
             pytest.skip("user namespaces are not allowed here")
         yield Tier(request.param)
