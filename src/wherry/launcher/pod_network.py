@@ -1,6 +1,6 @@
 """A pod's network namespace: made from inside by the pod's init, wired to the node by a veth pair with routes, no bridge.
 
-    pod   eth0  <ip>/32         10.244.0.1 dev eth0, default via 10.244.0.1
+    pod   eth0  <ip>/32         10.244.0.1 dev eth0, default via 10.244.0.1; hardware address 0a:58:<ip>
     node  veth<id>              <ip> dev veth<id> src 10.244.0.1
 
 With a bridge, translated replies between two pods would bypass connection tracking and break service addresses. The
@@ -10,6 +10,7 @@ node's own addresses are on its loopback: the kernel answers ARP for them on eve
 from __future__ import annotations
 
 import os
+import socket
 
 from wherry.launcher import rtnetlink, syscalls
 from wherry.launcher.rtnetlink import LOOPBACK_INDEX, Netlink
@@ -29,6 +30,11 @@ def interface_name(sandbox_id: str) -> str:
     return f"veth{sandbox_id[:8]}"
 
 
+def hardware_address(ip: str) -> bytes:
+    """Of a pod's eth0: whoever has a frame for the pod need not ask for it."""
+    return b"\x0a\x58" + socket.inet_aton(ip)
+
+
 def create(sandbox_id: str, ip: str, gateway: str, link: int, other_namespaces: int) -> None:
     """Leave the node's network for a new one (and unshare `other_namespaces` in the same call). Raises SyscallError."""
     with Netlink() as node:
@@ -37,7 +43,7 @@ def create(sandbox_id: str, ip: str, gateway: str, link: int, other_namespaces: 
         try:
             node.transact(
                 [
-                    rtnetlink.veth(link, interface_name(sandbox_id), _ETH0_INDEX, "eth0", here),
+                    rtnetlink.veth(link, interface_name(sandbox_id), _ETH0_INDEX, "eth0", here, hardware_address(ip)),
                     rtnetlink.route(link, ip, source=gateway),
                 ]
             )

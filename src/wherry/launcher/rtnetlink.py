@@ -27,7 +27,7 @@ NLM_F_CREATE = 0x400
 RTM_NEWLINK = 16
 RTM_NEWADDR = 20
 RTM_NEWROUTE = 24
-_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 18, 28
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
@@ -59,8 +59,10 @@ def link_up(index: int) -> Request:
     return (f"ip link set {index} up", RTM_NEWLINK, 0, _link(index, _IFF_UP, _IFF_UP))
 
 
-def veth(index: int, name: str, peer_index: int, peer_name: str, peer_netns: int) -> Request:
+def veth(index: int, name: str, peer_index: int, peer_name: str, peer_netns: int, peer_address: bytes = b"") -> Request:
     """A veth pair, the node's end up, the other end in the namespace of descriptor `peer_netns`, still down.
+
+    `peer_address` is the other end's hardware address; chance gives it one otherwise.
 
     The indexes are chosen by us so that the messages after this one need no answer to it. IFF_UP on the peer in this
     message would fail with ENOTCONN.
@@ -68,6 +70,8 @@ def veth(index: int, name: str, peer_index: int, peer_name: str, peer_netns: int
     peer = (
         _link(peer_index) + _text(_IFLA_IFNAME, peer_name) + attribute(_IFLA_NET_NS_FD, struct.pack("=i", peer_netns))
     )
+    if peer_address:
+        peer += attribute(_IFLA_ADDRESS, peer_address)
     info = _text(_IFLA_INFO_KIND, "veth") + attribute(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer))
     body = _link(index, _IFF_UP, _IFF_UP) + _text(_IFLA_IFNAME, name) + attribute(_IFLA_LINKINFO, info)
     return (f"ip link add {name} type veth peer {peer_name}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
