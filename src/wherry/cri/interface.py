@@ -153,7 +153,10 @@ class ContainerEvent:
     sandbox_id: str
     container_id: str
     type: str
-    """`created`, `started`, `stopped`, `deleted`; for the sandbox itself container_id is empty."""
+    """`created`, `started`, `stopped`, `deleted`; for the sandbox itself container_id is empty. `notice`: nothing changed, but
+    a program of the container asked for what it cannot have here, and was refused."""
+    text: str = ""
+    """Of a notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +269,7 @@ class RuntimeService(Protocol):
     async def stats(self) -> Sequence[ContainerStats]: ...
 
     async def status(self) -> Mapping[str, str]:
-        """`tier`, `version`, and what is not enforced (`limits`, `users`) with the reason."""
+        """`tier`, `version`, and what is not enforced (`limits`, `users`) or kept apart (`not_isolated`) with the reason."""
         ...
 
 

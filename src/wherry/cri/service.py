@@ -30,6 +30,7 @@ from wherry.cri.session import LauncherSession
 from wherry.launcher.client import LauncherClient, LauncherError, Reply
 
 VERSION = "1"
+_FACTS = ("tier", "users", "limits", "not_isolated")
 OUTPUT_BYTES_MAX = 16 * 1024 * 1024  # of exec_sync, as CRI's implementations bound it
 DRAIN_SECONDS = 0.5  # how long output may trail the end of an exec'ed process; a child it left behind holds the pipe
 
@@ -99,7 +100,7 @@ class LinuxRuntime:
     async def events(self) -> AsyncIterator[ContainerEvent]:
         client = await self._connected()
         async for event in client.events():
-            yield ContainerEvent(event["sandbox_id"], event["container_id"], event["type"])
+            yield ContainerEvent(event["sandbox_id"], event["container_id"], event["type"], event.get("text", ""))
 
     async def exec_sync(self, container_id: str, argv: Sequence[str], timeout: float) -> ExecResult:
         async with asyncio.timeout(timeout if timeout > 0 else None):
@@ -166,9 +167,9 @@ class LinuxRuntime:
         return [ContainerStats(**item) for item in reply.args["items"]]
 
     async def status(self) -> Mapping[str, str]:
-        """`tier`, `version`; `users` and `limits` are empty when enforced, else they say why not."""
+        """`tier`, `version`; `users`, `limits` and `not_isolated` are empty when enforced, else they say why not."""
         reply = await self._call("ping")
-        return {"version": VERSION, **{name: str(reply.args[name]) for name in ("tier", "users", "limits")}}
+        return {"version": VERSION, **{name: str(reply.args[name]) for name in _FACTS}}
 
     def close(self) -> None:
         """Hang up; pods are the launcher's and stay."""

@@ -6,7 +6,7 @@ condition; with `strict` the pod is refused instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from wherry.api.types import Obj
 from wherry.kubelet import pod_spec
@@ -15,8 +15,9 @@ from wherry.kubelet.security import effective
 PLAIN_TIER = "proc"
 
 
-def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
-    """One text for each thing that is not enforced; `runtime` is `RuntimeService.status()`."""
+def not_enforced(pod: Obj, runtime: Mapping[str, str], policies: Sequence[str] = ()) -> list[str]:
+    """One text for each thing that is not enforced; `runtime` is `RuntimeService.status()`, `policies` are the names of the
+    NetworkPolicies that select the pod."""
     spec = pod["spec"]
     found = [
         f"{name}: the machine's processes and memory are not shown" for name in ("hostPID", "hostIPC") if spec.get(name)
@@ -42,6 +43,7 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str]) -> list[str]:
         source = volume.get("emptyDir") or {}
         if source.get("sizeLimit") and source.get("medium") != "Memory":
             found.append(f"volumes[{volume['name']}].emptyDir.sizeLimit: the size is not limited")
+    found += [f"networkPolicy {name}: nothing is filtered, every pod reaches every other" for name in policies]
     return list(dict.fromkeys(found))
 
 

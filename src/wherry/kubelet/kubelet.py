@@ -25,6 +25,7 @@ from wherry.kubelet.events import PodEvents, Recorder
 from wherry.kubelet.garbage import Garbage
 from wherry.kubelet.hooks import Hooks
 from wherry.kubelet.images import Images
+from wherry.kubelet.network_policies import NetworkPolicies
 from wherry.kubelet.node_facts import read_facts
 from wherry.kubelet.node_status import NodeStatus
 from wherry.kubelet.objects import Objects
@@ -65,7 +66,7 @@ class Kubelet:
         facts = read_facts(config)
         events = PodEvents(recorder)
         objects = Objects(client, informers)
-        self.pleg = Pleg(runtime, clock, rng, self._wake, config.owner)
+        self.pleg = Pleg(runtime, clock, rng, self._wake, config.owner, self._noticed)
         status = StatusManager(client, clock, rng)
         trees = TreeRemover(runtime)
         volumes = VolumeManager(config, facts, objects, Tokens(client, clock), trees, clock, rng)
@@ -89,6 +90,7 @@ class Kubelet:
             addresses=addresses,
             garbage=garbage,
             routes=Routes(informers, clock),
+            policies=NetworkPolicies(informers, self._policies_changed),
             crash_backoff=Backoff(),
         )
         self.workers = PodWorkers(self.parts)
@@ -122,6 +124,7 @@ class Kubelet:
     async def _follow_pods(self) -> None:
         """Begin once both sides are known, else a running pod would look new, or a deleted one wanted."""
         await self._informer.wait_synced()
+        await self.parts.policies.wait_synced()
         await self.pleg.wait_synced()
         for sandbox in self.pleg.sandboxes():
             if sandbox.config.ip and not self.parts.addresses.claim(sandbox.config.uid, sandbox.config.ip):
@@ -158,6 +161,12 @@ class Kubelet:
 
     def _wake(self, uid: str) -> None:
         self.workers.wake(uid)
+
+    def _noticed(self, uid: str, container: str, text: str) -> None:
+        self.workers.noticed(uid, container, text)
+
+    def _policies_changed(self, namespace: str) -> None:
+        self.workers.reconsider(namespace)
 
     def _object_changed(self, gvr: GVR, namespace: str, name: str) -> None:
         self.workers.wake_waiting(namespace)

@@ -24,6 +24,7 @@ from wherry.kubelet import node_facts
 from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.downward import NodeFacts
 from wherry.kubelet.events import Recorder
+from wherry.kubelet.isolation import ISOLATED, isolation
 from wherry.kubelet.pleg import Pleg
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,15 @@ class Vitals:
     memory_available_bytes: int
     disk_available_bytes: int
     runtime_ready: bool
+    isolated: Obj | None = None
+    """What `isolation` says; None while the runtime is away: then the Node keeps what it said."""
 
 
 def conditions(vitals: Vitals, recorded: list[Obj], now: float) -> list[Obj]:
-    """The kubelet's four, in its order; a condition's lastTransitionTime moves with its status only."""
+    """The kubelet's four in its order, our own before the last; a condition's lastTransitionTime moves with its status only."""
     memory_low = vitals.memory_available_bytes < MEMORY_LOW_BYTES
     disk_low = vitals.disk_available_bytes < DISK_LOW_BYTES
+    before = {each.get("type"): each for each in recorded}
     wanted = [
         ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
         if memory_low
@@ -61,11 +65,11 @@ def conditions(vitals: Vitals, recorded: list[Obj], now: float) -> list[Obj]:
         if disk_low
         else ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        *_isolated(vitals, before),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
         if vitals.runtime_ready
         else ("Ready", "False", "KubeletNotReady", "container runtime is down"),
     ]
-    before = {each.get("type"): each for each in recorded}
     result = []
     for kind, status, reason, message in wanted:
         old = before.get(kind) or {}
@@ -83,6 +87,11 @@ def conditions(vitals: Vitals, recorded: list[Obj], now: float) -> list[Obj]:
     return result
 
 
+def _isolated(vitals: Vitals, before: Mapping[str | None, Obj]) -> list[tuple[str, str, str, str]]:
+    found = vitals.isolated or before.get(ISOLATED)
+    return [(found["type"], found["status"], found["reason"], found["message"])] if found else []
+
+
 EVENTS = {
     ("MemoryPressure", "True"): "NodeHasInsufficientMemory",
     ("MemoryPressure", "False"): "NodeHasSufficientMemory",
@@ -95,10 +104,10 @@ EVENTS = {
 
 
 def transitions(before: list[Obj], after: list[Obj]) -> list[str]:
-    """Reasons of the Events about what changed, in the order of `after`."""
+    """Reasons of the Events about what changed, in the order of `after`; our own condition has none."""
     known = {(each.get("type"), each.get("status")) for each in before}
     changed = [(each["type"], each["status"]) for each in after]
-    return [EVENTS[each] for each in changed if each not in known]
+    return [EVENTS[each] for each in changed if each in EVENTS and each not in known]
 
 
 def capacity(facts: NodeFacts, max_pods: int) -> Obj:
@@ -204,10 +213,12 @@ class NodeStatus:
 
     async def _status(self, now: float) -> Obj:
         scarce = self._config.scarce()
+        about = await self._runtime.status() if self._pleg.is_synced() else {}
         vitals = Vitals(
             0 if "memory" in scarce else node_facts.memory_available_bytes(),
             0 if "disk" in scarce else shutil.disk_usage(_existing(self._config)).free,
             self._pleg.is_synced(),
+            isolation(about) if about else None,
         )
         amounts = capacity(self._facts, self._config.max_pods)
         return {
@@ -219,14 +230,11 @@ class NodeStatus:
                 {"type": "Hostname", "address": self._config.name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
-            "nodeInfo": await self._node_info(),
+            "nodeInfo": self._node_info(about),
             "images": await self._image_list(),
         }
 
-    async def _node_info(self) -> Obj:
-        about: Mapping[str, str] = {}
-        if self._pleg.is_synced():
-            about = await self._runtime.status()
+    def _node_info(self, about: Mapping[str, str]) -> Obj:
         machine = node_facts.read_id("/etc/machine-id")
         recorded = self._written.get("nodeInfo") or {}
         version = f"wherry://{about['version']}" if about.get("version") else recorded.get("containerRuntimeVersion")
@@ -283,7 +291,7 @@ def _timeless(status: Obj) -> Obj:
     stripped = [
         {key: value for key, value in each.items() if key != "lastHeartbeatTime"}
         for each in status.get("conditions") or ()
-        if each.get("type") in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
+        if each.get("type") in ("MemoryPressure", "DiskPressure", "PIDPressure", ISOLATED, "Ready")
     ]
     return {
         **{key: status.get(key) or None for key in ("capacity", "addresses", "nodeInfo", "images")},

@@ -15,6 +15,7 @@ from wherry.kubelet.events import PodEvents
 from wherry.kubelet.garbage import Garbage
 from wherry.kubelet.hooks import Hooks
 from wherry.kubelet.images import Images
+from wherry.kubelet.network_policies import NetworkPolicies
 from wherry.kubelet.pleg import Pleg
 from wherry.kubelet.prober import Prober
 from wherry.kubelet.routes import Routes
@@ -53,4 +54,5 @@ class Parts:
     addresses: Addresses
     garbage: Garbage
     routes: Routes
+    policies: NetworkPolicies
     crash_backoff: Backoff

@@ -32,7 +32,8 @@ RECONNECT_SECONDS_MAX = 2.0
 
 
 class Pleg:
-    """`on_change(uid)` is called after the picture of that pod has changed; it must return at once."""
+    """`on_change(uid)` is called after the picture of that pod has changed, `on_notice(uid, container, text)` when a program of
+    it (its name, if it is known) was refused something; they must return at once."""
 
     def __init__(
         self,
@@ -41,8 +42,10 @@ class Pleg:
         rng: random.Random,
         on_change: Callable[[str], None],
         owner: str = "",
+        on_notice: Callable[[str, str, str], None] | None = None,
     ) -> None:
         self._owner = owner
+        self._on_notice = on_notice
         self._runtime = runtime
         self._clock = clock
         self._rng = rng
@@ -180,6 +183,11 @@ class Pleg:
     def _note(self, event: ContainerEvent) -> None:
         """Remember what to look at."""
         known = self._sandboxes.get(event.sandbox_id)
+        if event.type == "notice":
+            if known is not None and self._on_notice is not None:
+                container = self._containers.get(event.container_id)
+                self._on_notice(known.config.uid, container.config.name if container else "", event.text)
+            return
         if event.container_id:
             if event.type == "created":
                 return  # nothing runs yet; whoever created it looks when it has started it

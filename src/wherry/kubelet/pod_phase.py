@@ -14,7 +14,7 @@ from wherry.api.types import Obj
 from wherry.kubelet import pod_spec
 
 ENFORCED = "wherry.dev/Enforced"
-"""False, with what is not enforced, on pods that ask for more than this node can do; absent on all others."""
+"""False, with what is not enforced, on pods that ask for more than this node can do, or are asked to; absent on all others."""
 RESIZE = "PodResizePending"
 OWN_CONDITIONS = (
     "PodReadyToStartContainers",
@@ -132,6 +132,8 @@ def conditions(
         wanted[RESIZE] = {"status": "False"}
     if not_enforced:
         wanted[ENFORCED] = _not("NotEnforced", not_enforced)
+    elif pod_spec.condition(pod, ENFORCED) is not None:
+        wanted[ENFORCED] = {"status": "True"}  # a NetworkPolicy selected it and does so no more
     return [_condition(pod, kind, wanted[kind], now) for kind in OWN_CONDITIONS if kind in wanted]
 
 

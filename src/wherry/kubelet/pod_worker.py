@@ -54,6 +54,7 @@ class PodWorker:
         self._cleaned = False
         self._not_enforced: str | None = None
         """What this node does not enforce of the pod; None: not looked yet."""
+        self._reconsider = True
         self._report_pending = False
         self._announced: dict[str, float] = {}
         self._messages: dict[str, str] = {}
@@ -69,8 +70,10 @@ class PodWorker:
             self._interrupt()
         elif pod["metadata"].get("generation") != before["metadata"].get("generation") or _gates(pod) != _gates(before):
             self._actions.wait_until = None
+        elif _labels(pod) != _labels(before):
+            self._reconsider = True
         else:
-            return  # our own status coming back, or labels: nothing here depends on them but downward API volumes
+            return  # our own status coming back, or annotations: nothing here depends on them but downward API volumes
         self._woken.set()
 
     def remove(self) -> None:
@@ -92,6 +95,11 @@ class PodWorker:
         """An object this pod may be waiting for has appeared or changed."""
         if self._actions.retry_now():
             self.wake()
+
+    def reconsider(self) -> None:
+        """What is enforced of this pod may differ from now on."""
+        self._reconsider = True
+        self._woken.set()
 
     @property
     def is_ending(self) -> bool:
@@ -147,7 +155,7 @@ class PodWorker:
 
     async def _sync(self) -> float | None:
         """Perform plans until one has no actions; the time at which to look again, if time matters."""
-        if self._not_enforced is None and await self._refuses():
+        if self._reconsider and await self._refuses():
             return await self._end()
         while True:
             now = self._parts.clock.time()
@@ -179,14 +187,15 @@ class PodWorker:
             await self._actions.perform(decided, pod, seen)
 
     async def _refuses(self) -> bool:
-        """Say, once for each pod, what of it is not enforced here; True when it is therefore not run at all."""
-        found = not_enforced(self.pod, await self._parts.runtime.status())
+        """Say, once, what of the pod is not enforced here; True when it is therefore not run at all."""
+        self._reconsider = False
+        first = self._not_enforced is None
+        found = not_enforced(self.pod, await self._parts.runtime.status(), self._parts.policies.selecting(self.pod))
         self._not_enforced = "; ".join(found)
-        if not found:
-            return False
-        if pod_spec.condition(self.pod, ENFORCED) is None:
+        said = pod_spec.condition(self.pod, ENFORCED) or {}
+        if found and self._not_enforced != said.get("message"):
             self._parts.events.warning(self.pod, "NotEnforced", self._not_enforced)
-        if self._parts.config.strict:
+        if found and first and self._parts.config.strict:
             self._verdict, self._over = Verdict("NotEnforced", self._not_enforced), True
         return self._over
 
@@ -292,6 +301,10 @@ class PodWorker:
 
 def _grace(pod: Obj) -> int:
     return int(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+
+
+def _labels(pod: Obj) -> Obj:
+    return pod["metadata"].get("labels") or {}
 
 
 def _gates(pod: Obj) -> list[Obj]:

@@ -63,6 +63,18 @@ class PodWorkers:
         if worker is not None:
             worker.wake()
 
+    def noticed(self, uid: str, container: str, text: str) -> None:
+        """A program of the pod asked for what it cannot have here."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            self._parts.events.warning(worker.pod, "NotSupported", text, container)
+
+    def reconsider(self, namespace: str) -> None:
+        """What is enforced of pods there may differ from now on."""
+        for worker in self._workers.values():
+            if pod_spec.namespace_of(worker.pod) == namespace:
+                worker.reconsider()
+
     def wake_waiting(self, namespace: str) -> None:
         """An object has appeared or changed in a namespace: pods that could not start may now."""
         for worker in self._workers.values():

@@ -22,7 +22,9 @@ class Context:
     staging: str
     shared_memory: str
     controls: list[socket.socket] = field(default_factory=list)
-    """In tier proc: connections to the shims, see plain/shims.py."""
+    """In tier proc: connections to the shims, see proc/shims.py."""
+    not_isolated: str = ""
+    """What keeps nothing apart here; empty where every pod has namespaces of its own."""
 
     @property
     def single_user(self) -> bool:

@@ -159,11 +159,10 @@ def _proc_checks() -> Iterator[Check]:
 
     yield _attempt("notifications", probe.notifications)
     yield _attempt("memory of processes", probe.memory)
-    lost = "addresses are rewritten in the memory of programs, which bars none that means ill, and pods do not see who calls"
-    yield _attempt("descriptors of processes", probe.descriptors, lost=lost)
+    yield _attempt("descriptors of processes", probe.descriptors, lost=probe.NO_DESCRIPTORS)
     yield _attempt("tracing", probe.tracing, lost="chdir into volumes and files of images fails")
-    yield _attempt("Landlock", probe.landlocked, lost="pods may write whatever their user may")
-    yield _attempt("scopes", probe.scoped, lost="pods may signal and look into one another's processes")
+    yield _attempt("Landlock", probe.landlocked, lost=probe.NO_LANDLOCK)
+    yield _attempt("scopes", probe.scoped, lost=probe.NO_SCOPES)
     yield Check("isolation", ok=False, essential=False, detail=probe.LOST)
 
 

@@ -107,6 +107,10 @@ class Records:
         """Something changed; whoever listens asks for the status."""
         self._publish({"sandbox_id": sandbox_id, "container_id": container_id, "type": kind})
 
+    def notice(self, sandbox_id: str, container_id: str, text: str) -> None:
+        """A program asked for what it cannot have."""
+        self._publish({"sandbox_id": sandbox_id, "container_id": container_id, "type": "notice", "text": text})
+
     def container(self, request: Request) -> Container:
         """The one that a request names. Raises LauncherError(NotFound)."""
         container = self.containers.get(request.text("id"))

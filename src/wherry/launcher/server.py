@@ -102,6 +102,7 @@ class Server:
                 "users": context.maps.reason if context.single_user else "",
                 "limits": context.cgroups.reason,
                 "cgroups": context.cgroups.version,
+                "not_isolated": context.not_isolated,
             }
         )
 

@@ -114,6 +114,12 @@ class ScriptedRuntime(FakeRuntime):
         super()._exit(container, code, reason, message)
         self.calls.append(("exit", container.status.config.name))
 
+    def refuse(self, name: str, text: str) -> None:
+        """A program of the container asks for what it cannot have."""
+        found = next(each for each in self._containers.values() if each.status.config.name == name)
+        for queue in self._listeners:
+            queue.put_nowait(ContainerEvent(found.status.sandbox_id, found.status.id, "notice", text))
+
     def kill(self, name: str) -> None:
         """The running container of that name ends by itself."""
         for container in self._containers.values():

@@ -39,6 +39,7 @@ def run(options: Options, inner: Inner) -> int:
     block, ports = network(options)
     ports.clear()
     shutil.rmtree(os.path.join(options.state, IMAGES), ignore_errors=True)
+    exact = options.exact and _may_take_descriptors()
     context = Context(
         options,
         usermap.Maps(reason=USERS),
@@ -46,11 +47,11 @@ def run(options: Options, inner: Inner) -> int:
         Cgroups(reason=LIMITS),
         staging="",
         shared_memory="",
+        not_isolated=probe.not_isolated(exact=exact),
     )
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     pairs = [protocol.socketpair() for _ in range(shim.DEPTH)]
     ours, theirs = protocol.socketpair()
-    exact = options.exact and _may_take_descriptors()
     inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), ShimOptions(block, ports, exact))
     if inside:
         _be_server(context, inner, theirs, [mine for mine, _ in pairs], {sock for _, sock in pairs} | {ours})

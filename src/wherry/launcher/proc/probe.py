@@ -16,6 +16,12 @@ from wherry.launcher.proc.caller import Caller, GoneError, Mailbox
 from wherry.launcher.syscalls import SyscallError
 
 LOST = "processes of all pods see one another and run as one user; limits, users and network policies are not enforced"
+"""Whatever the machine allows."""
+NO_DESCRIPTORS = (
+    "addresses are rewritten in the memory of programs, which bars none that means ill, and pods do not see who calls"
+)
+NO_LANDLOCK = "pods may write whatever their user may"
+NO_SCOPES = "pods may signal and look into one another's processes"
 _PATIENCE_MS = 5000
 
 
@@ -89,6 +95,16 @@ def tracing() -> None:
                 raise SyscallError(ctypes.get_errno(), "ptrace", "a child")
         except GoneError as error:
             raise SyscallError(errno.EPERM, "ptrace", "a child") from error
+
+
+def not_isolated(*, exact: bool) -> str:
+    """What keeps nothing apart on this machine."""
+    abi = landlock.version()
+    here = [LOST]
+    here += [] if exact else [NO_DESCRIPTORS]
+    here += [] if abi else [NO_LANDLOCK]
+    here += [] if abi >= landlock.SCOPES_SINCE else [NO_SCOPES]
+    return "; ".join(here)
 
 
 def landlocked() -> None:

@@ -107,7 +107,7 @@ class ProcSandboxes(SandboxOperations):
 
     def _noticed(self, message: Message) -> None:
         """A container asked for what this tier cannot give."""
-        self._records.tell(message["sandbox"], message["container"], f"notice:{message['text']}")
+        self._records.notice(message["sandbox"], message["container"], message["text"])
 
 
 _NEVER = 1  # tcpmux: nobody may bind it on a pod's real address, since what is privileged goes elsewhere
