@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wherry.api.errors import MODIFIED, StatusError, conflict, internal_error, too_many_requests
-from wherry.chaos.faults import API, DNS, NODE, PRESSURE, BadFault, Fault, Faults
+from wherry.chaos import between
+from wherry.chaos.faults import API, DNS, NETWORK, NODE, PRESSURE, BadFault, Fault, Faults
 
 API_KEYS = ("verb", "resource", "namespace", "name", "user", "agent")
-KEYS = {API: API_KEYS, DNS: ("name",), NODE: ("node",), PRESSURE: ("node",)}
+NETWORK_KEYS = ("namespace", "from", "to-namespace", "to")
+KEYS = {API: API_KEYS, DNS: ("name",), NODE: ("node",), PRESSURE: ("node",), NETWORK: NETWORK_KEYS}
 CODES = (409, 429, 500, 503, 504)
 SERVFAIL, NXDOMAIN, DROP = "SERVFAIL", "NXDOMAIN", "drop"
 
@@ -56,6 +58,8 @@ def check(fault: Fault) -> None:
             raise BadFault(f"{fault.kind} faults cannot be chosen by {key!r}: use {', '.join(keys)}")
     if code not in CODES:
         raise BadFault(f"requests cannot fail with {code}: use {', '.join(map(str, CODES))}")
+    if fault.kind == NETWORK:
+        between.check(fault)
 
 
 def of_request(faults: Faults, asked: Asked, inside: bool) -> Blow:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-API, DNS, NODE, PRESSURE = "api", "dns", "node", "pressure"
-KINDS = (API, DNS, NODE, PRESSURE)
+API, DNS, NODE, PRESSURE, NETWORK = "api", "dns", "node", "pressure", "network"
+KINDS = (API, DNS, NODE, PRESSURE, NETWORK)
 LEASE_SECONDS = 5.0
 """How long a fault holds without being renewed."""
 
@@ -21,7 +21,7 @@ class BadFault(ValueError):
 class Fault:
     """`where`: whom it strikes, by patterns (`*`, `?`, several after commas) of what its kind can be chosen by; what is not
     named is any. `what`: what happens then. `share`: of the chances it has, how many it takes, decided by `seed`. `until`: Unix
-    seconds."""
+    seconds. `ends`: of a fault of the network, the addresses that `from` and `to` are now."""
 
     name: str
     kind: str
@@ -30,6 +30,7 @@ class Fault:
     share: float = 1.0
     seed: int = 0
     until: float = 0.0
+    ends: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
