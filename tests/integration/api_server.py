@@ -178,7 +178,7 @@ class ApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGINT)
+        self._process.terminate()  # what is started in the background of a shell inherits that SIGINT is ignored
         self._process.wait(10)
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -195,6 +195,7 @@ def main() -> None:
     if not (options.folder / "ca.crt").exists():
         make_certificates(options.folder)
     storage = SqliteStorage(options.folder / "storage.db") if options.sqlite else MemoryStorage()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(serve(options.folder, options.port, storage, options.controllers))
     except KeyboardInterrupt:
