@@ -11,6 +11,7 @@ import ctypes
 import errno
 import mmap
 import os
+import socket
 import struct
 from collections.abc import Callable
 
@@ -33,6 +34,7 @@ PATH_BYTES_MAX = 4096  # PATH_MAX
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9: a pidfd of any thread
 BUFFER_BYTES = 65536
+_PIECE = struct.Struct("=QQ")  # struct iovec
 POINTERS_MAX = 65536  # words of a command line
 _PTRACE_GETREGS, _PTRACE_SETREGS, _PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 12, 13, 17, 0x4206, 0x4207
 _REGISTERS = struct.Struct("=27Q")  # struct user_regs_struct of x86_64
@@ -137,6 +139,36 @@ class Caller:
             self._failed()
         self._force(address, data)
 
+    def gather(self, pieces: bytes) -> bytes:
+        """What an array of struct iovec points to, at most `BUFFER_BYTES`. Raises OSError (EMSGSIZE, EFAULT), GoneError."""
+        size = _size(pieces)
+        if size > BUFFER_BYTES:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        if self._move(_libc.process_vm_readv, pieces, size) != size:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+        self.check()
+        return _copy.buffer.raw[:size]
+
+    def scatter(self, pieces: bytes, data: bytes) -> None:
+        """Fill what an array of struct iovec points to, as far as `data` goes. Raises OSError(EFAULT), GoneError."""
+        self.check()
+        ctypes.memmove(_copy.buffer, data, len(data))
+        if self._move(_libc.process_vm_writev, pieces, len(data)) != len(data):
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+
+    def _move(self, call: Callable[..., int], pieces: bytes, size: int) -> int:
+        """Between our buffer and theirs; the bytes."""
+        if not size:
+            return 0
+        remote = ctypes.create_string_buffer(pieces, len(pieces))
+        struct.pack_into("=Q", _copy.local, 8, size)
+        count = call(
+            self.thread, ctypes.addressof(_copy.local), 1, ctypes.addressof(remote), len(pieces) // _PIECE.size, 0
+        )
+        if count < 0:
+            self._failed()
+        return count
+
     def _force(self, address: int, data: bytes, *, check: bool = True) -> None:
         """Into a page that the caller itself may not write, such as a constant's."""
         if address >> 63:  # the kernel's half, and no offset of a file
@@ -171,6 +203,15 @@ class Caller:
         except SyscallError as error:
             if error.errno == errno.ESRCH:
                 raise GoneError from error
+            raise
+
+    def socket(self) -> socket.socket:
+        """A duplicate of the socket in the first argument. Raises OSError (ENOTSOCK and EBADF too), GoneError."""
+        fd = self.take(self.arguments[0])
+        try:
+            return socket.socket(-1, -1, -1, fd)
+        except OSError:
+            os.close(fd)
             raise
 
     def _open(self) -> int:
@@ -264,9 +305,14 @@ class Caller:
         answer = ctypes.create_string_buffer(notify.ANSWER.pack(self.id, value, error, flags), notify.ANSWER.size)
         _ioctl(self.listener, notify.SEND, ctypes.addressof(answer))  # ENOENT: the caller has gone
 
-    def give(self, fd: int, *, close_on_exec: bool) -> None:
-        """Succeed with a new descriptor of the caller's that is our `fd`, which stays ours."""
+    def give(self, fd: int, *, close_on_exec: bool, at: int | None = None) -> None:
+        """Succeed with a new descriptor of the caller's that is our `fd`, which stays ours; `at` a number, if that can be."""
         flags = os.O_CLOEXEC if close_on_exec else 0
+        if at is not None:
+            how = notify.ADD_FD_SEND | notify.ADD_FD_AT
+            request = ctypes.create_string_buffer(notify.NEW_FD.pack(self.id, how, fd, at, flags))
+            if _ioctl(self.listener, notify.ADD_FD, ctypes.addressof(request)) >= 0:
+                return  # else it may have no descriptors of such numbers
         request = ctypes.create_string_buffer(notify.NEW_FD.pack(self.id, notify.ADD_FD_SEND, fd, 0, flags))
         if _ioctl(self.listener, notify.ADD_FD, ctypes.addressof(request)) < 0:
             self.fail(ctypes.get_errno())
@@ -276,6 +322,11 @@ class Caller:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def _size(pieces: bytes) -> int:
+    """Of all an array of struct iovec points to."""
+    return sum(size for _, size in _PIECE.iter_unpack(pieces))
 
 
 class Mailbox:

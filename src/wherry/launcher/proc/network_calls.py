@@ -18,7 +18,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from wherry.launcher.proc.addresses import Address, decode
-from wherry.launcher.proc.caller import BUFFER_BYTES, Caller
+from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.datagrams import DatagramCalls
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.notify import NETWORK
 from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
@@ -26,8 +27,7 @@ from wherry.launcher.proc.routing import Refusal, Routing
 
 _SOCKADDR_BYTES_MAX = 128
 _WILDCARD = bytes(4)
-_IP_BIND_ADDRESS_NO_PORT, _IP_PKTINFO = 24, 8
-_MSG_FASTOPEN = 0x20000000
+_IP_BIND_ADDRESS_NO_PORT = 24
 REWRITTEN_MAX = 4096
 """Addresses rewritten in callers' memory that are remembered, so that a second try starts from what was meant."""
 
@@ -44,13 +44,13 @@ class NetworkCalls:
         by_name: dict[str, Handler] = {
             "bind": self._bind if exact else self._bind_by_rewriting,
             "connect": self._connect if exact else self._connect_by_rewriting,
-            "sendto": self._sendto if exact else self._sendto_by_rewriting,
             "listen": self._listen if exact else _as_it_is,
             "getsockname": self._getsockname if exact else _as_it_is,
             "getpeername": self._getpeername if exact else _as_it_is,
             "uname": _uname,
         }
-        self.handlers = {NETWORK[name]: handler for name, handler in by_name.items()}
+        self._datagrams = DatagramCalls(routing, self._rewrite, exact=exact)
+        self.handlers = {NETWORK[name]: handler for name, handler in by_name.items()} | self._datagrams.handlers
 
     # connect
 
@@ -62,6 +62,8 @@ class NetworkCalls:
             return
         with self._take(caller, to.family) as sock:
             real = self._routing.route(guest, to, _protocol(sock))
+            if real is not None and sock.type == socket.SOCK_DGRAM:
+                self._datagrams.remember(sock, real, to)
             if real is not None and guest.ip:
                 self._come_from(sock, guest, real)
             self._begin(caller, sock, real.python() if real else _python(raw, to))
@@ -205,32 +207,6 @@ class NetworkCalls:
                     self._bind_at(sock, guest, Address(sock.family, _WILDCARD, 0))
         caller.proceed()
 
-    def _sendto(self, caller: Caller, guest: Guest) -> None:
-        _, data, size, flags, address, length = caller.arguments
-        raw = caller.read(address, min(length, _SOCKADDR_BYTES_MAX))
-        to = decode(raw)
-        if to is None:
-            caller.proceed()
-            return
-        with self._take(caller) as sock:
-            if sock.type != socket.SOCK_DGRAM:
-                if flags & _MSG_FASTOPEN:
-                    raise Refusal(errno.EOPNOTSUPP)  # programs then call connect
-                caller.proceed()
-                return
-            real = self._routing.route(guest, to, UDP)
-            target = real.python() if real else _python(raw, to)
-            if size > BUFFER_BYTES:
-                raise Refusal(errno.EMSGSIZE)
-            payload = caller.read(data, size)
-            ancillary = []
-            if real is not None and guest.ip and real.ip[0] == 127 and sock.family == socket.AF_INET:
-                source = self._routing.block.shared(guest.packed)
-                ancillary = [(socket.SOL_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4)))]
-            caller.succeed(
-                sock.sendmsg([payload], ancillary, flags | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL, target)
-            )
-
     def _getsockname(self, caller: Caller, guest: Guest) -> None:
         self._name(caller, guest, lambda sock: sock.getsockname())
 
@@ -262,23 +238,16 @@ class NetworkCalls:
         caller.succeed()
 
     def _shown(self, guest: Guest, sock: socket.socket, ip: bytes, port: int) -> tuple[bytes, int] | None:
-        block, place = self._routing.block, (socket.inet_ntoa(ip), port)
-        if block.is_private(ip):
-            return b"\x7f\0\0\1", self._routing.ports.reverse(guest.ip, _protocol(sock), place) or port
-        pod = block.pod(ip)
-        if pod is None:
-            return None
-        known = self._routing.ports.reverse(socket.inet_ntoa(pod), _protocol(sock), place) or port
-        listens = pod == guest.packed and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        return _WILDCARD if listens else pod, known
+        found = self._routing.shown(guest, _protocol(sock), ip, port)
+        if found is not None and found[0] == guest.packed and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return _WILDCARD, found[1]
+        return found
 
     # without duplicates of sockets
 
     def _connect_by_rewriting(self, caller: Caller, guest: Guest) -> None:
         self._rewrite(caller, guest, caller.arguments[1], caller.arguments[2])
-
-    def _sendto_by_rewriting(self, caller: Caller, guest: Guest) -> None:
-        self._rewrite(caller, guest, caller.arguments[4], caller.arguments[5])
+        caller.proceed()
 
     def _rewrite(self, caller: Caller, guest: Guest, address: int, length: int) -> None:
         to = decode(self._meant(caller, address, length))
@@ -286,7 +255,6 @@ class NetworkCalls:
             real = self._route_either(guest, to)
             if real is not None:
                 self._replace(caller, address, to.encode(), real.encode())
-        caller.proceed()
 
     def _route_either(self, guest: Guest, to: Address) -> Address | None:
         """Without the socket nobody knows its protocol: TCP unless only UDP is there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import struct
 
 from wherry.launcher import syscalls
@@ -17,10 +18,14 @@ MACHINE = "x86_64"
 """The one architecture whose system calls are known here."""
 _AUDIT_ARCH = 0xC000003E
 _X32_BIT = 0x40000000
-_IO_URING_SETUP = 425
+_IO_URING_SETUP, _USERFAULTFD = 425, 323
 
 NETWORK = {"connect": 42, "sendto": 44, "bind": 49, "listen": 50, "getsockname": 51, "getpeername": 52,
            "uname": 63}  # fmt: skip
+DATAGRAMS = {"socket": 41, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47, "recvmmsg": 299, "sendmmsg": 307}
+WINDOW = (896, 1024)
+"""From and below: the numbers that sockets for datagrams get. The filter cannot tell what a descriptor is, nor look into what
+sendmsg(2) points to; so streams, which lie elsewhere, are never asked about. Below 1024, because select(2) ends there."""
 FILES = {
     "open": 2, "stat": 4, "lstat": 6, "access": 21, "execve": 59, "truncate": 76, "getcwd": 79, "chdir": 80,
     "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "readlink": 89,
@@ -32,13 +37,17 @@ FILES = {
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: fstat by another name, which needs no path and must stay fast
 _FLAGS_ARGUMENT = {"newfstatat": 3, "statx": 2}
 
-_LD_W_ABS, _JEQ_K, _JGE_K, _JSET_K, _RET_K = 0x20, 0x15, 0x35, 0x45, 0x06
+_LD_W_ABS, _JEQ_K, _JGE_K, _JSET_K, _AND_K, _RET_K = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_SOCK_TYPE_MASK = 0xF
+_STREAMS = (0, 6, 262)  # IPPROTO_IP, IPPROTO_TCP, IPPROTO_MPTCP
 _ALLOW, _NOTIFY, _KILL, _ENOSYS = 0x7FFF0000, 0x7FC00000, 0x80000000, 0x00050000 | errno.ENOSYS
+_EPERM, _EOPNOTSUPP = 0x00050000 | errno.EPERM, 0x00050000 | errno.EOPNOTSUPP
+_MSG_FASTOPEN = 0x20000000
 _SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
 
 RECEIVE, SEND, ID_VALID, ADD_FD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
-ADD_FD_SEND = 2  # SECCOMP_ADDFD_FLAG_SEND: the new descriptor's number is the answer
+ADD_FD_AT, ADD_FD_SEND = 1, 2  # SECCOMP_ADDFD_FLAG_SETFD; _SEND: the new descriptor's number is the answer
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, thread, flags, number, architecture, instruction, arguments
 ANSWER = struct.Struct("=QqiI")  # id, value, -errno, flags
@@ -57,6 +66,9 @@ def program() -> bytes:
         (_RET_K, 0, 0, _ENOSYS),
         (_JEQ_K, 0, 1, _IO_URING_SETUP),
         (_RET_K, 0, 0, _ENOSYS),
+        # a page that is filled by its owner would stop who reads it for ever
+        (_JEQ_K, 0, 1, _USERFAULTFD),
+        (_RET_K, 0, 0, _EPERM),
         # sendto: only with an address
         (_JEQ_K, 0, 6, NETWORK["sendto"]),
         (_LD_W_ABS, 0, 0, _argument(4)),
@@ -74,9 +86,57 @@ def program() -> bytes:
             (_RET_K, 0, 0, _NOTIFY),
             (_RET_K, 0, 0, _ALLOW),
         ]
+    head += _for_datagrams()
     tail = [(_JEQ_K, len(plain) - at, 0, number) for at, number in enumerate(plain)]
     code = [*head, *tail, (_RET_K, 0, 0, _ALLOW), (_RET_K, 0, 0, _NOTIFY)]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _for_datagrams() -> list[tuple[int, int, int, int]]:
+    """Sockets that are no streams are made by who answers, at a number of the `WINDOW`; there, messages are looked at."""
+    within = [
+        (_LD_W_ABS, 0, 0, _argument(0)),
+        (_JGE_K, 2, 0, WINDOW[1]),
+        (_JGE_K, 0, 1, WINDOW[0]),
+        (_RET_K, 0, 0, _NOTIFY),
+        (_RET_K, 0, 0, _ALLOW),
+    ]
+    found = [
+        (_JEQ_K, 0, 0, DATAGRAMS["socket"]),
+        (_LD_W_ABS, 0, 0, _argument(0)),
+        (_JEQ_K, 2, 0, socket.AF_INET),
+        (_JEQ_K, 1, 0, socket.AF_INET6),
+        (_RET_K, 0, 0, _ALLOW),
+        (_LD_W_ABS, 0, 0, _argument(1)),
+        (_AND_K, 0, 0, _SOCK_TYPE_MASK),
+        (_JEQ_K, 1, 0, socket.SOCK_STREAM),
+        (_RET_K, 0, 0, _NOTIFY),
+        (_LD_W_ABS, 0, 0, _argument(2)),
+        *((_JEQ_K, len(_STREAMS) - at, 0, protocol) for at, protocol in enumerate(_STREAMS)),
+        (_RET_K, 0, 0, _NOTIFY),
+        (_RET_K, 0, 0, _ALLOW),
+    ]
+    found[0] = (_JEQ_K, 0, len(found) - 1, DATAGRAMS["socket"])
+    for name, argument in (("sendmsg", 2), ("sendmmsg", 3)):
+        found += [
+            (_JEQ_K, 0, 3 + len(within), DATAGRAMS[name]),
+            (_LD_W_ABS, 0, 0, _argument(argument)),
+            (_JSET_K, 0, 1, _MSG_FASTOPEN),
+            (_RET_K, 0, 0, _EOPNOTSUPP),
+            *within,
+        ]
+    for name in ("recvmsg", "recvmmsg"):
+        found += [(_JEQ_K, 0, len(within), DATAGRAMS[name]), *within]
+    found += [
+        (_JEQ_K, 0, 5 + len(within), DATAGRAMS["recvfrom"]),
+        (_LD_W_ABS, 0, 0, _argument(4)),
+        (_JEQ_K, 0, 3, 0),
+        (_LD_W_ABS, 0, 0, _argument(4) + 4),
+        (_JEQ_K, 0, 1, 0),
+        (_RET_K, 0, 0, _ALLOW),
+        *within,
+    ]
+    return found
 
 
 def _argument(number: int) -> int:

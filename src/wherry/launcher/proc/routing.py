@@ -96,6 +96,16 @@ class Routing:
             return to.at(*self._listening(socket.inet_ntoa(ip), to.port, protocol))
         return None
 
+    def shown(self, guest: Guest, protocol: str, ip: bytes, port: int) -> tuple[bytes, int] | None:
+        """A real address as the pods know it; None: as it is."""
+        place = socket.inet_ntoa(ip), port
+        if self.block.is_private(ip):
+            return LOOPBACK, self.ports.reverse(guest.ip, protocol, place) or port
+        pod = self.block.pod(ip)
+        if pod is None:
+            return None
+        return pod, self.ports.reverse(socket.inet_ntoa(pod), protocol, place) or port
+
     def _loopback(self, guest: Guest, to: Address, protocol: str) -> Address | None:
         pod = self.block.pod(to.ip)
         if pod is not None:  # somebody answers whom it heard from

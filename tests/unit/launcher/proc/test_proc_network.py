@@ -151,8 +151,10 @@ def verdict(number: int, arguments: tuple[int, ...] = (0,) * 6, architecture: in
         if operation == 0x20:
             accumulator = struct.unpack_from("=I", data, k)[0]
         elif operation == 0x06:
-            known = {0x7FFF0000: "allow", 0x7FC00000: "notify", 0x80000000: "kill", 0x00050026: "ENOSYS"}
-            return known[k]
+            known = {0x7FFF0000: "allow", 0x7FC00000: "notify", 0x80000000: "kill"}
+            return known.get(k) or errno.errorcode[k & 0xFFFF]
+        elif operation == 0x54:
+            accumulator &= k
         else:
             holds = {0x15: accumulator == k, 0x35: accumulator >= k, 0x45: bool(accumulator & k)}[operation]
             at += yes if holds else no
@@ -167,6 +169,42 @@ def test_the_filter_asks_about_names_only() -> None:
     assert verdict(notify.FILES["newfstatat"], (3, 0, 0, 0x1000, 0, 0)) == "allow"  # fstat
     assert verdict(notify.FILES["statx"], (3, 0, 0x1000, 0, 0, 0)) == "allow"
     assert verdict(0) == verdict(1) == verdict(47) == "allow"
+    assert verdict(323) == "EPERM"  # userfaultfd: a page could make whoever reads it wait
     assert verdict(425) == "ENOSYS"  # io_uring would go round all of it
     assert verdict(0x40000000 | 42) == "ENOSYS"  # x32
     assert verdict(42, architecture=0x40000003) == "kill"  # i386
+
+
+def test_the_filter_knows_datagrams_by_their_numbers() -> None:
+    """A stream's sendmsg and recvmsg are never asked about: sockets for datagrams are made at numbers of their own."""
+    inside, below, above = notify.WINDOW[0], notify.WINDOW[0] - 1, notify.WINDOW[1]
+    for name in ("sendmsg", "sendmmsg", "recvmsg", "recvmmsg"):
+        number = notify.DATAGRAMS[name]
+        assert [verdict(number, (fd, 1, 0, 0, 0, 0)) for fd in (3, below, inside, above - 1, above)] == [
+            *("allow", "allow", "notify", "notify", "allow")
+        ]
+    assert verdict(notify.DATAGRAMS["recvfrom"], (inside, 1, 1, 0, 0, 0)) == "allow"  # recv
+    assert verdict(notify.DATAGRAMS["recvfrom"], (inside, 1, 1, 0, 1 << 40, 0)) == "notify"
+    assert verdict(notify.DATAGRAMS["recvfrom"], (3, 1, 1, 0, 1, 0)) == "allow"
+    fast_open = 0x20000000
+    assert verdict(notify.DATAGRAMS["sendmsg"], (3, 1, fast_open, 0, 0, 0)) == "ENOTSUP"
+    assert verdict(notify.DATAGRAMS["sendmmsg"], (3, 1, 1, fast_open, 0, 0)) == "ENOTSUP"
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "protocol", "expected"),
+    [
+        (socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, 0, "allow"),
+        (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "allow"),
+        (socket.AF_INET, socket.SOCK_STREAM, 262, "allow"),  # MPTCP
+        (socket.AF_INET, socket.SOCK_STREAM, 132, "notify"),  # SCTP: refused
+        (socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0, "notify"),
+        (socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_UDP, "notify"),
+        (socket.AF_UNIX, socket.SOCK_DGRAM, 0, "allow"),
+        (16, socket.SOCK_RAW, 0, "allow"),  # netlink: getaddrinfo asks it
+    ],
+)
+def test_the_filter_asks_about_sockets_that_are_no_streams(
+    family: int, kind: int, protocol: int, expected: str
+) -> None:
+    assert verdict(notify.DATAGRAMS["socket"], (family, kind, protocol, 0, 0, 0)) == expected

@@ -1,0 +1,389 @@
+"""Datagrams that name an address, and those that come: sendto, sendmsg, sendmmsg, recvfrom, recvmsg and recvmmsg.
+
+Sockets for datagrams are made here and get a number that the filter knows (notify.WINDOW): a stream's sendmsg is never asked
+about. One that a program moves elsewhere by dup(2) sends by sendto(2) only. Receiving is performed here when something is
+there; a call that has to wait is the kernel's, which then tells where the datagram really came from.
+Where duplicates of sockets may not be taken, addresses to send to are rewritten and those that came are the real ones.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+
+from wherry.launcher.proc.addresses import IPV6_ANY, MAPPED, Address, decode
+from wherry.launcher.proc.caller import BUFFER_BYTES, Caller, GoneError
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.notify import DATAGRAMS, NETWORK, WINDOW
+from wherry.launcher.proc.ports import UDP
+from wherry.launcher.proc.routing import Refusal, Routing
+
+_libc = ctypes.CDLL(None, use_errno=True)
+for _name in ("sendmsg", "recvmsg"):
+    _function = getattr(_libc, _name)
+    _function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+    _function.restype = ctypes.c_ssize_t
+_libc.__errno_location.restype = ctypes.c_void_p
+
+_HEADER = struct.Struct(
+    "=QI4xQQQQi4x"
+)  # struct msghdr: name and its length, pieces, how many, control and its length, flags
+_MANY_BYTES = _HEADER.size + 8  # struct mmsghdr
+_CONTROL_HEAD = struct.Struct("=Qii")  # struct cmsghdr
+_PIECES_MAX = 1024  # UIO_MAXIOV
+MESSAGES_MAX = 64
+"""Of one call; the rest is left for the next one, as the kernel may do too. Nobody else is answered meanwhile."""
+_CONTROL_BYTES_MAX = 4096
+_NAME_BYTES = 128
+_IP_PKTINFO, _IPV6_PKTINFO = 8, 50
+_MSG_FASTOPEN, _MSG_WAITFORONE, _MSG_CMSG_CLOEXEC = 0x20000000, 0x10000, 0x40000000
+_NO_DATAGRAMS = (6, 132)  # SOCK_DCCP; IPPROTO_SCTP, whose messages open connections
+MEANT_MAX = 4096
+"""Sockets and whom they wrote to by a name that is not the real one."""
+_TRIES = 8  # numbers looked at one by one before all of them are listed
+
+Rewrite = Callable[[Caller, Guest, int, int], None]
+
+
+class DatagramCalls:
+    """`handlers` by number. They raise OSError, Refusal and GoneError, and answer unless they raise."""
+
+    def __init__(self, routing: Routing, rewrite: Rewrite, *, exact: bool) -> None:
+        self._routing = routing
+        self._rewrite = rewrite
+        self._meant: OrderedDict[tuple[int, str, int], tuple[bytes, int]] = OrderedDict()
+        self._namespace = _namespace("self")
+        self._buffer = ctypes.create_string_buffer(BUFFER_BYTES)
+        self._name = ctypes.create_string_buffer(_NAME_BYTES)
+        self._control = ctypes.create_string_buffer(_CONTROL_BYTES_MAX)
+        self._piece = ctypes.create_string_buffer(16)
+        self._header = ctypes.create_string_buffer(_HEADER.size)
+        self.handlers = {DATAGRAMS["socket"]: self._make}
+        self.handlers |= self._exactly() if exact else self._by_rewriting()
+
+    # making one
+
+    def _make(self, caller: Caller, _: Guest) -> None:
+        family, kind, protocol = (value & 0xFFFFFFFF for value in caller.arguments[:3])
+        plain = kind & 0xF
+        if plain == _NO_DATAGRAMS[0] or protocol == _NO_DATAGRAMS[1]:
+            raise Refusal(errno.EPROTONOSUPPORT)
+        if plain != socket.SOCK_DGRAM or _namespace(str(caller.thread)) != self._namespace:
+            caller.proceed()
+            return
+        with socket.socket(family, kind & ~socket.SOCK_CLOEXEC, protocol) as sock:
+            number = _free_number(caller)
+            caller.give(sock.fileno(), close_on_exec=bool(kind & socket.SOCK_CLOEXEC), at=number)
+
+    # on a duplicate of the socket
+
+    def _exactly(self) -> dict[int, Callable[[Caller, Guest], None]]:
+        return {
+            NETWORK["sendto"]: self._sendto,
+            DATAGRAMS["sendmsg"]: lambda caller, guest: self._send(caller, guest, caller.arguments[2]),
+            DATAGRAMS["sendmmsg"]: self._sendmmsg,
+            DATAGRAMS["recvfrom"]: self._recvfrom,
+            DATAGRAMS["recvmsg"]: lambda caller, guest: self._receive(caller, guest, caller.arguments[2]),
+            DATAGRAMS["recvmmsg"]: self._recvmmsg,
+        }
+
+    def _sendto(self, caller: Caller, guest: Guest) -> None:
+        _, data, size, flags, address, length = caller.arguments
+        with caller.socket() as sock:
+            if not _is_ours(sock):
+                if flags & _MSG_FASTOPEN:
+                    raise Refusal(errno.EOPNOTSUPP)  # programs then call connect
+                caller.proceed()
+                return
+            name = _address_of(caller, address, length)
+            piece = struct.pack("=QQ", data, size)
+            caller.succeed(self._send_one(caller, guest, sock, name, piece, b"", flags))
+
+    def _send(self, caller: Caller, guest: Guest, flags: int) -> None:
+        with caller.socket() as sock:
+            if not _is_ours(sock):
+                caller.proceed()
+                return
+            caller.succeed(self._send_at(caller, guest, sock, caller.arguments[1], flags))
+
+    def _sendmmsg(self, caller: Caller, guest: Guest) -> None:
+        _, vector, count, flags = caller.arguments[:4]
+        with caller.socket() as sock:
+            if not _is_ours(sock):
+                caller.proceed()
+                return
+            done = _as_many(caller, vector, count, lambda header: self._send_at(caller, guest, sock, header, flags))
+        caller.succeed(done)
+
+    def _send_at(self, caller: Caller, guest: Guest, sock: socket.socket, header: int, flags: int) -> int:
+        name, size, pieces, count, control, room, _ = _HEADER.unpack(_whole(caller, header, _HEADER.size))
+        if count > _PIECES_MAX:
+            raise Refusal(errno.EMSGSIZE)
+        if room > _CONTROL_BYTES_MAX:
+            raise Refusal(errno.ENOBUFS)
+        to = _address_of(caller, name, size) if name and size else b""
+        vector = _whole(caller, pieces, 16 * count)
+        ancillary = _whole(caller, control, room) if control else b""
+        return self._send_one(caller, guest, sock, to, vector, ancillary, flags)
+
+    def _send_one(
+        self, caller: Caller, guest: Guest, sock: socket.socket, name: bytes, pieces: bytes, control: bytes, flags: int
+    ) -> int:
+        """What the kernel answers. `pieces` are struct iovecs of the caller's memory."""
+        to = decode(name)
+        real = self._routing.route(guest, to, UDP) if to else None
+        if real is not None and to is not None:
+            name = real.encode()
+            self.remember(sock, real, to)
+        if control or real is not None:
+            control = self._come_from(sock, guest, real, control)
+        payload = caller.gather(pieces)
+        ctypes.memmove(self._name, name, len(name))
+        ctypes.memmove(self._buffer, payload, len(payload))
+        ctypes.memmove(self._control, control, len(control))
+        self._point(len(name), len(payload), len(control))
+        flags = flags & 0xFFFFFFFF & ~_MSG_FASTOPEN | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+        return _checked(_libc.sendmsg(sock.fileno(), self._header, _signed(flags)))
+
+    def _point(self, name: int, data: int, control: int) -> None:
+        """Our header to our buffers."""
+        struct.pack_into("=QQ", self._piece, 0, ctypes.addressof(self._buffer), data)
+        addresses = ctypes.addressof(self._name) if name else 0, ctypes.addressof(self._piece)
+        ancillary = ctypes.addressof(self._control) if control else 0
+        _HEADER.pack_into(self._header, 0, addresses[0], name, addresses[1], 1, ancillary, control, 0)
+
+    def _come_from(self, sock: socket.socket, guest: Guest, real: Address | None, control: bytes) -> bytes:
+        """The caller's control messages; to one of us it comes from the pod's own address whatever they say."""
+        inside = real is not None and real.ip[0] == 127 and bool(guest.ip)
+        found = b""
+        if inside:
+            source = self._routing.block.shared(guest.packed)
+            if sock.family == socket.AF_INET:
+                found = _control(socket.SOL_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4)))
+            else:
+                found = _control(socket.IPPROTO_IPV6, _IPV6_PKTINFO, struct.pack("=16si", MAPPED + source, 0))
+        sources = {(socket.SOL_IP, _IP_PKTINFO), (socket.IPPROTO_IPV6, _IPV6_PKTINFO)}
+        for level, kind, data in _controls(control):
+            if (level, kind) not in sources or (not inside and not _names_loopback(data)):
+                found += _control(level, kind, data)
+        return found
+
+    def remember(self, sock: socket.socket, real: Address, meant: Address) -> None:
+        """Answers from `real` shall come from whom the program wrote to."""
+        if meant.ip == real.ip and meant.port == real.port:
+            return
+        place = real.python()
+        key = os.fstat(sock.fileno()).st_ino, place[0].removeprefix("::ffff:"), place[1]
+        self._meant[key] = meant.ip, meant.port
+        self._meant.move_to_end(key)
+        while len(self._meant) > MEANT_MAX:
+            self._meant.popitem(last=False)
+
+    def _recvfrom(self, caller: Caller, guest: Guest) -> None:
+        _, data, size, flags, address, length = caller.arguments
+        with caller.socket() as sock:
+            found = self._receive_one(sock, min(size, BUFFER_BYTES), 0, flags) if _is_ours(sock) else None
+            if found is None:
+                caller.proceed()
+                return
+            count, name, _, _ = found
+            caller.write(data, self._buffer.raw[: min(count, size)])
+            if length:
+                room = struct.unpack("=i", _whole(caller, length, 4))[0]
+                if room < 0:
+                    raise Refusal(errno.EINVAL)
+                shown = self._shown(guest, sock, name)
+                caller.write(address, shown[:room])
+                caller.write(length, struct.pack("=i", len(shown)))
+        caller.succeed(count)
+
+    def _receive(self, caller: Caller, guest: Guest, flags: int) -> None:
+        with caller.socket() as sock:
+            count = self._receive_at(caller, guest, sock, caller.arguments[1], flags) if _is_ours(sock) else None
+            if count is None:
+                caller.proceed()
+                return
+        caller.succeed(count)
+
+    def _recvmmsg(self, caller: Caller, guest: Guest) -> None:
+        """Whoever wants several gets those that are there."""
+        _, vector, wanted, flags = caller.arguments[:4]
+        flags &= ~_MSG_WAITFORONE
+        with caller.socket() as sock:
+            if not _is_ours(sock):
+                caller.proceed()
+                return
+            done = _as_many(caller, vector, wanted, lambda header: self._receive_at(caller, guest, sock, header, flags))
+        if done or not wanted & 0xFFFFFFFF:
+            caller.succeed(done)
+        else:
+            caller.proceed()
+
+    def _receive_at(self, caller: Caller, guest: Guest, sock: socket.socket, header: int, flags: int) -> int | None:
+        name, room, pieces, many, control, ancillary, _ = _HEADER.unpack(_whole(caller, header, _HEADER.size))
+        if not name:
+            return None  # nobody asks where it comes from
+        if many > _PIECES_MAX:
+            raise Refusal(errno.EMSGSIZE)
+        vector = _whole(caller, pieces, 16 * many)
+        size = sum(struct.unpack_from("=Q", vector, at + 8)[0] for at in range(0, len(vector), 16))
+        found = self._receive_one(sock, min(size, BUFFER_BYTES), min(ancillary, _CONTROL_BYTES_MAX), flags)
+        if found is None:
+            return None
+        count, raw, controls, said = found
+        caller.scatter(vector, self._buffer.raw[: min(count, size)])
+        shown = self._shown(guest, sock, raw)
+        caller.write(name, shown[: min(room, _NAME_BYTES)])
+        caller.write(header + 8, struct.pack("=I", len(shown)))
+        if control and controls:
+            caller.write(control, controls)
+        caller.write(header + 40, struct.pack("=Qi", len(controls), said))
+        return count
+
+    def _receive_one(
+        self, sock: socket.socket, size: int, control: int, flags: int
+    ) -> tuple[int, bytes, bytes, int] | None:
+        """(Bytes, name, control messages, flags) of what is there; None: nothing."""
+        self._point(_NAME_BYTES, size, control)
+        flags = flags & 0xFFFFFFFF & ~_MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+        try:
+            count = _checked(_libc.recvmsg(sock.fileno(), self._header, _signed(flags)))
+        except BlockingIOError:
+            return None
+        _, length, _, _, _, ancillary, said = _HEADER.unpack(self._header)
+        return count, self._name.raw[:length], self._control.raw[:ancillary], said
+
+    def _shown(self, guest: Guest, sock: socket.socket, name: bytes) -> bytes:
+        """A sender as the pods know it."""
+        sender = decode(name)
+        if sender is None or len(sender.ip) == 16 or name[8:24] == IPV6_ANY:
+            return name
+        ip, port = socket.inet_ntoa(sender.ip), sender.port
+        meant = self._meant.get((os.fstat(sock.fileno()).st_ino, ip, port))
+        shown = meant or self._routing.shown(guest, UDP, sender.ip, port)
+        return sender.at(*shown).encode() if shown else name
+
+    # without duplicates
+
+    def _by_rewriting(self) -> dict[int, Callable[[Caller, Guest], None]]:
+        return {
+            NETWORK["sendto"]: self._rewrite_sendto,
+            DATAGRAMS["sendmsg"]: self._rewrite_sendmsg,
+            DATAGRAMS["sendmmsg"]: self._rewrite_sendmmsg,
+        }
+
+    def _rewrite_sendto(self, caller: Caller, guest: Guest) -> None:
+        self._rewrite(caller, guest, caller.arguments[4], caller.arguments[5])
+        caller.proceed()
+
+    def _rewrite_sendmsg(self, caller: Caller, guest: Guest) -> None:
+        self._rewrite_at(caller, guest, caller.arguments[1])
+        caller.proceed()
+
+    def _rewrite_sendmmsg(self, caller: Caller, guest: Guest) -> None:
+        _, vector, count = caller.arguments[:3]
+        for number in range(min(count & 0xFFFFFFFF, _PIECES_MAX)):
+            self._rewrite_at(caller, guest, vector + number * _MANY_BYTES)
+        caller.proceed()
+
+    def _rewrite_at(self, caller: Caller, guest: Guest, header: int) -> None:
+        name, length = struct.unpack("=QI", _whole(caller, header, 12))
+        if name and length:
+            self._rewrite(caller, guest, name, length)
+
+
+def _is_ours(sock: socket.socket) -> bool:
+    return sock.type == socket.SOCK_DGRAM and sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def _as_many(caller: Caller, vector: int, count: int, one: Callable[[int], int | None]) -> int:
+    """Do it for each struct mmsghdr until one fails or says None; for how many it was done. Raises what the first raises."""
+    for done in range(min(count & 0xFFFFFFFF, MESSAGES_MAX)):
+        header = vector + done * _MANY_BYTES
+        try:
+            size = one(header)
+        except (OSError, Refusal):
+            if done == 0:
+                raise
+            return done
+        if size is None:
+            return done
+        caller.write(header + _HEADER.size, struct.pack("=I", size))
+    return min(count & 0xFFFFFFFF, MESSAGES_MAX)
+
+
+def _address_of(caller: Caller, address: int, length: int) -> bytes:
+    """An address as the kernel takes it. Raises OSError, GoneError, Refusal."""
+    if length & 0xFFFFFFFF > _NAME_BYTES:
+        raise Refusal(errno.EINVAL)
+    return _whole(caller, address, length & 0xFFFFFFFF)
+
+
+def _whole(caller: Caller, address: int, size: int) -> bytes:
+    """All of it. Raises OSError(EFAULT), GoneError."""
+    found = caller.read(address, size) if size else b""
+    if len(found) != size:
+        raise Refusal(errno.EFAULT)
+    return found
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 32) if value & 0x80000000 else value
+
+
+def _control(level: int, kind: int, data: bytes) -> bytes:
+    """One control message, padded."""
+    return (_CONTROL_HEAD.pack(_CONTROL_HEAD.size + len(data), level, kind) + data).ljust(
+        (_CONTROL_HEAD.size + len(data) + 7) & ~7, b"\0"
+    )
+
+
+def _controls(raw: bytes) -> list[tuple[int, int, bytes]]:
+    """Level, type and data of each. Raises Refusal for what the kernel would not take."""
+    found, at = [], 0
+    while at + _CONTROL_HEAD.size <= len(raw):
+        size, level, kind = _CONTROL_HEAD.unpack_from(raw, at)
+        if not _CONTROL_HEAD.size <= size <= len(raw) - at:
+            raise Refusal(errno.EINVAL)
+        found.append((level, kind, raw[at + _CONTROL_HEAD.size : at + size]))
+        at += (size + 7) & ~7
+    return found
+
+
+def _names_loopback(data: bytes) -> bool:
+    """Whether an in_pktinfo or in6_pktinfo asks for a source in 127.0.0.0/8."""
+    ip = data[4:8] if len(data) == 12 else data[12:16] if data.startswith(MAPPED) else b""
+    return ip[:1] == b"\x7f"
+
+
+def _namespace(process: str) -> int:
+    """Of a process's network. Raises GoneError."""
+    try:
+        return os.stat(f"/proc/{process}/ns/net").st_ino
+    except OSError as error:
+        raise GoneError from error
+
+
+def _free_number(caller: Caller) -> int | None:
+    """In the window, for a descriptor of the caller's; None when all are taken."""
+    first, end = WINDOW
+    for number in range(first, first + _TRIES):
+        if not os.path.lexists(f"/proc/{caller.thread}/fd/{number}"):
+            return number
+    try:
+        taken = {int(name) for name in os.listdir(f"/proc/{caller.thread}/fd")}
+    except OSError as error:
+        raise GoneError from error
+    return next((number for number in range(first, end) if number not in taken), None)
