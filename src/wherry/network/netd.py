@@ -21,6 +21,7 @@ from wherry.chaos.kept import FaultFolder
 from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.launcher.options import PROC
 from wherry.network import netd_state, nodeport, relays
+from wherry.network.detour import Detour
 from wherry.network.dns import DnsServer
 from wherry.network.dns_forward import Forwarder
 from wherry.network.dns_zone import Zone
@@ -34,6 +35,7 @@ from wherry.network.places import PlainPlaces, Where, as_named
 from wherry.network.poller import Poller
 from wherry.network.relays import Relays
 from wherry.network.socket_pool import SocketPool
+from wherry.network.told import Told
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ RETRY_SECONDS_MAX = 0.5
 SAVE_SECONDS = 0.05
 """Several changes of one rollout are one write of the file."""
 BACKLOG = 1024
+NO_PACKETS = (
+    "in tier proc pods have no network of their own whose packets could be held or lost: it needs ns-user or ns-root"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class Netd:
         self._session: _Session | None = None
         self._limit = 0
         self._faults = FaultFolder(options.faults, clock)
+        self._told = Told(clock)
 
     async def run(self) -> None:
         self._limit = relays.raise_file_limit()
@@ -113,11 +119,15 @@ class Netd:
             self._apply(NetdState().changed(request.services, request.namespaces or ()))
         elif request.op == "change":
             self._apply(self._state.changed(request.services, request.namespaces))
+        elif request.op == "faults":
+            self._told.look()
         elif request.op != "status":
             raise ValueError(f"netd does not know {request.op!r}")
-        if request.op != "status":
+        if request.op in ("replace", "change"):
             self._unsaved.set()
-        return Answer(True, failures=dict(self._ports.failures), statistics=self._statistics())
+        return Answer(
+            True, "", dict(self._ports.failures), self._statistics(), made=self._told.all, refused=self._told.refused
+        )
 
     def _apply(self, state: NetdState) -> None:
         self._state = state
@@ -182,7 +192,7 @@ class Netd:
             self._session = session
             self._apply(self._state)  # it may have changed while we waited for the launcher
             tasks = [asyncio.ensure_future(work) for work in (
-                session.dns.run(), session.keeper.run(), session.pool.run(), launcher.wait_closed(),
+                session.dns.run(), session.keeper.run(), session.pool.run(), session.detour.run(), launcher.wait_closed(),
             )]  # fmt: skip
             try:
                 held = await session.keeper.take_all(nodeport.PREFIX)
@@ -226,9 +236,23 @@ class Netd:
         joined.restore(await keeper.take_all(relays.PREFIX))
         egress = Egress(out, joined, options.network, self._rng)
         tier = (await launcher.call("ping")).args["tier"]
+        self._told.look()  # a fault may hold since before this launcher, or this netd, was there
+        detour = Detour(
+            launcher,
+            FaultFolder(options.faults, self._clock),
+            self._told,
+            self._clock,
+            NO_PACKETS if tier == PROC else "",
+        )
         where = PlainPlaces(options.run_directory, options.network).real if tier == PROC else as_named
         return _Session(
-            DnsServer(udp, tcp, self._zone(), self._forwarder, self._faults), egress, keeper, pool, joined, where
+            DnsServer(udp, tcp, self._zone(), self._forwarder, self._faults),
+            egress,
+            keeper,
+            pool,
+            joined,
+            detour,
+            where,
         )
 
 
@@ -241,4 +265,5 @@ class _Session:
     keeper: Keeper
     pool: SocketPool
     relays: Relays
+    detour: Detour
     where: Where

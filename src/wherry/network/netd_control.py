@@ -3,6 +3,7 @@
     {"op": "replace", "services": {"shop/cart": {...}}, "namespaces": ["default", "shop"]}
     {"op": "change", "services": {"shop/cart": {...}, "shop/old": null}, "namespaces": null}
     {"op": "status"}
+    {"op": "faults"}: look whether there are faults of the network
     -> {"ok": true, "failures": {"30080": "cannot listen on 0.0.0.0:30080: Address already in use"}, ...}
     -> {"ok": false, "error": "..."}
 Always true: a request is applied whole or not at all, and applied before it is answered. Both ends are in this file.
@@ -25,6 +26,8 @@ from wherry.network.services import ServiceRecord
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """A `replace` with 10,000 services of 100 endpoints has 50 MB."""
 
+ASK_SECONDS = 5.0
+
 
 class Request(msgspec.Struct, frozen=True):
     op: str
@@ -33,12 +36,15 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`failures`: node ports nobody listens on, and why. `statistics`: of `status`."""
+    """`failures`: node ports nobody listens on, and why. `statistics`: of `status`. `made`: names of the faults of the
+    network that are made now; `refused`: why none can be."""
 
     ok: bool
     error: str = ""
     failures: dict[str, str] = {}
     statistics: dict[str, int] = {}
+    made: tuple[str, ...] = ()
+    refused: str = ""
 
 
 class ControlServer:
@@ -126,6 +132,19 @@ class ControlClient:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(ConnectionResetError("netd hung up"))
+
+
+def ask_netd(path: Path, op: str) -> Answer:
+    """One question without an event loop, for commands. Raises OSError; a netd that hangs up has no answer either."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(ASK_SECONDS)
+        sock.connect(unix_address(path))
+        sock.sendall(msgspec.json.encode(Request(op)) + b"\n")
+        with sock.makefile("rb") as stream:
+            line = stream.readline()
+    if not line:
+        raise ConnectionResetError("netd hung up")
+    return msgspec.json.decode(line, type=Answer)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -22,7 +22,7 @@ NLM_F_CREATE, NLM_F_APPEND, NLM_F_DUMP = 0x400, 0x800, 0x300
 NLMSG_ERROR = 2
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 
-NEWTABLE, NEWCHAIN, GETCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSET, DELSET = 0, 3, 4, 5, 6, 8, 9, 11
+NEWTABLE, DELTABLE, NEWCHAIN, GETCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSET, DELSET = 0, 2, 3, 4, 5, 6, 8, 9, 11
 NEWSETELEM, DELSETELEM = 12, 14
 
 REG_VERDICT = 0
@@ -110,6 +110,11 @@ def new_table(table: str) -> Message:
     return nftables(NEWTABLE, text(1, table), number(2, 0), flags=NLM_F_CREATE)
 
 
+def delete_table(table: str) -> Message:
+    """With everything in it."""
+    return nftables(DELTABLE, text(1, table))
+
+
 def new_chain(table: str, chain: str, hook: tuple[str, int, int] | None = None) -> Message:
     """A chain; with `hook` = (type, hook number, priority) a base chain whose policy is accept."""
     parts = [text(1, table), text(3, chain)]
@@ -181,11 +186,16 @@ def load_transport(offset: int, length: int, register: int) -> bytes:
     return _expression("payload", number(1, register), number(2, 2), number(3, offset), number(4, length))
 
 
-META_OIF, META_L4PROTO = 5, 16
+META_MARK, META_OIF, META_L4PROTO = 3, 5, 16
 
 
 def load_meta(key: int, register: int) -> bytes:
     return _expression("meta", number(1, register), number(2, key))
+
+
+def set_meta(key: int, register: int) -> bytes:
+    """Give the packet what is in `register`, such as its mark (in host order)."""
+    return _expression("meta", number(2, key), number(3, register))
 
 
 def load_random(modulus: int, register: int) -> bytes:
