@@ -14,6 +14,8 @@ from wherry.chaos.faults import API, DNS, NETWORK, NODE, PRESSURE, BadFault, Fau
 API_KEYS = ("verb", "resource", "namespace", "name", "user", "agent")
 NETWORK_KEYS = ("namespace", "from", "to-namespace", "to")
 KEYS = {API: API_KEYS, DNS: ("name",), NODE: ("node",), PRESSURE: ("node",), NETWORK: NETWORK_KEYS}
+SIGNALS = {"memory": "memory.available", "disk": "nodefs.available", "inodes": "nodefs.inodesFree"}
+"""What a node can lack, in the words of its eviction signals."""
 CODES = (409, 429, 500, 503, 504)
 SERVFAIL, NXDOMAIN, DROP = "SERVFAIL", "NXDOMAIN", "drop"
 
@@ -88,10 +90,15 @@ def is_cut_off(faults: Faults, node: str) -> bool:
     return any(fault.strikes(node=node) for fault in faults.active(NODE))
 
 
-def under_pressure(faults: Faults, node: str) -> frozenset[str]:
-    """Of what that node says it has too little: `memory`, `disk`."""
-    found = (str(fault.what.get("of", "")) for fault in faults.active(PRESSURE) if fault.strikes(node=node))
-    return frozenset(found)
+def under_pressure(faults: Faults, node: str) -> dict[str, int]:
+    """What that node reads that it has left, by eviction signal (SIGNALS); the least, of several."""
+    found: dict[str, int] = {}
+    for fault in faults.active(PRESSURE):
+        signal = SIGNALS.get(str(fault.what.get("of")))
+        if signal is not None and fault.strikes(node=node):
+            left = int(fault.what.get("available", 0))
+            found[signal] = min(left, found.get(signal, left))
+    return found
 
 
 def failure(code: int, asked: Asked) -> StatusError:

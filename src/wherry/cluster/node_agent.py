@@ -94,5 +94,5 @@ def _node(state: State, options: Options, member: Member, faults: Faults) -> Nod
         cluster_dns=options.dns_service_ip,
         cluster_domain=options.service_domain,
         pod_cidr=member.pod_cidr,
-        scarce=lambda: under_pressure(faults, member.name),
+        injected=lambda: under_pressure(faults, member.name),
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wherry.kubelet.eviction.thresholds import DEFAULT, TRANSITION_SECONDS, Threshold, parse
+
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
@@ -31,8 +33,12 @@ class NodeConfig:
     memory_bytes: int | None = None
     max_pods: int = 110  # kubelet's own default
     pod_cidr: str = "10.244.0.0/24"
-    scarce: Callable[[], frozenset[str]] = frozenset
-    """`memory`, `disk`: what the node is to say it has too little of, whatever the machine has."""
+    eviction: tuple[Threshold, ...] = parse(DEFAULT)
+    """From where on pods are ended so that others can stay."""
+    eviction_transition_seconds: float = TRANSITION_SECONDS
+    """How long a pressure is said after it was seen last."""
+    injected: Callable[[], Mapping[str, int]] = dict
+    """What a fault made on purpose leaves, by eviction signal; whatever the machine has."""
     strict: bool = False
     """Refuse a pod that asks for what this tier cannot enforce, instead of running it with an event and a condition."""
 

@@ -22,6 +22,9 @@ from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.container_start import ContainerStarter
 from wherry.kubelet.env import Environment
 from wherry.kubelet.events import PodEvents, Recorder
+from wherry.kubelet.eviction.manager import EvictionManager
+from wherry.kubelet.eviction.pressure import Pressure
+from wherry.kubelet.eviction.usage import Usage
 from wherry.kubelet.garbage import Garbage
 from wherry.kubelet.hooks import Hooks
 from wherry.kubelet.images import Images
@@ -74,6 +77,7 @@ class Kubelet:
         prober = Prober(runtime, clock, events, self._wake, agent)
         garbage = Garbage(config, runtime, self.pleg, trees)
         environment = Environment(objects, facts)
+        pressure = Pressure(config.eviction_transition_seconds)
         self.parts = Parts(
             config=config,
             clock=clock,
@@ -91,13 +95,17 @@ class Kubelet:
             garbage=garbage,
             routes=Routes(informers, clock),
             policies=NetworkPolicies(informers, self._policies_changed),
+            pressure=pressure,
             crash_backoff=Backoff(),
         )
         self.workers = PodWorkers(self.parts)
         self.stats = Stats(config, facts, runtime, self.pleg, self.workers.pods, clock)
         scraper = Scraper(runtime, self.pleg, self.workers.pods, clock)
         self.server = KubeletServer(self.parts, self.workers, self.stats, scraper)
-        self._node = NodeStatus(config, facts, client, runtime, images, self.pleg, recorder, clock)
+        self._node = NodeStatus(config, facts, client, runtime, images, self.pleg, recorder, pressure, clock)
+        usage = Usage(config, runtime, self.pleg)
+        changed = self._node.report_now
+        self._eviction = EvictionManager(config, facts, pressure, usage, self.workers, recorder, changed, clock)
         objects.listen(self._object_changed)
 
     async def run(self) -> None:
@@ -110,6 +118,7 @@ class Kubelet:
             tasks.create_task(self.server.run(), name="kubelet server")
             tasks.create_task(self._node.run(), name="node status")
             await self._follow_pods()
+            tasks.create_task(self._eviction.run(), name="eviction manager")
 
     def statistics(self) -> dict[str, dict[str, int]]:
         parts = self.parts

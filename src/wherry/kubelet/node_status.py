@@ -7,10 +7,10 @@ changed here or that others took the node for dead, and every five minutes; the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import platform
-import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from wherry.aio.clock import Clock, rfc3339, rfc3339_micro
@@ -24,6 +24,7 @@ from wherry.kubelet import node_facts
 from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.downward import NodeFacts
 from wherry.kubelet.events import Recorder
+from wherry.kubelet.eviction.pressure import DISK_PRESSURE, MEMORY_PRESSURE, Pressure
 from wherry.kubelet.isolation import ISOLATED, isolation
 from wherry.kubelet.pleg import Pleg
 
@@ -35,18 +36,14 @@ RENEW_SECONDS = 10.0
 REPORT_SECONDS = 300.0
 RETRY_SECONDS = 0.5
 IMAGES_MAX = 50  # kubelet's nodeStatusMaxImages
-MEMORY_LOW_BYTES = 100 << 20  # kubelet's default eviction threshold
-DISK_LOW_BYTES = 256 << 20
-"""kubelet says 10 % of the disk, at which it evicts; nobody is evicted here, and a developer's full disk is no reason to
-stop scheduling before it really hurts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """What the conditions are made of."""
 
-    memory_available_bytes: int
-    disk_available_bytes: int
+    pressures: Collection[str]
+    """Those of memory and disk that the eviction manager sees."""
     runtime_ready: bool
     isolated: Obj | None = None
     """What `isolation` says; None while the runtime is away: then the Node keeps what it said."""
@@ -54,15 +51,13 @@ class Vitals:
 
 def conditions(vitals: Vitals, recorded: list[Obj], now: float) -> list[Obj]:
     """The kubelet's four in its order, our own before the last; a condition's lastTransitionTime moves with its status only."""
-    memory_low = vitals.memory_available_bytes < MEMORY_LOW_BYTES
-    disk_low = vitals.disk_available_bytes < DISK_LOW_BYTES
     before = {each.get("type"): each for each in recorded}
     wanted = [
         ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
-        if memory_low
+        if MEMORY_PRESSURE in vitals.pressures
         else ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ("DiskPressure", "True", "KubeletHasDiskPressure", "kubelet has disk pressure")
-        if disk_low
+        if DISK_PRESSURE in vitals.pressures
         else ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         *_isolated(vitals, before),
@@ -149,6 +144,7 @@ class NodeStatus:
         images: ImageService,
         pleg: Pleg,
         recorder: Recorder,
+        pressure: Pressure,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -158,6 +154,8 @@ class NodeStatus:
         self._images = images
         self._pleg = pleg
         self._recorder = recorder
+        self._pressure = pressure
+        self._news = asyncio.Event()
         self._clock = clock
         self._written: Obj = {}
         """What the Node said at the last look."""
@@ -180,7 +178,19 @@ class NodeStatus:
                 pause = RETRY_SECONDS
                 if isinstance(error, StatusError) and is_not_found(error):
                     self._node, self._written = None, {}  # somebody deleted the Node: register again
-            await self._clock.sleep(pause)
+            await self._pause(pause)
+
+    def report_now(self) -> None:
+        """A condition has changed: it is not kept until the next heartbeat."""
+        self._news.set()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        self._news.clear()
 
     async def _register(self) -> Obj:
         wanted = node_object(self._config)
@@ -212,11 +222,9 @@ class NodeStatus:
             self._recorder.event(node, "Normal", reason, text)
 
     async def _status(self, now: float) -> Obj:
-        scarce = self._config.scarce()
         about = await self._runtime.status() if self._pleg.is_synced() else {}
         vitals = Vitals(
-            0 if "memory" in scarce else node_facts.memory_available_bytes(),
-            0 if "disk" in scarce else shutil.disk_usage(_existing(self._config)).free,
+            self._pressure.conditions,
             self._pleg.is_synced(),
             isolation(about) if about else None,
         )
@@ -278,13 +286,6 @@ class NodeStatus:
                 # The namespace is made by the control plane a moment after its first start.
                 if not is_not_found(refused) and not is_already_exists(refused):
                     raise
-
-
-def _existing(config: NodeConfig) -> str:
-    path = config.pods_directory
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return str(path)
 
 
 def _timeless(status: Obj) -> Obj:

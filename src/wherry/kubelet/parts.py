@@ -12,6 +12,7 @@ from wherry.kubelet.backoff import Backoff
 from wherry.kubelet.config import NodeConfig
 from wherry.kubelet.container_start import ContainerStarter
 from wherry.kubelet.events import PodEvents
+from wherry.kubelet.eviction.pressure import Pressure
 from wherry.kubelet.garbage import Garbage
 from wherry.kubelet.hooks import Hooks
 from wherry.kubelet.images import Images
@@ -55,4 +56,5 @@ class Parts:
     garbage: Garbage
     routes: Routes
     policies: NetworkPolicies
+    pressure: Pressure
     crash_backoff: Backoff

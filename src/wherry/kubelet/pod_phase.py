@@ -16,6 +16,7 @@ from wherry.kubelet import pod_spec
 ENFORCED = "wherry.dev/Enforced"
 """False, with what is not enforced, on pods that ask for more than this node can do, or are asked to; absent on all others."""
 RESIZE = "PodResizePending"
+DISRUPTED = "DisruptionTarget"
 OWN_CONDITIONS = (
     "PodReadyToStartContainers",
     "Initialized",
@@ -24,6 +25,7 @@ OWN_CONDITIONS = (
     "PodScheduled",
     RESIZE,
     ENFORCED,
+    DISRUPTED,
 )
 """The conditions the kubelet writes, in the order it lists them; all others belong to somebody else."""
 
@@ -110,8 +112,10 @@ def conditions(
     not_enforced: str,
     resized: bool,
     now: float,
+    disrupted: str = "",
 ) -> list[Obj]:
-    """The kubelet's own conditions; `lastTransitionTime` moves only when a condition's status changes."""
+    """The kubelet's own conditions; `lastTransitionTime` moves only when a condition's status changes. `disrupted`: why the
+    kubelet ends the pod so that others can stay, or empty."""
     sidecar_names = {each["name"] for each in pod_spec.sidecars(pod)}
     served = [each for each in init if each["name"] in sidecar_names] + main
     containers_ready = _containers_ready(pod_phase, served)
@@ -134,6 +138,8 @@ def conditions(
         wanted[ENFORCED] = _not("NotEnforced", not_enforced)
     elif pod_spec.condition(pod, ENFORCED) is not None:
         wanted[ENFORCED] = {"status": "True"}  # a NetworkPolicy selected it and does so no more
+    if disrupted:
+        wanted[DISRUPTED] = {"status": "True", "reason": "TerminationByKubelet", "message": disrupted}
     return [_condition(pod, kind, wanted[kind], now) for kind in OWN_CONDITIONS if kind in wanted]
 
 

@@ -16,10 +16,12 @@ from wherry.kubelet.quality import qos_class
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A pod ended by the kubelet itself (deadline, refused): phase Failed with this reason and text."""
+    """A pod ended by the kubelet itself (deadline, refused, evicted): phase Failed with this reason and text."""
 
     reason: str
     message: str
+    disrupts: bool = False
+    """It could have gone on, but others had to stay."""
 
 
 def pod_status(
@@ -41,10 +43,10 @@ def pod_status(
     over = not any("running" in each["state"] for each in (*init, *main))
     if pod_spec.is_terminal(pod):
         reached = recorded["phase"]  # a final phase is final
+    elif ending and not (over and seen.is_gone) and (verdict is not None or reached in ("Succeeded", "Failed")):
+        reached = recorded.get("phase") or "Pending"  # not final before everything, sidecars too, has ended
     elif verdict is not None:
         reached = "Failed"
-    elif ending and reached in ("Succeeded", "Failed") and not (over and seen.is_gone):
-        reached = recorded.get("phase") or "Pending"  # not final before everything, sidecars too, has ended
     ready = seen.ready_sandbox is not None and not (reached in ("Succeeded", "Failed") and seen.is_gone)
     status: Obj = {"phase": reached}
     generation = pod["metadata"].get("generation")
@@ -58,9 +60,10 @@ def pod_status(
         sandbox_ready=ready,
         not_enforced=not_enforced,
         resized=any(is_resized(spec, found) for spec in pod_spec.containers(pod) if (found := _running(seen, spec))),
+        disrupted=verdict.message if verdict is not None and verdict.disrupts else "",
         now=now,
     )
-    if verdict is not None:
+    if verdict is not None and reached == "Failed":
         status |= {"reason": verdict.reason, "message": verdict.message}
     elif reached == "Failed" and recorded.get("reason"):
         status |= {key: recorded[key] for key in ("reason", "message") if recorded.get(key)}

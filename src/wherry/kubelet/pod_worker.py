@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 
 from wherry.api.types import Obj
 from wherry.cri.interface import ContainerState
 from wherry.kubelet import pod_spec
 from wherry.kubelet.container_status import Known
 from wherry.kubelet.enforcement import not_enforced
+from wherry.kubelet.eviction.texts import REASON, REJECTED
 from wherry.kubelet.observation import Hold, PodSeen
 from wherry.kubelet.parts import Parts
 from wherry.kubelet.pod_actions import RETRY_SECONDS, PodActions
@@ -25,6 +27,7 @@ from wherry.kubelet.pod_lifecycle import (
     crash_holds,
     deadline,
     plan,
+    was_begun,
 )
 from wherry.kubelet.pod_phase import ENFORCED
 from wherry.kubelet.pod_status import Verdict, pod_status
@@ -49,6 +52,9 @@ class PodWorker:
         self._over = False
         """Nothing will be started again, though the pod may not be deleted."""
         self._verdict: Verdict | None = None
+        self._evicted: asyncio.Event | None = None
+        """Set when the pod, which has to go for others to stay, has ended."""
+        self._grace_at_most = inf
         self._clearing = False
         """What is left of the pod is being removed: what can be seen of it says nothing any more."""
         self._cleaned = False
@@ -82,6 +88,17 @@ class PodWorker:
         if not self._clearing:
             self._interrupt()
         self._woken.set()
+
+    def evict(self, message: str, grace: float) -> asyncio.Event | None:
+        """The node lacks what this pod uses. What is set when it has ended; None when it is over, or goes for that already."""
+        if self._removed or self._over or pod_spec.is_terminal(self.pod):
+            return None
+        self._verdict, self._over, self._grace_at_most = Verdict(REASON, message, disrupts=True), True, grace
+        self._evicted = asyncio.Event()
+        self._parts.events.warning(self.pod, REASON, message)
+        self._interrupt()
+        self._woken.set()
+        return self._evicted
 
     def wake(self) -> None:
         """Something the pod depends on has changed: look again."""
@@ -190,6 +207,10 @@ class PodWorker:
         """Say, once, what of the pod is not enforced here; True when it is therefore not run at all."""
         self._reconsider = False
         first = self._not_enforced is None
+        if first and (refused := self._refused_under_pressure()):
+            self._verdict, self._over = Verdict(REASON, REJECTED + refused), True
+            self._parts.events.warning(self.pod, REASON, refused)
+            return True
         found = not_enforced(self.pod, await self._parts.runtime.status(), self._parts.policies.selecting(self.pod))
         self._not_enforced = "; ".join(found)
         said = pod_spec.condition(self.pod, ENFORCED) or {}
@@ -198,6 +219,11 @@ class PodWorker:
         if found and first and self._parts.config.strict:
             self._verdict, self._over = Verdict("NotEnforced", self._not_enforced), True
         return self._over
+
+    def _refused_under_pressure(self) -> str:
+        """A pod that has begun, perhaps under an agent before this one, was let in."""
+        new = not self._parts.pleg.pod(self.uid).sandboxes and not was_begun(self._parts.status.recorded(self.pod))
+        return self._parts.pressure.refuses(self.pod) if new else ""
 
     def _situation(self, pod: Obj, seen: PodSeen, now: float) -> Situation:
         health = self._parts.prober.health(pod, seen, frozenset(self._actions.in_hook))
@@ -268,11 +294,15 @@ class PodWorker:
         pod = self._parts.status.recorded(self.pod)
         if self._cleaned:
             return None
+        evicted = (pod.get("status") or {}).get("reason") == REASON
+        if evicted and pod_spec.is_terminal(self.pod):
+            self._clearing = True  # by an agent before this one, perhaps: what it said stays
         if not self._clearing:
             self._report()
         if not self._seen().is_gone:
             self._parts.prober.end(self.uid, keep_readiness=True)
             grace, began = effective_grace(pod, self._removed), self._parts.clock.monotonic()
+            grace = min(grace, self._grace_at_most)
             if pod_spec.is_deleted(pod) and not self._removed:
                 await self._parts.routes.wait_unrouted(pod, grace / 2)
             left = grace - (self._parts.clock.monotonic() - began)
@@ -286,10 +316,15 @@ class PodWorker:
         self._over = True
         await self._parts.volumes.tear_down(self.uid)
         self._parts.addresses.release(self.uid)
-        if not (self._removed or pod_spec.is_deleted(self.pod)):
+        evicted = evicted or self._evicted is not None
+        if not (evicted or self._removed or pod_spec.is_deleted(self.pod)):
             return None  # finished, but its logs and statuses are kept until somebody deletes it
         self._clearing = True
         await self._parts.garbage.remove_pod(pod)
+        if self._evicted is not None:
+            self._evicted.set()
+        if not (self._removed or pod_spec.is_deleted(self.pod)):
+            return None  # what it held was wanted back; its status is kept
         self._cleaned = True
         for container in pod_spec.all_containers(pod):
             self._parts.crash_backoff.forget((self.uid, container["name"]))

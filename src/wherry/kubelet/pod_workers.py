@@ -58,6 +58,11 @@ class PodWorkers:
             worker.remove()
             self._begin(worker)
 
+    def evict(self, uid: str, message: str, grace: float) -> asyncio.Event | None:
+        """End a pod that the node has no room for; None when it is over, else what is set once it has ended."""
+        worker = self._workers.get(uid)
+        return worker.evict(message, grace) if worker is not None else None
+
     def wake(self, uid: str) -> None:
         worker = self._workers.get(uid)
         if worker is not None:

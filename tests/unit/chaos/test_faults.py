@@ -84,10 +84,12 @@ def test_names_nodes_and_pressure() -> None:
     assert is_cut_off(having(Fault("n", "node", {"node": "a"})), "a")
     assert not is_cut_off(having(Fault("n", "node", {"node": "a"})), "b")
     pressed = having(
-        Fault("m", "pressure", {"node": "a"}, {"of": "memory"}), Fault("d", "pressure", {}, {"of": "disk"})
+        Fault("m", "pressure", {"node": "a"}, {"of": "memory", "available": 5}),
+        Fault("d", "pressure", {}, {"of": "disk"}),
+        Fault("e", "pressure", {}, {"of": "disk", "available": 7}),
     )
-    assert under_pressure(pressed, "a") == {"memory", "disk"}
-    assert under_pressure(pressed, "b") == {"disk"}
+    assert under_pressure(pressed, "a") == {"memory.available": 5, "nodefs.available": 0}
+    assert under_pressure(pressed, "b") == {"nodefs.available": 0}
 
 
 def test_what_no_component_could_act_on_is_refused() -> None:

@@ -18,6 +18,7 @@ from wherry.api.types import GVR, Obj
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 from wherry.kubelet.config import NodeConfig
+from wherry.kubelet.eviction.thresholds import Threshold
 from wherry.kubelet.kubelet import Kubelet
 from wherry.testing.fake_api import FakeApi
 
@@ -125,6 +126,8 @@ class World:
         self.events = Events()
         self.addresses = Addresses()
         self.kubelet: Kubelet | None = None
+        self.eviction: tuple[Threshold, ...] = ()
+        self.injected: dict[str, int] = {}
         self._pods = 0
         self._tasks: list[asyncio.Future[None]] = []
 
@@ -138,6 +141,8 @@ class World:
             logs_directory=self.directory / "logs",
             socket=self.directory / "kubelet.sock",
             host_resolv_conf=self.directory / "resolv.conf",
+            eviction=self.eviction,
+            injected=lambda: self.injected,
         )
         self.kubelet = Kubelet(
             config,

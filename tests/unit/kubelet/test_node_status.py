@@ -13,9 +13,7 @@ from wherry.kubelet.node_status import REPORT_SECONDS, Vitals, _timeless, condit
 
 
 def vitals(**changed: Any) -> Vitals:
-    return Vitals(
-        **{"memory_available_bytes": 1 << 30, "disk_available_bytes": 1 << 34, "runtime_ready": True, **changed}
-    )
+    return Vitals(**{"pressures": (), "runtime_ready": True, **changed})
 
 
 def test_what_changed_is_told_once() -> None:
@@ -26,9 +24,11 @@ def test_what_changed_is_told_once() -> None:
         "NodeHasSufficientPID",
         "NodeReady",
     ]
-    worse = conditions(vitals(memory_available_bytes=0, runtime_ready=False), first, 1010.0)
+    worse = conditions(vitals(pressures=("MemoryPressure",), runtime_ready=False), first, 1010.0)
     assert transitions(first, worse) == ["NodeHasInsufficientMemory", "NodeNotReady"]
-    assert transitions(worse, conditions(vitals(memory_available_bytes=0, runtime_ready=False), worse, 1020.0)) == []
+    assert (
+        transitions(worse, conditions(vitals(pressures=("MemoryPressure",), runtime_ready=False), worse, 1020.0)) == []
+    )
     moved = {each["type"]: each["lastTransitionTime"] for each in worse}
     assert moved["DiskPressure"] == "1970-01-01T00:16:40Z"
     assert moved["Ready"] == "1970-01-01T00:16:50Z"
