@@ -64,7 +64,7 @@ class World:
         pid = self._node.inner
         return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
-    async def socket(self, ip: str) -> socket.socket:
+    async def stream(self, ip: str) -> socket.socket:
         id_ = f"{int(ip.rpartition('.')[2]):08x}" * 4
         sock = socket.socket(fileno=(await self.launcher.call("sandbox.socket", id=id_)).fds[0])
         sock.settimeout(10)
@@ -79,7 +79,7 @@ class World:
 
     async def round_trip(self, source: str, target: str = WEB, port: int = 8080) -> float:
         """Seconds from sending to the answer, over a connection that stands."""
-        with await self.socket(source) as sock:
+        with await self.stream(source) as sock:
             await asyncio.to_thread(sock.connect, (target, port))
             await asyncio.to_thread(sock.recv, 100)
             began = CLOCK.monotonic()
@@ -121,7 +121,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     world = World(tmp_path, node, launcher, netd)
     for ip in (WEB, CLIENT, OTHER):
         await world.add(ip)
-    listener = await world.socket(WEB)
+    listener = await world.stream(WEB)
     listener.bind(("0.0.0.0", 8080))
     listener.listen(16)
     server = Server(listener, "web")
@@ -168,7 +168,7 @@ async def test_datagrams_are_lost_as_the_seed_says(world: World) -> None:
 
 async def test_a_partition(world: World) -> None:
     with world.fault(CLIENT, WEB, loss=1.0):
-        with await world.socket(CLIENT) as sock:
+        with await world.stream(CLIENT) as sock:
             sock.settimeout(0.5)
             with pytest.raises(TimeoutError):
                 await asyncio.to_thread(sock.connect, (WEB, 8080))
@@ -178,10 +178,15 @@ async def test_a_partition(world: World) -> None:
 
 async def test_bulk_arrives_whole_and_in_order(world: World) -> None:
     payload = random.Random(1).randbytes(4_000_000)
-    with world.fault(CLIENT, WEB, delay=0.005, jitter=0.005), await world.socket(CLIENT) as sock:
+    with world.fault(CLIENT, WEB, delay=0.005, jitter=0.005), await world.stream(CLIENT) as sock:
         await asyncio.to_thread(sock.connect, (SERVICE, 80))
         await asyncio.to_thread(sock.recv, 100)
-        sender = threading.Thread(target=lambda: (sock.sendall(payload), sock.shutdown(socket.SHUT_WR)))
+
+        def send() -> None:
+            sock.sendall(payload)
+            sock.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
         sender.start()
         received = bytearray()
         while data := await asyncio.to_thread(sock.recv, 1 << 16):

@@ -62,10 +62,16 @@ class Detour:
     async def _follow(self) -> None:
         """Until no fault holds any more, and none has just been told of."""
         while (faults := self._faults.active(NETWORK)) or self._told.lately():
-            if faults and not self._told.refused:
+            if not faults:
+                await self._end()
+            elif not self._told.refused:
                 await self._lead(faults)
             await self._clock.sleep(LOOK_SECONDS)
-        await self._undo()
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._packets is not None:
+            await self._undo()
         self._told.over()
 
     async def _lead(self, faults: Sequence[Fault]) -> None:
