@@ -21,7 +21,7 @@ class Call:
     revision: int = 0
     uid: str = ""
     name: str = ""
-    """As answered."""
+    """As answered; the creator of a pod leaves it to the server."""
     query: dict[str, str] = field(default_factory=dict)
     listed: dict[tuple[str, str], int] | None = None
     """Of a list of everything: (namespace, name) -> resourceVersion."""
@@ -34,7 +34,8 @@ class Call:
 
     def __str__(self) -> str:
         outcome = f"{self.code}" + (f" at {self.revision}" if self.revision else "") if self.code else "no answer"
-        return f"{self.at:7.3f}  {self.who}: {self.method} {self.path} -> {outcome}" + (" (lost)" if self.lost else "")
+        made = f"/{self.name}" if self.method == "POST" and self.name and self.name not in self.path else ""
+        return f"{self.at:7.3f}  {self.who}: {self.method} {self.path}{made} -> {outcome}{' (lost)' * self.lost}"
 
 
 class Calls:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -33,6 +34,9 @@ class Disk:
         self.full = 0
         self.slow = 0.0
         self.open = False
+        self.struck: Counter[str] = Counter()
+        """How often its faults did harm."""
+        self._lurking: list[asyncio.Future[None]] = []
         last: dict[str, int] = {}
         for change in changes:
             self.synced.append(row(change, last.get(change.entry.key, 0)))
@@ -41,6 +45,7 @@ class Disk:
     def write(self, rows: Sequence[Row]) -> None:
         """Raises sqlite3.OperationalError as SQLite does, having written nothing."""
         if self.full:
+            self.struck["writes to a full disk"] += 1
             raise sqlite3.OperationalError("database or disk is full")
         self.unsynced += rows
 
@@ -50,7 +55,20 @@ class Disk:
 
     def seconds(self) -> float:
         """How long the next fsync takes."""
+        self.struck["slow fsyncs"] += self.slow > 0
         return FSYNC_SECONDS * (0.5 + self.rng.random()) + self.slow * self.rng.random()
+
+    async def busy(self) -> None:
+        """Return when something is on its way to the disk, and nothing of it acknowledged."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lurking.append(future)
+        await future
+
+    def begins(self) -> None:
+        """A group of writes is on its way."""
+        while self._lurking:
+            if not (future := self._lurking.pop()).done():
+                future.set_result(None)
 
     def crash(self) -> None:
         """The power goes: what was not fsynced is gone."""
@@ -132,6 +150,7 @@ class TimedCommit(GroupCommit[Job], Generic[Job]):
 
     def _take(self) -> None:
         self._group, self._waiting = self._waiting[:GROUP_JOBS_MAX], self._waiting[GROUP_JOBS_MAX:]
+        self._disk.begins()
 
     def _end(self) -> None:
         group, self._group = self._group, []
@@ -155,7 +174,10 @@ class TimedCommit(GroupCommit[Job], Generic[Job]):
             return
         self._timer.cancel()
         if self._group and self._disk.rng.random() < 0.5:
+            self._disk.struck["crashes that kept what was on its way"] += 1
             self._commit(self._group)
+        elif self._group or self._waiting:
+            self._disk.struck["crashes that lost what was on its way"] += 1
 
 
 def row(change: Change, replaced: int) -> Row:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from wherry.testing.simulation.scenario import Fault
 from wherry.testing.simulation.world import World
 
 SERVER = "server"
+PATIENCE_SECONDS = 2.0
 
 
 async def suffer(world: World, fault: Fault) -> None:
@@ -14,6 +17,8 @@ async def suffer(world: World, fault: Fault) -> None:
     if fault.kind == "crash":
         await _crash(world, [fault.target], seconds)
     elif fault.kind == "blackout":
+        if fault.amount:
+            await _write_under_way(world)
         await _crash(world, [SERVER] if fault.target else [SERVER, *world.members], seconds)
     elif fault.kind == "twin":
         await _twin(world, fault)
@@ -30,6 +35,7 @@ async def suffer(world: World, fault: Fault) -> None:
         finally:
             disk.full -= 1
     elif fault.kind == "clock":
+        world.weather.struck["clock jumps"] += 1
         world.weather.skew += fault.amount
         try:
             await world.clock.sleep(seconds)
@@ -56,6 +62,7 @@ async def _trouble(world: World, fault: Fault) -> None:
 async def _twin(world: World, fault: Fault) -> None:
     if world.server.app is None:
         return
+    world.weather.struck["second schedulers"] += 1
     twin = world.members[fault.target].twin()
     twin.start()
     try:
@@ -64,13 +71,24 @@ async def _twin(world: World, fault: Fault) -> None:
         await twin.crash()
 
 
+async def _write_under_way(world: World) -> None:
+    """The worst moment for a crash; there may be none."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await world.disk.busy()
+    except TimeoutError:
+        return
+
+
 async def _crash(world: World, names: list[str], seconds: float) -> None:
     """Components need an API server to start; the server comes back first."""
     for name in names:
         if name == SERVER:
+            world.weather.struck["crashes of the API server"] += world.server.app is not None
             await world.down()
         else:
             world.absent[name] = world.absent.get(name, 0) + 1
+            world.weather.struck[f"crashes of {name}"] += world.members[name].runs
             await world.members[name].crash()
     try:
         await world.clock.sleep(seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from wherry.testing.simulation.manifests import REPLICAS_MAX
-from wherry.testing.simulation.members import MANAGER, NODES, SCHEDULER
+from wherry.testing.simulation.members import AGENT, MANAGER, NODES, SCHEDULER
 from wherry.testing.simulation.scenario import Fault, Operation, Scenario
 from wherry.testing.simulation.themes import ALONE, KINDS, Theme, Weights, theme_of
 
@@ -19,6 +19,7 @@ WINDOWS = (4096, 4096, 512)
 SHORT = (0.2, 1.0, 5.0, 15.0)
 LONG = (5.0, 20.0)
 """How many seconds a fault lasts at most."""
+NODES_MAX = 4
 QUIET_SECONDS = 3.0
 """Until things go wrong: what is not there cannot suffer."""
 FIRST = (2, 5)
@@ -43,7 +44,10 @@ def generate(seed: int) -> Scenario:
     rng, theme = random.Random(f"scenario {seed}"), theme_of(seed)
     others = [name for name in ALONE if name not in theme.alone]
     alone = {name for name in theme.alone if name != SCHEDULER} | set(rng.sample(others, rng.randint(0, 4) // 2))
-    targets = (MANAGER, NODES, SCHEDULER, *sorted(alone), *theme.alone, *theme.alone)
+    nodes = rng.randint(1, NODES_MAX)
+    agents = [f"{AGENT}{number}" for number in rng.sample(range(nodes), rng.randint(0, nodes))]
+    rest = (NODES,) if len(agents) < nodes else ()
+    targets = (MANAGER, *rest, SCHEDULER, *sorted(alone), *sorted(agents), *theme.alone, *theme.alone)
     kinds = {_weighed(rng, theme.kinds) for _ in range(rng.randint(*FIRST))} - {"Namespace"} | {theme.kinds[0][0]}
     operations = [Operation(0.0, "create", "Namespace", "", "shop", 0, 0)]
     operations += [_first(rng, kind, theme) for kind in sorted(kinds)]
@@ -53,8 +57,8 @@ def generate(seed: int) -> Scenario:
         seed,
         tuple(sorted(operations, key=lambda one: one.at)),
         tuple(sorted(faults, key=lambda one: one.at)),
-        tuple(sorted(alone)),
-        rng.randint(1, 4),
+        (*sorted(alone), *sorted(agents)),
+        nodes,
         SECONDS,
         rng.choice(WINDOWS),
     )
@@ -97,6 +101,7 @@ def _fault(rng: random.Random, targets: tuple[str, ...], theme: Theme) -> Fault:
     target, amount = rng.choice(targets), 0.0
     if kind == "blackout":
         target = rng.choice(["server", "server", ""])  # the API server alone, or everything
+        amount = float(rng.random() < 0.7)  # in the midst of a write
     elif kind == "twin":
         target = SCHEDULER  # of the others there may be one only, as in Kubernetes
     elif kind == "hasty":

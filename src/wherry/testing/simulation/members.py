@@ -6,6 +6,7 @@ others'. What does not stand alone shares a process, as all of them do in produc
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from wherry.aio.clock import Clock
 from wherry.apiserver.aggregation import local
 from wherry.apiserver.auth.user import User
+from wherry.apiserver.bootstrap import keeper
+from wherry.apiserver.bootstrap.objects import kept_objects
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
@@ -28,7 +31,9 @@ from wherry.testing.simulation.wire import Wire
 MANAGER = "controller-manager"
 """Every controller that does not stand alone."""
 NODES = "nodes"
-"""All node agents."""
+"""All node agents that do not stand alone."""
+AGENT = "node agent "
+"""… and those that do, followed by the number of their node."""
 SCHEDULER = "scheduler"
 TWIN = 1000
 """Starts are numbered from here, so that chance is not the same."""
@@ -51,13 +56,19 @@ class Whereabouts:
 class Member:
     """`start` and `crash`, as often as one likes."""
 
-    def __init__(self, name: str, where: Whereabouts, work: Container[str]) -> None:
+    def __init__(self, name: str, where: Whereabouts, work: Container[str], nodes: tuple[int, ...] = ()) -> None:
+        """`work`: the controllers it runs; `nodes`: the nodes whose agent it is."""
         self.name = name
         self._where = where
         self._work = work
+        self._nodes = nodes
         self._starts = 0
         self._process: Process | None = None
         self.wires: list[Wire] = []
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
 
     def start(self) -> None:
         if self._process is not None:
@@ -68,7 +79,7 @@ class Member:
         process = self._process = Process(self.name, where.failed)
         client = self._client("kube-controller-manager")
         factory = InformerFactory(client, where.clock, rng)
-        workers = self._nodes(client, factory, rng) if self.name == NODES else self._controllers(client, factory, rng)
+        workers = self._agents(client, factory, rng) if self._nodes else self._controllers(client, factory, rng)
         process.run(factory.run(), "informers")
         for worker in workers:
             process.run(worker.run(), type(worker).__name__ + " " + getattr(worker, "name", ""))
@@ -84,7 +95,7 @@ class Member:
 
     def twin(self) -> Member:
         """Another of the same kind: what runs when the one that was thought dead is not."""
-        other = Member(self.name, self._where, self._work)
+        other = Member(self.name, self._where, self._work, self._nodes)
         other._starts = TWIN
         return other
 
@@ -113,20 +124,24 @@ class Member:
         built = controllers.build(whole, where.options, self._work)
         if self.name == MANAGER:
             built.append(local.build(app.core.serving, client, factory, where.clock))
+            built.append(keeper.build(client, factory, where.clock, server.scheme, kept_objects(server.first)))
         return built
 
-    def _nodes(self, client: Client, factory: InformerFactory, rng: random.Random) -> Sequence[controllers.Runs]:
+    def _agents(self, client: Client, factory: InformerFactory, rng: random.Random) -> Sequence[controllers.Runs]:
         where = self._where
         recorder = EventRecorder(client, "kubelet", "simulated", where.clock, rng)
+        ranges = [*ipaddress.ip_network(POD_RANGE).subnets(prefixlen_diff=6)]
+        addresses = PodAddresses(str(ranges[self._nodes[0]]))  # no other member has its first node
         simulation = Simulation(
             where.options.simulated_nodes,
             where.options.kubernetes_version,
             client,
             factory,
             recorder,
-            PodAddresses(POD_RANGE),
+            addresses,
             where.clock,
             rng,
+            mine=self._nodes,
         )
         return [recorder, simulation]
 
@@ -143,8 +158,15 @@ class Others:
 
 def members(where: Whereabouts, alone: Sequence[str]) -> dict[str, Member]:
     """All of them, none started, in the order in which they start."""
-    apart = (SCHEDULER, *alone)
+    nodes = set(range(where.options.simulated_nodes))
+    apart = (SCHEDULER, *(name for name in alone if not name.startswith(AGENT)))
     made = {name: Member(name, where, (name,)) for name in apart}
     made[MANAGER] = Member(MANAGER, where, Others(apart))
-    made[NODES] = Member(NODES, where, ())
+    for name in alone:
+        if name.startswith(AGENT):
+            number = int(name.removeprefix(AGENT))
+            nodes.remove(number)
+            made[name] = Member(name, where, (), (number,))
+    if nodes:
+        made[NODES] = Member(NODES, where, (), tuple(sorted(nodes)))
     return made

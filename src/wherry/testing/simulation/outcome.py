@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 
 from wherry.testing.simulation.call import Call
 from wherry.testing.simulation.observer import Seen
@@ -11,11 +13,13 @@ from wherry.testing.simulation.observer import Seen
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A promise that was broken. `rule` names it, in the same words every time; `about` are names to look for."""
+    """A promise that was broken. `rule` names it, in the same words every time; `about` are names to look for, `at` the
+    second in which it was seen."""
 
     rule: str
     text: str
     about: tuple[str, ...] = ()
+    at: float = inf
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.text}"
@@ -28,6 +32,8 @@ class Outcome:
     calls: list[Call] = field(default_factory=list)
     seconds: float = 0.0
     """Of virtual time."""
+    struck: Counter[str] = field(default_factory=Counter)
+    """What went wrong -> how often it met somebody."""
 
     @property
     def rules(self) -> frozenset[str]:

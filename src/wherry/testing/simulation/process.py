@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -47,6 +49,13 @@ class Process:
         if not self.dead:
             how = "was cancelled" if task.cancelled() else f"ended: {reason(task.exception())}"
             self._failed(f"{self.name}: {task.get_name()} {how}")
+
+
+def traceback_line(error: BaseException) -> str:
+    """`reason` with the place where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return reason(error) + where
 
 
 def reason(error: BaseException | None) -> str:

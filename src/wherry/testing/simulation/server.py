@@ -43,7 +43,7 @@ class Server:
         self.scheme: Scheme = first.scheme
         self._clock = clock
         self._seed = seed
-        self._first = first
+        self.first = first
         self._token_key = token_key
         self._failed = failed
         self._storage = storage
@@ -69,11 +69,11 @@ class Server:
         options = ServerOptions(self._token_key, allocators=allocators)
         app = App(self.scheme, store, self._clock, rng, options)
         app.extensions.load()
-        services = app.core.reader.list(SERVICES)
-        allocators.update(service_allocators(services, rng, self._first.service_cidr))
+        reader = app.core.reader
+        allocators.update(service_allocators(reader.list(SERVICES), rng, self.first.service_cidr, reader=reader))
         process = self._process = Process("api server", self._failed)
         if self._starts > 1:
-            objects = bootstrap_objects(self._first)
+            objects = bootstrap_objects(self.first)
             await process.spawn(ensure(client_as(app, "kube-apiserver"), self.scheme, objects))
         process.run(app.run(), "run")
         self.app = app

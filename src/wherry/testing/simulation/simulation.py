@@ -12,8 +12,8 @@ from wherry.testing.simulation.checkers import check
 from wherry.testing.simulation.convergence import unsettled
 from wherry.testing.simulation.faults import suffer
 from wherry.testing.simulation.operations import Users
-from wherry.testing.simulation.outcome import Outcome
-from wherry.testing.simulation.process import reason
+from wherry.testing.simulation.outcome import Outcome, Violation
+from wherry.testing.simulation.process import reason, traceback_line
 from wherry.testing.simulation.scenario import Scenario
 from wherry.testing.simulation.story import Story
 from wherry.testing.simulation.world import Seams, World
@@ -25,29 +25,24 @@ HANGS_SECONDS = 600.0
 
 
 def run(scenario: Scenario, seams: Seams | None = None) -> Outcome:
-    """The same outcome for the same scenario."""
+    """The same outcome for the same scenario. Whatever goes wrong, here too, is a violation."""
     outcome = Outcome()
-    # Not returned by the loop's main task: at its end asyncio writes out that task's result for a message nobody reads.
-    run_virtual(_run(scenario, seams or Seams(), outcome))
+    try:
+        # Not returned by the loop's main task: at its end asyncio writes out that task's result for a message nobody reads.
+        run_virtual(_run(scenario, seams or Seams(), outcome))
+    except Exception as error:  # noqa: BLE001  # the seed that found it is told
+        outcome.violations.append(Violation("simulation", traceback_line(error)))
     return outcome
 
 
 async def _run(scenario: Scenario, seams: Seams, outcome: Outcome) -> None:
     world = World(scenario, seams)
     outcome.violations = world.violations
-    try:
-        await world.begin()
-        users = Users(world.client, world.clock, scenario.nodes)
-        await _troubled_times(world, users)
-        await _peace(world, users)
-    except Restless as error:
-        world.broken("restless", str(error))
-    except Exception as error:  # noqa: BLE001  # whatever it is, the seed that found it is told
-        world.broken("simulation", reason(error))
-    finally:
-        await world.end()
+    with world.listening():
+        await _live(world)
     outcome.events, outcome.calls = world.observer.events, world.calls.all
     outcome.seconds = world.clock.monotonic()
+    outcome.struck = world.struck()
     story = Story(
         world.observer.first,
         world.observer.events,
@@ -59,11 +54,28 @@ async def _run(scenario: Scenario, seams: Seams, outcome: Outcome) -> None:
     outcome.violations += check(story)
 
 
+async def _live(world: World) -> None:
+    """From the first start to the end of everything."""
+    await world.begin()
+    try:
+        users = Users(world.client, world.clock, world.scenario.nodes)
+        await _troubled_times(world, users)
+        await _peace(world, users)
+    except Restless as error:
+        world.broken("restless", str(error))
+    except Exception as error:  # noqa: BLE001  # as above; what was seen until then is judged all the same
+        world.broken("simulation", traceback_line(error))
+    finally:
+        await world.end()
+
+
 async def _troubled_times(world: World, users: Users) -> None:
     """Everything at its moment, side by side; whoever still waits long after the end waits for ever."""
     tasks = {
         asyncio.create_task(_at(world, fault.at, suffer(world, fault))): str(fault) for fault in world.scenario.faults
     } | {asyncio.create_task(_at(world, one.at, users.perform(one))): str(one) for one in world.scenario.operations}
+    if not tasks:
+        return
     _, late = await asyncio.wait(tasks, timeout=HANGS_SECONDS)
     for task, name in tasks.items():
         if task in late:

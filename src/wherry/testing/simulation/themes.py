@@ -56,6 +56,7 @@ ALONE = (
     "daemonset-controller",
     "job-controller",
     "cronjob-controller",
+    "endpoint-controller",
     "endpoint-slice-controller",
     "garbage-collector",
     "namespace-controller",
@@ -65,8 +66,13 @@ ALONE = (
     "pod-garbage-collector",
     "ttl-after-finished-controller",
     "serviceaccount-controller",
+    "root-ca",
+    "ip-addresses",
+    "service-cidr",
+    "clusterrole-aggregation-controller",
+    "flow-schema",
 )
-"""Which controllers may stand alone; the scheduler always does."""
+"""Which controllers may stand alone: those that have work here. The scheduler always does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 from wherry.api.errors import StatusError
@@ -27,6 +28,8 @@ class Weather:
         self._on: dict[str, list[Active]] = {}
         self.skew = 0.0
         """By how much the wall clock is wrong."""
+        self.struck: Counter[str] = Counter()
+        """How often each fault did what it says: one that finds nobody shows nothing."""
 
     def begin(self, fault: Fault) -> Active:
         active = Active(fault, random.Random(fault.seed))

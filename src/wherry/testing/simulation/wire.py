@@ -58,6 +58,7 @@ class Wire:
         self._manager = manager
         self._watched = watched
         self._streams: dict[_Stream, None] = {}
+        self._newest = 0
 
     async def request(
         self,
@@ -73,8 +74,10 @@ class Wire:
         for active in self._weather.over(self.who):
             kind = active.fault.kind
             if kind == "errors" and active.strikes():
+                self._weather.struck["requests refused"] += 1
                 raise refusal(active, method, path)
             if kind == "late":
+                self._weather.struck["requests late"] += 1
                 await self._clock.sleep(active.rng.random() * active.fault.amount)
             if kind == "hasty" and active.strikes():
                 patience = active.rng.choice(PATIENCE)
@@ -94,9 +97,11 @@ class Wire:
             raise
         except TimeoutError:
             call.lost = True
+            self._weather.struck["answers not waited for"] += 1
             raise ConnectionAbortedError("no answer in time") from None
         if lost is not None:
             call.lost = True
+            self._weather.struck["answers lost"] += 1
             raise ConnectionResetError("the connection was lost before the answer came")
         return answer
 
@@ -142,7 +147,9 @@ class Wire:
         """End the watches that are open, with 410 if the fault says so."""
         for stream in list(self._streams):
             if active.strikes():
-                stream.end(GONE if active.fault.kind == "expire" else None)
+                expired = active.fault.kind == "expire"
+                self._weather.struck["watches expired" if expired else "watches cut"] += 1
+                stream.end(GONE if expired else None)
 
     def lag(self) -> float:
         """By how much an event that happens now is late."""
@@ -150,6 +157,13 @@ class Wire:
             (one.rng.random() * one.fault.amount for one in self._weather.over(self.who) if one.fault.kind == "lag"),
             default=0.0,
         )
+
+    def told(self, event: Obj) -> None:
+        """An event arrives here: of all watches together it may be an older one than what was told before."""
+        revision = int(event["object"]["metadata"].get("resourceVersion") or 0)
+        if revision < self._newest:
+            self._weather.struck["watch events overtaken"] += 1
+        self._newest = max(self._newest, revision)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -167,7 +181,9 @@ class _Stream:
     async def _carry(self) -> None:
         try:
             async for event in self._inner:
-                self._queue.put_nowait((self._wire._now() + self._wire.lag(), event))
+                if lag := self._wire.lag():
+                    self._wire._weather.struck["watch events late"] += 1
+                self._queue.put_nowait((self._wire._now() + lag, event))
         finally:
             self._queue.put_nowait((0.0, None))
 
@@ -178,9 +194,14 @@ class _Stream:
                 await self._wire._clock.sleep(min(left, 1.0))
             if event is None:
                 return
+            self._wire.told(event)
             yield event
 
     def end(self, status: Obj | None) -> None:
+        """What is on its way is dropped: it must be asked for again."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+            self._wire._weather.struck["watch events dropped"] += 1
         if status is not None:
             self._queue.put_nowait((0.0, {"type": "ERROR", "object": status}))
         self._queue.put_nowait((0.0, None))

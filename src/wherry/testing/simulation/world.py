@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -73,10 +75,19 @@ class World:
         self.violations: list[Violation] = []
         self._seams = seams
         self._options = Options(simulated_nodes=scenario.nodes, hpa_sync_seconds=15.0)
-        self._log = _Errors(self.failed)
         self._downs = 0
         self.absent: dict[str, int] = {}
         """Member -> how many faults keep it away."""
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """What our own code logs as an error is one."""
+        handler, log = _Errors(self.failed), logging.getLogger("wherry")
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
 
     async def begin(self) -> None:
         scenario = self.scenario
@@ -95,7 +106,6 @@ class World:
         self.client = Client(self._wire(USERS, User("alice", (MASTERS, AUTHENTICATED)), "kubectl"))
         watcher = Client(self._wire(OBSERVER, User("observer", (MASTERS, AUTHENTICATED)), "observer"))
         self.observer = Observer(watcher, self.clock, lambda text: self.broken("watch", text))
-        logging.getLogger("wherry").addHandler(self._log)
         await self.server.start()
         await self.observer.begin(self.users)
         self.start_members()
@@ -126,18 +136,22 @@ class World:
                 member.start()
 
     async def end(self) -> None:
-        logging.getLogger("wherry").removeHandler(self._log)
         await self.users.crash()
         for member in self.members.values():
             await member.crash()
         await self.server.close()
+
+    def struck(self) -> Counter[str]:
+        """What went wrong, and how often it met somebody."""
+        conflicts = sum(call.code == 409 and call.method in ("PUT", "PATCH") for call in self.calls.all)
+        return self.weather.struck + self.disk.struck + Counter({"writers in conflict": conflicts})
 
     def failed(self, text: str) -> None:
         """Something of ours did what it must never do."""
         self.broken("component", text)
 
     def broken(self, rule: str, text: str) -> None:
-        self.violations.append(Violation(rule, text))
+        self.violations.append(Violation(rule, text, at=self.clock.monotonic()))
 
     def _wire(self, who: str, user: User, manager: str) -> Wire:
         watched = who in self._watched or ("" in self._watched and who != OBSERVER)
@@ -146,7 +160,7 @@ class World:
 
 
 class _Errors(logging.Handler):
-    """What our own code calls an error is one: a traceback nobody expected."""
+    """A traceback nobody expected, most often."""
 
     def __init__(self, failed: Callable[[str], None]) -> None:
         super().__init__(logging.ERROR)

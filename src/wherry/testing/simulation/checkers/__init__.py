@@ -4,6 +4,7 @@ what it found in words with which the story can be searched. No I/O, no time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from wherry.testing.simulation.checkers import acknowledged, lists, revisions
@@ -14,6 +15,7 @@ from wherry.testing.simulation.checkers.disruptions import Disruptions
 from wherry.testing.simulation.checkers.garbage import Garbage
 from wherry.testing.simulation.checkers.quotas import Quotas
 from wherry.testing.simulation.outcome import Violation
+from wherry.testing.simulation.process import traceback_line
 from wherry.testing.simulation.replay import Replay
 from wherry.testing.simulation.story import Event, Story
 
@@ -31,11 +33,21 @@ STEPS: tuple[Callable[[Story], Step], ...] = (Binding, Addresses, Amounts, Quota
 
 
 def check(story: Story) -> list[Violation]:
-    """Of all checkers."""
-    found = [violation for each in WHOLE for violation in each(story)]
+    """Of all checkers. One that cannot make anything of the story has found something too; the others go on."""
+    found: list[Violation] = []
+    for each in WHOLE:
+        try:
+            found += each(story)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the seed that found it is told
+            found.append(Violation("checker", f"{each.__module__}: {traceback_line(error)}"))
     state, steps = Replay(story.first), [make(story) for make in STEPS]
     for event in story.events:
-        for step in steps:
-            found += step.see(event, state)
+        for step in list(steps):
+            try:
+                found += [replace(one, at=event.seen.at) for one in step.see(event, state)]
+            except Exception as error:  # noqa: BLE001  # as above
+                steps.remove(step)
+                text = f"{type(step).__name__}: {traceback_line(error)}"
+                found.append(Violation("checker", text, (event.seen.key[2],), event.seen.at))
         state.apply(event)
     return found
