@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from wherry.cli import kept_file, starting
+from wherry.cli.eviction import eviction_hard, eviction_pressure_transition_period
 from wherry.cli.session import Failed, system_options
 from wherry.cluster import processes, system
 from wherry.cluster.options import KUBERNETES_VERSIONS, TIERS, Options
@@ -17,6 +18,8 @@ from wherry.cluster.paths import State
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the API server.")
 @kept_file.audit_policy
 @kept_file.scheduler_config
+@eviction_hard
+@eviction_pressure_transition_period
 @system_options
 def command(state: State, name: str, **chosen: str | int | None) -> None:
     """Run the system until SIGTERM or Ctrl-C; the state stays."""

@@ -12,6 +12,7 @@ from time import monotonic
 import click
 
 from wherry.cli import kept_file, starting, status
+from wherry.cli.eviction import eviction_hard, eviction_pressure_transition_period
 from wherry.cli.progress import Progress
 from wherry.cli.session import USAGE, fail, system_options
 from wherry.cli.sources.bundle import Bundle, SourceError
@@ -37,6 +38,8 @@ NODE_PORT_SECONDS = 1.0  # the proxy has heard of a Service just made in millise
 @click.option("--simulated-nodes", type=int, help="Nodes that only pretend to run pods, up to 10,000. [default: 0]")
 @kept_file.audit_policy
 @kept_file.scheduler_config
+@eviction_hard
+@eviction_pressure_transition_period
 @click.option("--pod-cidr", help="Addresses of pods. [default: 10.244.0.0/16]")
 @click.option("--service-cidr", help="Addresses of Services. [default: 10.96.0.0/16]")
 @system_options

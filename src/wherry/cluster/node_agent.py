@@ -7,6 +7,7 @@ import random
 from typing import Protocol
 
 from wherry.aio.clock import Clock, RealClock
+from wherry.aio.durations import seconds
 from wherry.chaos.deciding import under_pressure
 from wherry.chaos.faults import Faults
 from wherry.chaos.kept import FaultFolder
@@ -24,6 +25,7 @@ from wherry.cri.image_service import StoreImageService
 from wherry.cri.service import LinuxRuntime
 from wherry.images.store import ImageStore
 from wherry.kubelet.config import NodeConfig
+from wherry.kubelet.eviction.thresholds import DEFAULT, parse
 from wherry.kubelet.kubelet import Kubelet
 from wherry.network.ipam import PodAddresses
 from wherry.network.proxy import Proxy, ProxyOptions
@@ -94,5 +96,7 @@ def _node(state: State, options: Options, member: Member, faults: Faults) -> Nod
         cluster_dns=options.dns_service_ip,
         cluster_domain=options.service_domain,
         pod_cidr=member.pod_cidr,
+        eviction=parse(options.eviction_hard or DEFAULT),
+        eviction_transition_seconds=seconds(options.eviction_pressure_transition_period),
         injected=lambda: under_pressure(faults, member.name),
     )

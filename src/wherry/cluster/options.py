@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from wherry.aio.durations import seconds
 from wherry.cluster import private
+from wherry.kubelet.eviction.thresholds import BadThreshold, parse
 
 KUBERNETES_VERSIONS = tuple(f"1.{minor}" for minor in range(25, 38))
 TIERS = ("ns-root", "ns-user", "proc")
@@ -49,6 +51,8 @@ class Options:
     simulated_nodes: int = 0  # nodes that only pretend to run pods, beside the real one
     audit_policy: str = ""  # JSON of an audit.k8s.io/v1 Policy; empty: no audit log, which costs nothing
     scheduler_config: str = ""  # JSON of a KubeSchedulerConfiguration; empty: one profile, kube-scheduler's default
+    eviction_hard: str = ""  # as of the kubelet; empty: its defaults, of the disk less (kubelet/eviction/thresholds.py)
+    eviction_pressure_transition_period: str = "5m"  # the kubelet's
     hpa_sync_seconds: float = 1.0  # Kubernetes' 15 s is for thousands of objects; here a metric is a second old
 
     @property
@@ -94,6 +98,13 @@ class Options:
             raise OptionError(f"--nodes {self.nodes}: must be between 1 and {NODES_MAX}")
         if not 0 <= self.simulated_nodes <= SIMULATED_NODES_MAX:
             raise OptionError(f"--simulated-nodes {self.simulated_nodes}: must be between 0 and {SIMULATED_NODES_MAX}")
+        try:
+            parse(self.eviction_hard)
+            seconds(self.eviction_pressure_transition_period)
+        except BadThreshold as error:
+            raise OptionError(f"--eviction-hard: {error}") from None
+        except ValueError as error:
+            raise OptionError(f"--eviction-pressure-transition-period {error}") from None
         for option, value in (("--pod-cidr", self.pod_cidr), ("--service-cidr", self.service_cidr)):
             try:
                 network = ipaddress.ip_network(value)

@@ -27,6 +27,11 @@ def test_well_known_addresses_follow_the_ranges():
         ({"pod_cidr": "ten"}, "--pod-cidr 'ten'"),
         ({"pod_cidr": "fd00::/64"}, "must be an IPv4 range"),
         ({"pod_cidr": "10.96.0.0/16"}, "--pod-cidr 10.96.0.0/16 overlaps --service-cidr"),
+        ({"eviction_hard": "memory.free<1"}, "--eviction-hard: unsupported eviction signal memory.free: use"),
+        (
+            {"eviction_pressure_transition_period": "soon"},
+            "--eviction-pressure-transition-period 'soon': a duration is",
+        ),
     ],
 )
 def test_a_wrong_option_is_named_with_its_value(change, text):
