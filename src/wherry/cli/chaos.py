@@ -18,14 +18,17 @@ from wherry.aio.clock import RealClock
 from wherry.aio.durations import seconds
 from wherry.chaos import kept
 from wherry.chaos.deciding import CODES, DROP, NXDOMAIN, SERVFAIL, check
-from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NODE, PRESSURE, BadFault, Fault
+from wherry.chaos.ends import ENDS
+from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
 from wherry.cli.asking import ask
+from wherry.cli.chaos_network import Following, share
 from wherry.cli.killing import killed_pods, killed_processes
 from wherry.cli.session import Failed, options_of, system_options
 from wherry.cluster import system
 from wherry.cluster.paths import State
 from wherry.cluster.system import wait_for
 from wherry.kubelet.simulated.nodes import HEARTBEAT, LABEL
+from wherry.network.fault_asking import FOLLOW_SECONDS
 
 RENEW_SECONDS = LEASE_SECONDS / 5
 FOR = "30s"
@@ -113,6 +116,27 @@ def pressure(state: State, name: str, of: str, node: str, **more: Any) -> None:
 
 
 @command.command()
+@click.option("--from", "from_", help="Which pods send: a selector of labels, or service/NAME; all unless said.")
+@click.option("--to", help="Which pods are sent to, likewise.")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@click.option("--to-namespace", help="That of --to, if it is another.")
+@click.option("--delay", help="How long packets are held, such as 200ms.")
+@click.option("--jitter", help="By how much that varies, to either side.")
+@click.option("--loss", help="How many packets are lost, such as 0.1 or 10%; 100% parts them.")
+@click.option("--both", is_flag=True, help="Also what comes back.")
+@lasting
+def network(
+    state: State, name: str, delay: str | None, jitter: str | None, loss: str | None, both: bool, **more: Any
+) -> None:
+    """Packets from pods to pods come late, or not at all; of connections that stand, too."""
+    what: dict[str, Any] = {key: _seconds(text) for key, text in (("delay", delay), ("jitter", jitter)) if text}
+    what |= ({"loss": share(loss)} if loss else {}) | ({"both": True} if both else {})
+    where = {"namespace": more.pop("namespace"), "from": more.pop("from_")}
+    where |= {"to-namespace": more.pop("to_namespace"), "to": more.pop("to")}
+    hold(state, NETWORK, where, what, **more, following=Following)
+
+
+@command.command()
 @click.option("-l", "--selector", default="", help="Which pods.")
 @click.option("-n", "--namespace", default="default", show_default=True)
 @click.option("--every", default="10s", show_default=True)
@@ -136,9 +160,17 @@ def processes(state: State, name: str, roles: tuple[str, ...], every: str, lengt
 
 
 def hold(
-    state: State, kind: str, where: dict[str, Any], what: dict[str, Any], length: str, seed: int, share: float = 1.0
+    state: State,
+    kind: str,
+    where: dict[str, Any],
+    what: dict[str, Any],
+    length: str,
+    seed: int,
+    share: float = 1.0,
+    following: Callable[[State], Following] | None = None,
 ) -> None:
-    """Until its time is over, or somebody ends the command. Raises Failed."""
+    """Until its time is over, or somebody ends the command. `following` says from time to time whom it is about. Raises
+    Failed."""
     clock = RealClock()
     try:
         meant = {key: value for key, value in where.items() if value}
@@ -147,12 +179,18 @@ def hold(
     except BadFault as error:
         raise Failed(str(error)) from None
     _running(state)
+    followed = following(state) if following else None
+    pause = FOLLOW_SECONDS if followed else RENEW_SECONDS
     with ending() as wanted:
         end = clock.monotonic() + _seconds(length)
         try:
+            fault = followed.begin(fault) if followed else fault
             kept.renew(state.chaos, fault, clock.time())
+            if followed:
+                followed.confirm(fault)
             click.echo(f"{describe(fault)}, for {length}")
-            while (left := end - clock.monotonic()) > 0 and not wait_for(wanted, min(left, RENEW_SECONDS)):
+            while (left := end - clock.monotonic()) > 0 and not wait_for(wanted, min(left, pause)):
+                fault = followed(fault) if followed else fault
                 kept.renew(state.chaos, fault, clock.time())
         finally:
             with suppress(OSError):
@@ -192,7 +230,8 @@ def describe(fault: Fault) -> str:
     where = " ".join(f"{key}={value}" for key, value in fault.where.items())
     what = " ".join(f"{key}={value}" for key, value in fault.what.items())
     share = f" share={fault.share} seed={fault.seed}" if fault.share < 1 else ""
-    return " ".join(part for part in (fault.name, where, what) if part) + share
+    pods = "{} pods to {}".format(*(len(fault.ends[end]) for end in ENDS)) if fault.ends else ""
+    return " ".join(part for part in (fault.name, where, what, pods) if part) + share
 
 
 def _running(state: State) -> None:

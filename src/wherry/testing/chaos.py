@@ -11,16 +11,22 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from wherry.aio.clock import RealClock
 from wherry.aio.durations import Duration, seconds
-from wherry.chaos import kept
+from wherry.api.errors import StatusError
+from wherry.chaos import ends, kept
 from wherry.chaos.deciding import SERVFAIL, check
-from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NODE, PRESSURE, Fault
+from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
 from wherry.chaos.kept import MemoryFaults
 from wherry.kubelet.simulated.nodes import HEARTBEAT
+from wherry.network.fault_asking import FOLLOW_SECONDS, MADE_SECONDS, NotMade, is_made, tell
+
+
+Follow: TypeAlias = Callable[[Fault], Fault]
 
 
 class NotPretended(RuntimeError):
@@ -30,7 +36,9 @@ class NotPretended(RuntimeError):
 class Keeper(Protocol):
     """Makes faults hold."""
 
-    def hold(self, fault: Fault) -> None: ...
+    def hold(self, fault: Fault, follow: Follow | None = None) -> None:
+        """`follow` says from time to time whom it is about."""
+        ...
 
     def release(self, fault: Fault) -> None: ...
 
@@ -103,6 +111,40 @@ class Chaos:
         with self._holding(Fault(self._name(PRESSURE), PRESSURE, {"node": node}, {"of": of})) as fault:
             yield fault
 
+    @contextmanager
+    def network(
+        self,
+        source: str = "",
+        target: str = "",
+        namespace: str = "default",
+        to_namespace: str = "",
+        *,
+        delay: Duration = 0,
+        jitter: Duration = 0,
+        loss: float = 0.0,
+        both: bool = False,
+        seed: int = 0,
+    ) -> Iterator[Fault]:
+        """Packets from the pods `source` to the pods `target` are held for `delay`, give or take `jitter`, or lost; with `both`
+        also what comes back. The ends are selectors of labels or `service/NAME`; pods that come later are meant too. Raises
+        BadFault, and NotMade where this machine has no packets to hold."""
+        self._need_real("pods that pretend send no packets")
+        where = {"namespace": namespace, "to-namespace": to_namespace or namespace, "from": source, "to": target}
+        what: dict[str, Any] = {"delay": seconds(delay), "jitter": seconds(jitter), "loss": loss, "both": both}
+        what = {key: value for key, value in what.items() if value}
+        fault = Fault(self._name(NETWORK), NETWORK, where, what, seed=seed)
+        with self._holding(fault, lambda fault: replace(fault, ends=ends.find(self, fault.where))):
+            yield fault
+
+    def pods(self, namespace: str, selector: str) -> list[Any]:
+        """As `ends.Cluster`."""
+        return self._cluster.list("pods", namespace, selector)
+
+    def service(self, namespace: str, name: str) -> Any | None:
+        """As `ends.Cluster`."""
+        found = self._cluster.list("services", namespace, fields=f"metadata.name={name}")
+        return found[0] if found else None
+
     def kill_pod(self, labels: str = "", namespace: str = "default", *, seed: int = 0) -> str:
         """One of those meant, at once; its name. Raises LookupError."""
         found = self._cluster.list("pods", namespace, labels)
@@ -114,9 +156,9 @@ class Chaos:
         return name
 
     @contextmanager
-    def _holding(self, fault: Fault) -> Iterator[Fault]:
+    def _holding(self, fault: Fault, follow: Follow | None = None) -> Iterator[Fault]:
         check(fault)
-        self._keeper.hold(fault)
+        self._keeper.hold(fault, follow)
         try:
             yield fault
         finally:
@@ -136,7 +178,7 @@ class InMemory:
     def __init__(self, faults: Callable[[], MemoryFaults]) -> None:
         self._faults = faults
 
-    def hold(self, fault: Fault) -> None:
+    def hold(self, fault: Fault, follow: Follow | None = None) -> None:
         self._faults().add(fault)
 
     def release(self, fault: Fault) -> None:
@@ -151,22 +193,48 @@ class Renewed:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._netd = folder.parent / "netd.sock"
         self._clock = RealClock()
         self._held: dict[str, tuple[threading.Thread, threading.Event]] = {}
 
-    def hold(self, fault: Fault) -> None:
+    def hold(self, fault: Fault, follow: Follow | None = None) -> None:
+        if follow:
+            fault = follow(fault)
         kept.renew(self._folder, fault, self._clock.time())
+        try:
+            if follow:
+                self._confirm(fault)
+        except NotMade:
+            kept.end(self._folder, fault)
+            raise
         over = threading.Event()
-        thread = threading.Thread(target=self._renew, args=(fault, over), name=f"chaos {fault.name}", daemon=True)
+        thread = threading.Thread(
+            target=self._renew, args=(fault, over, follow), name=f"chaos {fault.name}", daemon=True
+        )
         self._held[fault.name] = (thread, over)
         thread.start()
 
-    def _renew(self, fault: Fault, over: threading.Event) -> None:
-        while not over.wait(LEASE_SECONDS / 5):
+    def _renew(self, fault: Fault, over: threading.Event, follow: Follow | None) -> None:
+        while not over.wait(FOLLOW_SECONDS if follow else LEASE_SECONDS / 5):
+            try:
+                if follow:
+                    tell(self._netd)
+                    fault = follow(fault)
+            except (OSError, StatusError, BadFault):
+                pass  # whom it was about it is about until the API answers
             try:
                 kept.renew(self._folder, fault, self._clock.time())
             except OSError:  # the system has gone
                 return
+
+    def _confirm(self, fault: Fault) -> None:
+        """Raises NotMade."""
+        tell(self._netd)
+        pause, end = threading.Event(), self._clock.monotonic() + MADE_SECONDS
+        while not is_made(self._netd, fault.name):
+            if self._clock.monotonic() > end:
+                raise NotMade(f"netd does not make it within {MADE_SECONDS:g}s")
+            pause.wait(0.02)
 
     def release(self, fault: Fault) -> None:
         thread, over = self._held.pop(fault.name)

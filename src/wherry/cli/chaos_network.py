@@ -1,0 +1,70 @@
+"""How `wherry chaos network` follows pods that come and go: it asks the API, and netd hears of it by the fault's file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from http.client import NOT_FOUND
+from urllib.parse import quote
+
+from wherry.api.types import Obj
+from wherry.chaos import ends
+from wherry.chaos.faults import BadFault, Fault
+from wherry.cli.asking import Refused, ask
+from wherry.cli.session import Failed, options_of
+from wherry.cluster.paths import State
+from wherry.cluster.system import wait_for
+from wherry.network.fault_asking import MADE_SECONDS, NotMade, is_made, tell
+
+
+class Following:
+    """Called with the fault before each renewal: the fault as it is to be now."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._options = options_of(state)
+
+    def begin(self, fault: Fault) -> Fault:
+        """Raises Failed."""
+        try:
+            return replace(fault, ends=ends.find(self, fault.where))
+        except BadFault as error:
+            raise Failed(str(error)) from None
+
+    def __call__(self, fault: Fault) -> Fault:
+        """As far as the API answers; who was meant before is meant until it does."""
+        tell(self._state.netd_socket)
+        try:
+            return replace(fault, ends=ends.find(self, fault.where))
+        except (Failed, BadFault):
+            return fault
+
+    def confirm(self, fault: Fault) -> None:
+        """Once it has been written. Raises Failed when it is not made."""
+        netd = self._state.netd_socket
+        tell(netd)
+        try:
+            if not wait_for(lambda: is_made(netd, fault.name), MADE_SECONDS):
+                raise Failed("netd does not make the fault: `wherry status` shows what runs")
+        except NotMade as error:
+            raise Failed(str(error)) from None
+
+    def pods(self, namespace: str, selector: str) -> list[Obj]:
+        path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(selector)}"
+        found: list[Obj] = ask(self._state, self._options, "GET", path)["items"]
+        return found
+
+    def service(self, namespace: str, name: str) -> Obj | None:
+        try:
+            return ask(self._state, self._options, "GET", f"/api/v1/namespaces/{namespace}/services/{quote(name)}")
+        except Refused as error:
+            if error.code != NOT_FOUND:
+                raise
+            return None
+
+
+def share(text: str) -> float:
+    """`0.1` or `10%`. Raises Failed."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise Failed(f"{text!r} is no share: say 0.1 or 10%") from None
