@@ -25,7 +25,6 @@ from wherry.chaos.kept import MemoryFaults
 from wherry.kubelet.simulated.nodes import HEARTBEAT
 from wherry.network.fault_asking import FOLLOW_SECONDS, MADE_SECONDS, NotMade, is_made, tell
 
-
 Follow: TypeAlias = Callable[[Fault], Fault]
 
 
