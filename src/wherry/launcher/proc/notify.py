@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -29,10 +30,12 @@ sendmsg(2) points to; so streams, which lie elsewhere, are never asked about. Be
 FILES = {
     "open": 2, "stat": 4, "lstat": 6, "access": 21, "execve": 59, "truncate": 76, "getcwd": 79, "chdir": 80,
     "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "readlink": 89,
-    "chmod": 90, "chown": 92, "lchown": 94, "statfs": 137, "getxattr": 191, "lgetxattr": 192, "listxattr": 194,
-    "llistxattr": 195, "inotify_add_watch": 254, "openat": 257, "mkdirat": 258, "fchownat": 260, "newfstatat": 262,
+    "chmod": 90, "chown": 92, "lchown": 94, "mknod": 133, "statfs": 137, "setxattr": 188, "lsetxattr": 189,
+    "getxattr": 191, "lgetxattr": 192, "listxattr": 194, "llistxattr": 195, "removexattr": 197, "lremovexattr": 198,
+    "inotify_add_watch": 254, "openat": 257, "mkdirat": 258, "mknodat": 259, "fchownat": 260, "newfstatat": 262,
     "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267, "fchmodat": 268,
     "faccessat": 269, "utimensat": 280, "renameat2": 316, "statx": 332, "openat2": 437, "faccessat2": 439,
+    "fchmodat2": 452,
 }  # fmt: skip
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: fstat by another name, which needs no path and must stay fast
 _FLAGS_ARGUMENT = {"newfstatat": 3, "statx": 2}
@@ -46,6 +49,7 @@ _MSG_FASTOPEN = 0x20000000
 _SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
 
 RECEIVE, SEND, ID_VALID, ADD_FD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
+_SET_FLAGS, _SYNC_WAKE_UP = 0x40082104, 1
 CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 ADD_FD_AT, ADD_FD_SEND = 1, 2  # SECCOMP_ADDFD_FLAG_SETFD; _SEND: the new descriptor's number is the answer
 
@@ -161,3 +165,12 @@ def install() -> int:
         if error.errno != errno.EINVAL:
             raise
     return syscalls.raw("seccomp", _SET_MODE_FILTER, _NEW_LISTENER, header, target="new listener")  # Linux before 5.19
+
+
+def answer_here(listener: int) -> None:
+    """Caller and who answers wait for each other, so both are best on one core: waking another one costs more than the answer
+    (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6; without it the scheduler decides)."""
+    try:
+        fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
+    except OSError:
+        return

@@ -12,10 +12,15 @@ from contextlib import contextmanager
 
 from wherry.launcher import protocol
 from wherry.launcher.proc import landlock, notify
-from wherry.launcher.proc.caller import Caller, GoneError, Mailbox
+from wherry.launcher.proc.caller import Caller, Mailbox
+from wherry.launcher.proc.threads import GoneError, Threads
 from wherry.launcher.syscalls import SyscallError
 
-LOST = "processes of all pods see one another and run as one user; limits, users and network policies are not enforced"
+LOST = (
+    "processes of all pods see one another and run as one user; interfaces, terminals and /dev/shm are the machine's; "
+    "directories of the machine list what it has; accept() names callers by addresses of the loopback network; "
+    "limits, users and network policies are not enforced"
+)
 """Whatever the machine allows."""
 NO_DESCRIPTORS = (
     "addresses are rewritten in the memory of programs, which bars none that means ill, and pods do not see who calls"
@@ -46,15 +51,16 @@ def _calling() -> Iterator[Caller]:
         if received is None or not received[1]:
             message = received[0] if received else {}
             raise SyscallError(message.get("errno") or errno.EPERM, message.get("call") or "seccomp", "new listener")
-        listener = received[1][0]
+        listener, threads = received[1][0], Threads()
         try:
             poll = select.poll()
             poll.register(listener, select.POLLIN)
-            caller = Mailbox().receive(listener) if poll.poll(_PATIENCE_MS) else None
+            caller = Mailbox().receive(listener, threads) if poll.poll(_PATIENCE_MS) else None
             if caller is None:
                 raise SyscallError(errno.ETIMEDOUT, "seccomp", "no notification came")
             yield caller
         finally:
+            threads.close()
             os.close(listener)
     finally:
         ours.close()
@@ -84,8 +90,6 @@ def descriptors() -> None:
             os.close(caller.take(2))
         except GoneError as error:
             raise SyscallError(errno.EPERM, "pidfd_getfd", "a child") from error
-        finally:
-            caller.close()
 
 
 def tracing() -> None:

@@ -22,9 +22,9 @@ import traceback
 from dataclasses import dataclass
 
 from wherry.launcher import protocol, syscalls
-from wherry.launcher.proc import remains
+from wherry.launcher.proc import notify, remains
 from wherry.launcher.proc.addresses import Block
-from wherry.launcher.proc.caller import Caller, GoneError, Mailbox
+from wherry.launcher.proc.caller import Caller, Mailbox
 from wherry.launcher.proc.container import unpack
 from wherry.launcher.proc.file_calls import FileCalls
 from wherry.launcher.proc.guest import Guest
@@ -33,6 +33,7 @@ from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.ports import Ports
 from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.threads import GoneError, Threads
 
 DEPTH = 3
 """How many there are: as many deaths are survived, less one."""
@@ -93,6 +94,7 @@ class Shim:
     def __init__(self, control: socket.socket, mailbox: Mailbox, options: ShimOptions) -> None:
         self._control = control
         self._mailbox = mailbox
+        self._threads = Threads()
         self._guests: dict[int, Guest] = {}
         self._notices: dict[str, int] = {}
         self._left: bytes | None = None
@@ -104,7 +106,8 @@ class Shim:
     def run(self) -> None:
         """Idle until told to begin; then everybody is answered."""
         self._poll.register(self._control.fileno(), select.EPOLLIN)
-        control, guests, receive = self._control.fileno(), self._guests, self._mailbox.receive
+        control, guests = self._control.fileno(), self._guests
+        receive, threads = self._mailbox.receive, self._threads
         while True:
             for fd, events in self._poll.poll():
                 if fd == control:
@@ -112,7 +115,7 @@ class Shim:
                         return
                 elif events & select.EPOLLIN:
                     guest = guests.get(fd)
-                    caller = receive(fd) if guest is not None else None
+                    caller = receive(fd, threads) if guest is not None else None
                     if caller is not None and guest is not None:
                         self._serve(caller, guest)
                 else:  # nobody is left who could call
@@ -136,8 +139,6 @@ class Shim:
         except Exception:  # noqa: BLE001 -- our bug must not end the node's network; the program sees an error
             traceback.print_exc()
             caller.fail(_ENOSYS)
-        finally:
-            caller.close()
 
     def _told(self) -> bool:
         """One message of the server's; False at the end."""
@@ -162,10 +163,11 @@ class Shim:
             listener, message["sandbox"], message["container"], message["ip"], message["hostname"], paths, overlay
         )
         self._guests[listener] = guest
+        notify.answer_here(listener)
         if message["again"]:
             # What our predecessor had taken and not answered: looked at before anything else is taken.
             self._left = self._left or self._mailbox.content()
-            caller = Caller(listener, self._left)
+            caller = Caller(listener, self._left, self._threads)
             if caller.waits():
                 self._serve(caller, guest)
         self._poll.register(listener, select.EPOLLIN)

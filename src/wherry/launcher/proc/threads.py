@@ -1,0 +1,90 @@
+"""Descriptors (pidfds) of the threads that called, and through them duplicates of what those threads have open.
+
+A connection waits for this, so a pidfd is opened once per thread and not once per call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from wherry.launcher.syscalls import SyscallError
+
+_long = ctypes.c_long
+_call = ctypes.CFUNCTYPE(_long, _long, _long, _long, _long, use_errno=True)(("syscall", ctypes.CDLL(None)))
+_PIDFD_GETFD = 438
+_THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9: a pidfd of any thread
+KEPT_MAX = 256
+
+
+class GoneError(Exception):
+    """The caller has ended, or was interrupted: there is nobody to answer."""
+
+
+class Threads:
+    """Pidfds by the number of a thread. Always true: what is kept never says that it lives when its number is another's."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, int] = {}
+
+    def duplicate(self, thread: int, fd: int) -> int:
+        """Of a descriptor of the thread's. Raises OSError (EBADF, EPERM), GoneError."""
+        kept = self._kept.get(thread)
+        if kept is not None:
+            found: int = _call(_PIDFD_GETFD, kept, fd, 0)
+            if found >= 0:
+                return found
+            if ctypes.get_errno() != errno.ESRCH:
+                raise SyscallError(ctypes.get_errno(), "pidfd_getfd")
+            os.close(self._kept.pop(thread))  # it has ended, and its number is another's
+        return self._duplicate_first(thread, fd)
+
+    def _duplicate_first(self, thread: int, fd: int) -> int:
+        pidfd, keep = _open(thread)
+        try:
+            found: int = _call(_PIDFD_GETFD, pidfd, fd, 0)
+            if found < 0:
+                keep = False
+                if ctypes.get_errno() == errno.ESRCH:
+                    raise GoneError
+                raise SyscallError(ctypes.get_errno(), "pidfd_getfd")
+            return found
+        finally:
+            if keep:
+                self._keep(thread, pidfd)
+            else:
+                os.close(pidfd)
+
+    def _keep(self, thread: int, pidfd: int) -> None:
+        self._kept[thread] = pidfd
+        if len(self._kept) > KEPT_MAX:
+            os.close(self._kept.pop(next(iter(self._kept))))
+
+    def close(self) -> None:
+        for pidfd in self._kept.values():
+            os.close(pidfd)
+        self._kept.clear()
+
+
+def _open(thread: int) -> tuple[int, bool]:
+    """A pidfd, and whether it may be kept: one of a whole process says nothing about its other threads' numbers."""
+    try:
+        return os.pidfd_open(thread, _THREAD), True
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise GoneError from error
+    process = process_of(thread)  # Linux before 6.9, or no such thread
+    try:
+        return os.pidfd_open(process), process == thread
+    except OSError as error:
+        raise GoneError from error
+
+
+def process_of(thread: int) -> int:
+    """The number of the thread's process."""
+    try:
+        with open(f"/proc/{thread}/status") as lines:
+            return next(int(line[5:]) for line in lines if line.startswith("Tgid:"))
+    except (OSError, StopIteration) as error:
+        raise GoneError from error
