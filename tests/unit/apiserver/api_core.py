@@ -17,6 +17,7 @@ from wherry.apiserver.app import App, Options
 from wherry.apiserver.auth.user import User
 from wherry.apiserver.filters.request_info import parse_query
 from wherry.apiserver.http import Request, Response, Stream
+from wherry.storage.interface import Storage
 from wherry.storage.memory import MemoryStorage
 
 ADMIN = User("admin", ("system:masters",))
@@ -89,8 +90,8 @@ async def _events(stream: Stream) -> Any:
         await stream.items.aclose()
 
 
-async def make_server(**options: Any) -> Server:
-    storage = MemoryStorage()
+async def make_server(storage: Storage | None = None, **options: Any) -> Server:
+    storage = storage or MemoryStorage()
     await storage.start()
     tokens = {"secret": ADMIN, "jane": JANE}
     app = App(Scheme.load(), storage, LoopClock(), random.Random(7), Options(signing_key(), tokens=tokens, **options))

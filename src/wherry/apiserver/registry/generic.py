@@ -225,15 +225,25 @@ class Registry:
             if write.ctx.dry_run:
                 holding.give_back(undo)
                 return Result(arranged(obj))
-            stored = await self._storage.update(entry.key, arranged(obj), entry.revision)
+            stored = await self._store(entry, arranged(obj), write)
         except BaseException as error:
             holding.take_back(write.ctx, error)
             raise
         finally:
             holding.give_back(write.ctx.ended)
         assert stored.value["metadata"]["name"] == name
-        self.strategy.after_update(stored.value, old, write.ctx)
         return Result(stored.value, stored.data)
+
+    async def _store(self, entry: Entry, obj: Obj, write: Write) -> Entry:
+        """The update itself, and what follows from it, also when nobody waits for it any more."""
+        after = partial(self.strategy.after_update, obj, entry.value, write.ctx)
+        try:
+            stored = await self._storage.update(entry.key, obj, entry.revision)
+        except asyncio.CancelledError as error:
+            abandoned.when_known(error, lambda known: after() if known else None)
+            raise
+        after()
+        return stored
 
     def _check_versions(self, entry: Entry, metadata: Obj) -> None:
         """The optimistic lock, and the UID that tells an object from its namesake."""

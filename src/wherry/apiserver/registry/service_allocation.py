@@ -81,9 +81,11 @@ def _keep_node_ports(spec: Obj, before: Obj) -> None:
 
 def drop_with_type(spec: Obj, before: Obj) -> None:
     """A change of type takes with it what only the old type had, unless the writer changed that too."""
-    if needs_address(before) and not needs_address(spec) and spec.get("clusterIPs") == before.get("clusterIPs"):
-        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            spec.pop(key, None)
+    if needs_address(before) and not needs_address(spec):
+        for keys in (("clusterIP", "clusterIPs"), ("ipFamilies",), ("ipFamilyPolicy",)):
+            if all(spec.get(key) == before.get(key) for key in keys):
+                for key in keys:
+                    spec.pop(key, None)
     if needs_node_ports(before) and not needs_node_ports(spec):
         old = [port.get("nodePort") for port in f.as_list(before.get("ports"))]
         if [port.get("nodePort") for port in f.as_list(spec.get("ports"))] == old:
