@@ -19,8 +19,11 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str], policies: Sequence[str] =
     """One text for each thing that is not enforced; `runtime` is `RuntimeService.status()`, `policies` are the names of the
     NetworkPolicies that select the pod."""
     spec = pod["spec"]
+    plain = runtime.get("tier") == PLAIN_TIER
     found = [
-        f"{name}: the machine's processes and memory are not shown" for name in ("hostPID", "hostIPC") if spec.get(name)
+        f"{name}: the machine's processes and memory are not shown"
+        for name in ("hostPID", "hostIPC")
+        if spec.get(name) and not plain
     ]
     if spec.get("hostUsers") is False:
         found.append("hostUsers: the pod gets no user namespace of its own")
@@ -35,9 +38,9 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str], policies: Sequence[str] =
         found.append(f"securityContext.fsGroup: {reason}")
     for container in pod_spec.all_containers(pod):
         found += _of_container(pod, container, runtime)
-        if runtime.get("tier") == PLAIN_TIER:
+        if plain:
             found += _without_namespaces(pod, container)
-    if runtime.get("tier") == PLAIN_TIER:
+    if plain:
         found += _volumes_without_mounts(pod)
     for volume in pod["spec"].get("volumes") or ():
         source = volume.get("emptyDir") or {}
@@ -86,7 +89,9 @@ def _of_container(pod: Obj, container: Obj, runtime: Mapping[str, str]) -> list[
         found.append(f"containers[{name}].resources.limits.ephemeral-storage: disk use is not limited")
     context = effective(pod, container)
     reason = runtime.get("users", "")
-    if reason and (context.get("runAsUser") or context.get("runAsGroup")):
+    # Where there is one user it looks like root, but for plain processes.
+    asked = [context.get(name) for name in ("runAsUser", "runAsGroup")]
+    if reason and (any(asked) or (runtime.get("tier") == PLAIN_TIER and 0 in asked)):
         found.append(f"containers[{name}].securityContext.runAsUser: {reason}")
     profile = (context.get("seccompProfile") or {}).get("type")
     if profile not in (None, "Unconfined"):

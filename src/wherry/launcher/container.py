@@ -171,6 +171,8 @@ def _volume(mount: MountSpec, *, privileged: bool) -> Tree:
     if mount["propagation"] == "Bidirectional":
         message = f"mount {mount['target']}: Bidirectional propagation is not supported: the machine never sees a pod's mounts"
         raise LauncherError("CreateContainerError", message)
+    if os.path.normpath("/" + mount["target"].lstrip("/")) == "/":
+        raise LauncherError("CreateContainerError", "mount /: a volume cannot take the place of the root")
     tree = open_tree(mount["source"])
     # A container may make device nodes (CAP_MKNOD); in a volume of the machine's disk they must not work.
     attributes = (0 if privileged else ATTR_NODEV) | (ATTR_RDONLY if mount["readonly"] else 0)
