@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,12 +25,22 @@ from wherry.network.ipam import PodAddresses
 
 
 @asynccontextmanager
-async def simulated(nodes: int, seed: int = 1) -> AsyncIterator[tuple[World, Simulation]]:
+async def simulated(
+    nodes: int, seed: int = 1, cut_off: Callable[[str], bool] = lambda name: False
+) -> AsyncIterator[tuple[World, Simulation]]:
     async with world(seed, nodes=0) as here:
         lifecycle = here.add(node_lifecycle)
         addresses = PodAddresses(POD_RANGE)
         simulation = Simulation(
-            nodes, "1.36", here.client, here.factory, here.recorder, addresses, here.clock, here.rng
+            nodes,
+            "1.36",
+            here.client,
+            here.factory,
+            here.recorder,
+            addresses,
+            here.clock,
+            here.rng,
+            cut_off=cut_off,
         )
         here.started += [asyncio.create_task(lifecycle.run()), asyncio.create_task(simulation.run())]
         yield here, simulation
@@ -119,13 +129,25 @@ def test_a_script_nobody_can_follow_is_said() -> None:
     run_virtual(main())
 
 
-def test_a_node_without_a_heartbeat_loses_its_pods_and_comes_back() -> None:
+async def annotated(here: World, off: bool) -> None:
+    cut = {"metadata": {"annotations": {f"{PREFIX}heartbeat": "off" if off else None}}}
+    await here.client.patch(NODES, "simulated-0", cut)
+
+
+@pytest.mark.parametrize("by", ["annotation", "fault"])
+def test_a_node_without_a_heartbeat_loses_its_pods_and_comes_back(by: str) -> None:
+    cut_off: set[str] = set()
+
+    async def struck(here: World, off: bool) -> None:
+        (cut_off.add if off else cut_off.discard)("simulated-0")
+
+    silence: Callable[[World, bool], Awaitable[None]] = {"annotation": annotated, "fault": struck}[by]
+
     async def main() -> None:
-        async with simulated(2) as (here, _):
+        async with simulated(2, cut_off=cut_off.__contains__) as (here, _):
             await here.client.create(DEPLOYMENTS, a_deployment(replicas=20))
             await here.rolled_out("web")
-            cut = {"metadata": {"annotations": {f"{PREFIX}heartbeat": "off"}}}
-            await here.client.patch(NODES, "simulated-0", cut)
+            await silence(here, True)
             node_of = lambda pod: pod["spec"].get("nodeName")  # noqa: E731
 
             async def moved() -> bool:
@@ -137,8 +159,7 @@ def test_a_node_without_a_heartbeat_loses_its_pods_and_comes_back() -> None:
             stuck = [pod for pod in await here.items(PODS) if node_of(pod) == "simulated-0"]
             assert stuck  # nobody confirms their end while the node is cut off
             assert all("deletionTimestamp" in pod["metadata"] for pod in stuck)
-            back = {"metadata": {"annotations": {f"{PREFIX}heartbeat": None}}}
-            await here.client.patch(NODES, "simulated-0", back)
+            await silence(here, False)
 
             async def recovered() -> bool:
                 node = await here.client.get(NODES, "simulated-0")

@@ -60,6 +60,8 @@ def check(fault: Fault) -> None:
             raise BadFault(f"{fault.kind} faults cannot be chosen by {key!r}: use {', '.join(keys)}")
     if code not in CODES:
         raise BadFault(f"requests cannot fail with {code}: use {', '.join(map(str, CODES))}")
+    if fault.kind == PRESSURE and fault.what.get("of") not in SIGNALS:
+        raise BadFault(f"nodes are not under pressure of {fault.what.get('of')!r}: use {', '.join(SIGNALS)}")
     if fault.kind == NETWORK:
         between.check(fault)
 

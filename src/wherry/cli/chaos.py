@@ -16,8 +16,9 @@ import click
 
 from wherry.aio.clock import RealClock
 from wherry.aio.durations import seconds
+from wherry.api.quantity import Quantity, QuantityError
 from wherry.chaos import kept
-from wherry.chaos.deciding import CODES, DROP, NXDOMAIN, SERVFAIL, check
+from wherry.chaos.deciding import CODES, DROP, NXDOMAIN, SERVFAIL, SIGNALS, check
 from wherry.chaos.ends import ENDS
 from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
 from wherry.cli.asking import ask
@@ -27,7 +28,7 @@ from wherry.cli.session import Failed, options_of, system_options
 from wherry.cluster import system
 from wherry.cluster.paths import State
 from wherry.cluster.system import wait_for
-from wherry.kubelet.simulated.nodes import HEARTBEAT, LABEL
+from wherry.kubelet.simulated.nodes import is_simulated
 from wherry.network.fault_asking import FOLLOW_SECONDS
 
 RENEW_SECONDS = LEASE_SECONDS / 5
@@ -100,19 +101,28 @@ def dns(state: State, name: str, names: tuple[str, ...], answer: str, **more: An
 def node(state: State, name: str, node: str, **more: Any) -> None:
     """NODE and the API cannot reach one another; its pods go on."""
     _running(state)
-    found = ask(state, options_of(state), "GET", f"/api/v1/nodes/{node}")
-    if (found["metadata"].get("labels") or {}).get(LABEL) == "true":
-        raise Failed(f"{node} only pretends: kubectl annotate node {node} {HEARTBEAT}=off, and {HEARTBEAT}- afterwards")
+    ask(state, options_of(state), "GET", f"/api/v1/nodes/{node}")
     hold(state, NODE, {"node": node}, {}, **more)
 
 
 @command.command()
-@click.argument("of", type=click.Choice(["memory", "disk"]))
+@click.argument("of", type=click.Choice(list(SIGNALS)))
 @click.option("--node", default="*", show_default=True)
+@click.option("--available", default="0", show_default=True, help="What is left, such as 50Mi, before pods give back.")
 @lasting
-def pressure(state: State, name: str, of: str, node: str, **more: Any) -> None:
-    """A node says that it has too little memory or disk: its condition and its taint, and what the scheduler makes of it."""
-    hold(state, PRESSURE, {"node": node}, {"of": of}, **more)
+def pressure(state: State, name: str, of: str, node: str, available: str, **more: Any) -> None:
+    """A node has too little memory, disk or inodes: its condition and its taint, and pods are evicted until there is enough.
+
+    Nothing is really taken: the node is told that so much is left as if somebody outside of all pods had taken the rest.
+    """
+    _running(state)
+    if not set("*?[,") & set(node) and is_simulated(ask(state, options_of(state), "GET", f"/api/v1/nodes/{node}")):
+        raise Failed(f"{node} only pretends: it has no memory and no disk")
+    try:
+        left = Quantity.parse(available).value()
+    except QuantityError as error:
+        raise Failed(f"--available {available}: {error}") from None
+    hold(state, PRESSURE, {"node": node}, {"of": of, "available": left}, **more)
 
 
 @command.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wherry.aio.clock import Clock, rfc3339
@@ -19,6 +20,7 @@ from wherry.apiserver.bootstrap import keeper
 from wherry.apiserver.bootstrap.objects import BootstrapOptions, kept_objects
 from wherry.apiserver.in_process import InProcessTransport
 from wherry.apiserver.trust import Identity
+from wherry.chaos.deciding import is_cut_off
 from wherry.client.events import EventRecorder
 from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
@@ -135,6 +137,7 @@ def _simulation(
         clock,
         rng,
         site.heartbeats,
+        cut_off=partial(is_cut_off, app.faults) if app.faults is not None else lambda name: False,
     )
     app.metrics_api.simulated = simulation.summary
     app.core.pretended = simulation

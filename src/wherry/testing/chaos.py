@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 from wherry.aio.clock import RealClock
 from wherry.aio.durations import Duration, seconds
 from wherry.api.errors import StatusError
+from wherry.api.quantity import Quantity
 from wherry.chaos import ends, kept
 from wherry.chaos.deciding import SERVFAIL, check
 from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
@@ -104,10 +105,12 @@ class Chaos:
             yield fault
 
     @contextmanager
-    def pressure(self, of: str, *, node: str = "*") -> Iterator[Fault]:
-        """Nodes say that they have too little `memory` or `disk`."""
+    def pressure(self, of: str, *, node: str = "*", available: str = "0") -> Iterator[Fault]:
+        """Nodes have too little `memory`, `disk` or `inodes`: so much is left as if somebody outside of all pods had taken the rest,
+        and pods are evicted until there is enough."""
         self._need_real("nodes that pretend have no memory and no disk: patch their status")
-        with self._holding(Fault(self._name(PRESSURE), PRESSURE, {"node": node}, {"of": of})) as fault:
+        what = {"of": of, "available": Quantity.parse(available).value()}
+        with self._holding(Fault(self._name(PRESSURE), PRESSURE, {"node": node}, what)) as fault:
             yield fault
 
     @contextmanager

@@ -99,6 +99,8 @@ def test_what_no_component_could_act_on_is_refused() -> None:
         Fault("f", "api", share=0)
     with pytest.raises(BadFault, match="dns faults cannot be chosen by 'verb': use name"):
         check(Fault("f", "dns", {"verb": "get"}))
+    with pytest.raises(BadFault, match="nodes are not under pressure of 'noise': use memory, disk, inodes"):
+        check(Fault("f", "pressure", what={"of": "noise"}))
 
 
 def test_a_lease_that_nobody_renews_ends_by_itself(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The Node objects of nodes that only pretend, and their heartbeats.
 
 Named `simulated-0` … and labelled `wherry.dev/simulated: "true"`, spread over three zones. The annotation
-`simulation.wherry.dev/heartbeat: "off"` on a Node cuts it off: no lease is renewed, its pods are left as they are, and
-the node lifecycle does the rest; without the annotation it is back.
+`simulation.wherry.dev/heartbeat: "off"` on a Node cuts it off, as a fault made on purpose does: no lease is renewed, its pods
+are left as they are, and the node lifecycle does the rest; without the annotation, or the fault, it is back.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ ZONES = ("simulated-a", "simulated-b", "simulated-c")
 CAPACITY = {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110"}  # what kwok's nodes have
 RENEW_SECONDS = 30.0
 """Within the lease of 40 s: five thousand nodes are 170 small writes a second, which a real kubelet's 10 s would triple."""
+CUT_OFF_SECONDS = 1.0
+"""How often a node that a fault cuts off looks whether it still does."""
 WRITES_MAX = 64  # at once; they share an fsync
 
 
@@ -99,6 +101,11 @@ def is_ready(obj: Obj) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def is_simulated(obj: Obj) -> bool:
+    """Whether a Node only pretends."""
+    return (obj["metadata"].get("labels") or {}).get(LABEL) == "true"
+
+
 class SimulatedNodes:
     """As many as `wanted`, kept alive; those of an earlier, larger number are removed. `await run()` until cancelled."""
 
@@ -112,9 +119,11 @@ class SimulatedNodes:
         rng: random.Random,
         heartbeats: Heartbeats | None = None,
         mine: Iterable[int] | None = None,
+        cut_off: Callable[[str], bool] = lambda name: False,
     ) -> None:
         """`heartbeats`: reckon them instead of waiting for each, and write them in `catch_up`. `mine`: the numbers of those
-        to keep alive, where others keep the rest; all of them otherwise."""
+        to keep alive, where others keep the rest; all of them otherwise. `cut_off`: which ones a fault keeps from the API now;
+        in time that is not reckoned."""
         self._client = client
         self._informer = nodes
         self._version = version
@@ -125,6 +134,7 @@ class SimulatedNodes:
         self._wanted = {node(number).name for number in range(wanted)}
         self._nodes = {node(number).name: node(number) for number in (range(wanted) if mine is None else mine)}
         self._silent: set[str] = set()
+        self._cut_off = cut_off
         self._slots = asyncio.Semaphore(WRITES_MAX)
         self._tasks: asyncio.TaskGroup | None = None
         self.on_change: Callable[[str], None] = lambda name: None
@@ -134,7 +144,7 @@ class SimulatedNodes:
         return self._nodes.get(name)
 
     def is_silent(self, name: str) -> bool:
-        return name in self._silent
+        return name in self._silent or self._cut_off(name)
 
     async def run(self) -> None:
         await self._informer.wait_synced()
@@ -208,12 +218,20 @@ class SimulatedNodes:
         while True:
             await self._clock.sleep(pause)
             pause = RENEW_SECONDS
+            if self._cut_off(about.name):
+                await self._outlast(about.name)
             await self._beat(about.name)
+
+    async def _outlast(self, name: str) -> None:
+        """Return once the fault is over; the node's pods take up what they missed."""
+        while self._cut_off(name):
+            await self._clock.sleep(CUT_OFF_SECONDS)
+        self.on_change(name)
 
     async def _beat(self, name: str) -> None:
         """The lease, and the condition if somebody has given the node up meanwhile."""
         registered = self._informer.get(name)
-        if name in self._silent or registered is None:
+        if self.is_silent(name) or registered is None:
             return
         async with self._slots:
             await self._renew(registered, self._clock.time())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from wherry.aio.clock import Clock
@@ -32,7 +32,7 @@ POD_RANGE = "100.64.0.0/10"
 class Simulation:
     """`nodes` simulated nodes of a cluster that speaks Kubernetes `version`. `await run()` until cancelled; the informers
     and the recorder are run by whoever made them. `addresses` hands out of `POD_RANGE`. `mine`: the numbers of the nodes whose
-    agent this is, where others keep the rest."""
+    agent this is, where others keep the rest. `cut_off`: which of them a fault keeps from the API now."""
 
     def __init__(
         self,
@@ -46,10 +46,13 @@ class Simulation:
         rng: random.Random,
         heartbeats: Heartbeats | None = None,
         mine: Iterable[int] | None = None,
+        cut_off: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._clock = clock
         self._status = StatusManager(client, clock, rng, WRITES_MAX)
-        self._nodes = SimulatedNodes(client, factory.informer(NODES), nodes, version, clock, rng, heartbeats, mine)
+        self._nodes = SimulatedNodes(
+            client, factory.informer(NODES), nodes, version, clock, rng, heartbeats, mine, cut_off
+        )
         self._shown = factory.informer(PODS)
         self._pods = SimulatedPods(self._nodes, self._shown, self._status, recorder, addresses, clock)
 
