@@ -106,8 +106,8 @@ class Chaos:
 
     @contextmanager
     def pressure(self, of: str, *, node: str = "*", available: str = "0") -> Iterator[Fault]:
-        """Nodes have too little `memory`, `disk` or `inodes`: so much is left as if somebody outside of all pods had taken the rest,
-        and pods are evicted until there is enough."""
+        """Nodes have too little `memory`, `disk` or `inodes`: so much is left as if somebody outside of all pods had taken the
+        rest, and pods are evicted until there is enough."""
         self._need_real("nodes that pretend have no memory and no disk: patch their status")
         what = {"of": of, "available": Quantity.parse(available).value()}
         with self._holding(Fault(self._name(PRESSURE), PRESSURE, {"node": node}, what)) as fault:
