@@ -23,13 +23,9 @@ from wherry.testing.simulation.world import Seams
 SEEDS_MAX = 40
 
 
-def found(theme: str, seams: Seams | None = None) -> frozenset[str]:
-    """The rules broken in the first seed about that theme that breaks any."""
-    for seed in seeds_of(theme, SEEDS_MAX):
-        outcome = run(generate(seed), seams)
-        if outcome.violations:
-            return outcome.rules
-    return frozenset()
+def is_found(theme: str, *rules: str, seams: Seams | None = None) -> bool:
+    """Whether a seed about that theme breaks one of these rules; a planted bug may break others first."""
+    return any(run(generate(seed), seams).rules & {*rules} for seed in seeds_of(theme, SEEDS_MAX))
 
 
 class HastyDisk(Disk):
@@ -41,12 +37,12 @@ class HastyDisk(Disk):
 
 
 def test_an_acknowledgement_before_the_fsync_is_found() -> None:
-    assert found("storage", Seams(disk=HastyDisk)) & {"acknowledged", "watch", "list", "revisions"}
+    assert is_found("storage", "acknowledged", "watch", "list", "revisions", seams=Seams(disk=HastyDisk))
 
 
 def test_a_lost_update_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Registry, "_check_versions", lambda self, entry, metadata: None)
-    assert "lost update" in found("storage")
+    assert is_found("storage", "lost update")
 
 
 def test_a_pod_bound_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +53,7 @@ def test_a_pod_bound_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return careful(core, {**pod, "spec": spec}, node, binding)
 
     monkeypatch.setattr(pod_binding, "_bound", careless)
-    assert "bound twice" in found("scheduling")
+    assert is_found("scheduling", "bound twice")
 
 
 def test_garbage_collected_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,12 +62,12 @@ def test_garbage_collected_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -
         return "absent" if known is None else "waiting" if known.in_foreground else "solid"
 
     monkeypatch.setattr(GarbageCollector, "_state", believes_its_picture)
-    assert "early garbage collection" in found("garbage")
+    assert is_found("garbage", "early garbage collection")
 
 
 def test_scaling_up_by_an_old_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Expectations, "satisfied", lambda self, key: True)
-    assert "too many pods" in found("rollouts")
+    assert is_found("rollouts", "too many pods")
 
 
 def test_evictions_that_ask_no_budget_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,17 +75,17 @@ def test_evictions_that_ask_no_budget_are_found(monkeypatch: pytest.MonkeyPatch)
         return None
 
     monkeypatch.setattr(eviction, "_take", grants_all)
-    assert "disruption budget" in found("rollouts")
+    assert is_found("rollouts", "disruption budget")
 
 
 def test_a_rollout_that_leaves_nothing_available_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bounds, "available_min", property(lambda self: 0))
-    assert "maxUnavailable" in found("rollouts")
+    assert is_found("rollouts", "maxUnavailable")
 
 
 def test_a_quota_that_does_not_count_what_is_under_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ResourceQuota, "_announce", lambda self, request, *draft: None)
-    assert "quota exceeded" in found("quotas")
+    assert is_found("quotas", "quota exceeded")
 
 
 def test_a_watch_that_leaves_out_an_event_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,4 +96,4 @@ def test_a_watch_that_leaves_out_an_event_is_found(monkeypatch: pytest.MonkeyPat
         return whole(self) if change is not None and change.revision % 97 == 0 else change
 
     monkeypatch.setattr(BucketWatch, "_next_ready", forgetful)
-    assert "acknowledged" in found("everything")
+    assert is_found("everything", "acknowledged")

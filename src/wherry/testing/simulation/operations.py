@@ -23,6 +23,8 @@ COUNTERS = 3
 TRIES = 8
 HESITATIONS = (0.0, 0.0002, 0.005)
 """Seconds between reading and writing: at once, within an fsync, after several."""
+IN_DOUBT_SECONDS = 5.0
+"""Longer than the slowest disk takes for what was handed to it."""
 TOUCHED = "example.com/touched"
 
 
@@ -171,7 +173,8 @@ class Users:
             await self._restore(one, {"metadata": {"annotations": {HEARTBEAT: None}}})
 
     async def _restore(self, one: Operation, patch: Obj) -> None:
-        """What a user will not forget to undo."""
+        """What a user will not forget to undo, once what was asked for without an answer has happened or never will."""
+        await self.clock.sleep(IN_DOUBT_SECONDS)
         while True:
             try:
                 await self._node(one, patch)
