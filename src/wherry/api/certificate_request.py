@@ -10,8 +10,9 @@ import binascii
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from cryptography.x509 import CertificateSigningRequest
@@ -66,8 +67,7 @@ def subject_of(pem: bytes) -> tuple[str, list[str]]:
     return names[-1] if names else "", groups
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """Whom a request says it is from. SANs as texts, by kind."""
 
     common_name: str

@@ -8,10 +8,11 @@ skips has no firings, an hour it repeats has them twice.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Protocol
+
+from msgspec import Struct
 
 from wherry.api.integers import atoi
 
@@ -68,8 +69,7 @@ def parse(schedule: str, zone: tzinfo) -> Schedule:
     return Calendar(zone, minutes[0], hours[0], days[0], months[0], weekdays[0], days[1] or weekdays[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(Struct, frozen=True):
     """A fixed number of whole seconds after the last time, whatever the clock says."""
 
     seconds: int
@@ -78,8 +78,7 @@ class Every:
         return float(int(moment) + self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(Struct, frozen=True):
     """Minutes of days. With `every_day` (one of the two day fields is a star) a day must be in both, else in either."""
 
     zone: tzinfo

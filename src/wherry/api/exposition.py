@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct, field
+
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One value with its labels; `suffix` is _bucket, _sum or _count of a histogram. `at`: seconds since the epoch."""
 
     labels: Mapping[str, str]
@@ -23,8 +23,7 @@ class Sample:
     at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """Everything under one name."""
 
     name: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 NAMES_MAX = 2000
 """Different names one application may have; the rest is not read, so that none fills our memory."""
@@ -16,8 +17,7 @@ _TYPE = re.compile(r"#\s*TYPE\s+(\S+)\s+(\S+)")
 _SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(\S+)')
 
 
-@dataclass(slots=True)
-class Scrape:
+class Scrape(Struct):
     """`counters` only grow while the process lives, `gauges` go up and down; a name without a type is a gauge. Histograms
     and summaries give the counters NAME_sum and NAME_count."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _TERMS: Final = re.compile(r"((?:\\.|[^,\\])*)(?:,|$)", re.DOTALL)
 _TERM: Final = re.compile(r"((?:\\.|[^=!\\]|!(?!=))*)(==|!=|=)(.*)", re.DOTALL)
@@ -21,8 +22,7 @@ class FieldSelectorError(ValueError):
     """The text is no field selector; the message is Kubernetes'."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     field: str
     equal: bool
     value: str
@@ -32,8 +32,7 @@ class Term:
         return f"{self.field}{'=' if self.equal else '!='}{escaped}"
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """All terms must hold."""
 
     terms: tuple[Term, ...] = ()

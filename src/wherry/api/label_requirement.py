@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api import names
 from wherry.api.integers import capped
@@ -13,8 +14,7 @@ from wherry.api.integers import capped
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """`operator` is one of "=", "==", "!=", "in", "notin", "exists", "!", "gt", "lt"; `values` are sorted."""
 
     key: str

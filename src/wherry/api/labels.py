@@ -10,8 +10,9 @@ k8s.io/apimachinery/pkg/labels. A Selector never changes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from wherry.api.label_parser import SelectorError, parse
 from wherry.api.label_requirement import Requirement
@@ -21,8 +22,7 @@ __all__ = ["Requirement", "Selector", "SelectorError"]
 _OPERATORS: Final = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """All requirements must hold; `nothing` is the selector that no object meets."""
 
     requirements: tuple[Requirement, ...] = ()

@@ -7,9 +7,10 @@ are not in it. A Scheme never changes; Scheme.load gives everybody the same one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from wherry.api import catalogue
 from wherry.api.schema import Definitions, Schema
@@ -18,8 +19,7 @@ from wherry.api.types import GVR
 DEFAULT_VERSION = "1.36"
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(Struct, frozen=True):
     """`status`, `scale`, `exec`: part of a resource with a path, verbs and perhaps a kind of its own."""
 
     name: str
@@ -30,8 +30,7 @@ class Subresource:
     definition: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """One served resource. `definition` names its schema, `resource` is the plural that paths use."""
 
     group: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from wherry.api import times
 from wherry.api.base64_text import problem as base64_problem
@@ -29,8 +30,7 @@ _INT64: Final = (-(2**63), 2**63 - 1)
 _RANGES: Final = {"int32": _INT32, "int64": _INT64, "": _INT64}
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """`unknown` holds paths of fields the schema has not, in order; `error` the first type error or ""."""
 
     unknown: list[str] = field(default_factory=list)

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError, internal_error
@@ -66,8 +67,7 @@ def _no_kubelet(node: str) -> str:
     return f"/nonexistent/kubelet-{node}.sock"
 
 
-@dataclass(slots=True)
-class Options:
+class Options(Struct):
     """What the composition root decides. `tokens`: static bearer tokens and whom they stand for; `service_account_key`: PEM;
     `kubelet_socket`: node name -> path; `allocators`: see `registry.strategy.Context`."""
 

@@ -6,7 +6,8 @@ Pure but for the choice among several. Texts are those of Kubernetes' proxy reso
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.errors import StatusError, not_found
 from wherry.api.resources import ENDPOINT_SLICES, SERVICES
@@ -16,8 +17,7 @@ from wherry.apiserver.registry.strategy import Reader
 SERVICE_NAME = "kubernetes.io/service-name"
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(Struct, frozen=True):
     host: str
     port: int
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.api.schema import Schema
@@ -41,8 +42,7 @@ from wherry.apiserver.table import Tables
 from wherry.storage.interface import Entry, Storage
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One request for a resource."""
 
     request: Request

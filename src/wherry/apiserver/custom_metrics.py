@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.api import labels
@@ -33,8 +34,7 @@ VERSIONS = ("v1beta2", "v1beta1")
 SCRAPE = "prometheus.io/scrape"
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """What one pod said last: thousandths by name."""
 
     pod: Obj

@@ -6,7 +6,7 @@ time: whether the credential still holds, whether RBAC changed, what is stored n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.api.errors import StatusError
 from wherry.api.types import GVR
@@ -25,8 +25,7 @@ _HARMLESS = frozenset({"limit", "pretty"})
 """Query parameters that may be there with a value that changes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Memo:
+class Memo(Struct, frozen=True):
     """A head that asks for one object (`key`) or for all under a prefix."""
 
     request: Request

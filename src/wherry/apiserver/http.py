@@ -7,8 +7,9 @@ stored and, where somebody encoded it before, its bytes; whoever needs bytes ask
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from wherry.api.types import Obj
 from wherry.apiserver.auth.user import User
@@ -31,8 +32,7 @@ class Body(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """One request. Header names are lower case; `query` has the first value of each parameter, `query_string` all of them."""
 
     method: str
@@ -67,8 +67,7 @@ class Request:
     """Where there is an audit log: what it will say of this request."""
 
 
-@dataclass(slots=True)
-class Response:
+class Response(Struct):
     """A whole answer: `obj` as stored and immutable, `data` its encoding when known."""
 
     status: int = 200
@@ -78,8 +77,7 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Stream:
+class Stream(Struct):
     """An answer without an end in sight. In process each item is a watch event (dict), else bytes to be sent at once."""
 
     items: AsyncGenerator[Any, None]
@@ -88,8 +86,7 @@ class Stream:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Passed:
+class Passed(Struct):
     """Somebody else's answer, with its own headers and its body as it comes (proxies, aggregated APIs)."""
 
     status: int
@@ -101,8 +98,7 @@ class Passed:
 Takeover: TypeAlias = Callable[[Any], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Hijack:
+class Hijack(Struct):
     """The connection itself is handed to `run`, which owns it until it returns (exec, attach, port-forward)."""
 
     run: Takeover

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 HEAD_BYTES_MAX = 1 << 20
 """Go's default, which kube-apiserver keeps; label selectors of thousands of values fit."""
@@ -39,8 +40,7 @@ class ProtocolError(Exception):
         self.status = status
 
 
-@dataclass(slots=True)
-class Head:
+class Head(Struct):
     """Request line and headers; header names in lower case. `memo` belongs to whoever serves the head again."""
 
     method: str
@@ -55,8 +55,7 @@ class Head:
     memo: Any = None
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(Struct):
     """One whole request."""
 
     head: Head
@@ -66,8 +65,7 @@ class Incoming:
     """The body follows, piece by piece."""
 
 
-@dataclass(slots=True)
-class _Chunks:
+class _Chunks(Struct):
     """A chunked body on its way."""
 
     parts: list[bytes] = field(default_factory=list)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.apiserver.http import Body
 from wherry.apiserver.outward import OutwardError
@@ -24,8 +25,7 @@ _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)")
 EOF = "EOF"
 
 
-@dataclass(slots=True)
-class AnswerHead:
+class AnswerHead(Struct):
     """`fields` in the order they came, names as they were spelled."""
 
     status: int

@@ -14,7 +14,8 @@ import asyncio
 import hashlib
 import math
 from collections import deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.histogram import Histogram
 from wherry.api.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
@@ -47,8 +48,7 @@ class TooMany(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True)
-class Level:
+class Level(Struct):
     """One priority level at work. `seats` None: exempt."""
 
     name: str
@@ -67,8 +67,7 @@ class Level:
     """By the name of the FlowSchema."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What became of the requests of one FlowSchema at one level, for /metrics."""
 
     at_once: int = 0
@@ -82,8 +81,7 @@ class Tally:
     executed: Histogram = field(default_factory=lambda: Histogram(EXECUTION_BUCKETS))
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """What a kind of request was found to be. `queues`: those of the level it may wait in."""
 
     level: Level

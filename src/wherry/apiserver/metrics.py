@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api import exposition
 from wherry.api.exposition import MEDIA_TYPE, Family, Sample
@@ -38,8 +39,7 @@ _NOT_LASTING = frozenset({"code", "dry_run"})
 Collector = Callable[[], Iterable[Family]]
 
 
-@dataclass(slots=True)
-class Series:
+class Series(Struct):
     """Requests with the same labels. `instant` are those answered at once: they count into the first bucket."""
 
     labels: dict[str, str]

@@ -7,8 +7,9 @@ does not answer is left out, as metrics-server leaves it out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, rfc3339
 from wherry.api import fields, labels
@@ -31,8 +32,7 @@ WINDOW = "1s"
 RESOURCES: dict[GVR, Resource] = {resource.gvr: resource for resource in METRICS}
 
 
-@dataclass(slots=True)
-class _Summary:
+class _Summary(Struct):
     """One node's answer and when it came (monotonic seconds)."""
 
     taken: float

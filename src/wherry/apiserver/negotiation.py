@@ -7,11 +7,12 @@ metadata of everything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wherry.api import json
 from wherry.api.errors import StatusError, not_acceptable, unsupported_media_type
@@ -37,8 +38,7 @@ _BROWSERS = ("curl", "Wget", "Mozilla/5.0")
 _format_json = msgspec.json.format
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(Struct, frozen=True):
     """How an answer is to be written. `as_kind` is "" for the object itself."""
 
     media: str = JSON

@@ -6,8 +6,10 @@ The deprecated /watch/ paths and OPTIONS and HEAD on proxies are left out; nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wherry.api.scheme import Resource, Subresource
 from wherry.api.types import Obj
@@ -75,8 +77,7 @@ PARAMETERS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """One method on one path. `body` and `response` name definitions; "" is none and plain text."""
 
     path: str

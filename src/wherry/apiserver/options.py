@@ -8,10 +8,10 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from wherry.api.errors import Cause, bad_request, invalid
 from wherry.api.types import Obj
@@ -24,8 +24,7 @@ _PROPAGATION = ("Foreground", "Background", "Orphan", "nil")
 _FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(Struct, frozen=True):
     """Of get-many and watch. `resource_version` None means "the newest"; 0 "any"."""
 
     label_selector: str = ""
@@ -134,8 +133,7 @@ def parse_version(text: str, prefix: str = "") -> int | None:
 # -- writes
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
+class WriteOptions(Struct, frozen=True):
     """Of create, update, patch."""
 
     dry_run: bool = False
@@ -236,8 +234,7 @@ def _delete_query(request: Request) -> Obj:
 # -- continue tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(Struct, frozen=True):
     """Where the next page starts: the first key not yet given, relative to the resource, in the list's snapshot.
     `revision` -1: the snapshot is gone and its caller accepts the current state."""
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 
@@ -32,8 +33,7 @@ class OutwardTimeout(OutwardError, TimeoutError):
     """No whole answer in time: `context deadline exceeded`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where to call: `url` (https) or the Service `name` of `namespace`. `ca_bundle` is PEM; empty: the machine's trust."""
 
     url: str = ""
@@ -74,8 +74,7 @@ class Target:
         return f"https://{self.name}.{self.namespace}.svc:{self.port}{slash}{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An answer, whole. Header names are in lower case."""
 
     status: int

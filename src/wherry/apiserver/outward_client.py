@@ -11,8 +11,9 @@ import asyncio
 import random
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
@@ -33,8 +34,7 @@ IDLE_SECONDS = 90.0
 AGENT = "kube-apiserver-admission"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """What a connection is good for."""
 
     host: str

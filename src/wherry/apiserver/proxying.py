@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from wherry.api.errors import StatusError, internal_error
 from wherry.apiserver.http import Answer, Hijack, Passed, Request, Response
@@ -34,8 +35,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _SAFE_TEXT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Backing:
+class Backing(Struct, frozen=True):
     """The server to hand on to. `path` is escaped and begins with "/"; `prefix` is what stands before it on our side."""
 
     place: Place

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api import fields, labels
 from wherry.api.errors import bad_request
@@ -18,8 +19,7 @@ _NONE: Mapping[str, str] = {}
 _ALWAYS = ("metadata.name", "metadata.namespace")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """`everything` is the common case and costs nothing."""
 
     everything: bool

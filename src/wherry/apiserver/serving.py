@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cmp_to_key
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from wherry.api.schema import Schema
 from wherry.api.scheme import Group, Resource, Scheme
@@ -72,8 +73,7 @@ class Codec(Protocol):
     def closed(self, watch: Watch) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """A resource in the version it is asked for, and the registry that stores it, perhaps in another.
 
     `inward` and `outward` convert built-in versions; `codec` does that for custom resources, whose registry speaks the
@@ -111,8 +111,7 @@ class Served:
         return value if self.outward is None else self.outward(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """What one owner adds. `resources` and `served` are by group, version and plural; `group_versions` are there even
     without resources. With `forward` every request below /apis/GROUP/VERSION of these goes there instead of to us."""
 

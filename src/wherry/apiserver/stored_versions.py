@@ -10,7 +10,7 @@ GET, LIST, WATCH and informers see the same, and pay nothing for it. Objects of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.api import json
 from wherry.api.known_fields import known
@@ -21,8 +21,7 @@ from wherry.apiserver.versions import restored, stored_resource
 from wherry.storage.revision_log import bucket_of
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     resource: Resource
     start: bytes
     """How the encoding of its objects begins."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ssl
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wherry.apiserver.outward import OutwardError
 
@@ -20,8 +21,7 @@ _EXPIRED = frozenset({9, 10})
 _WRONG_NAME = frozenset({62, 64})
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Files of a client certificate we show."""
 
     certificate: Path

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from wherry.builder.arguments import ArgumentError, Arguments
 from wherry.builder.context import BuildContext, ContextError
@@ -23,8 +24,7 @@ from wherry.images.store import ImageStore
 __all__ = ["Build", "BuildFailure", "Builder", "Built"]
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(Struct, frozen=True):
     """What to build. `name` is the image's name, as manifests write it."""
 
     context: Path
@@ -34,8 +34,7 @@ class Build:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """The image; `cached` when every step came from the cache."""
 
     image: Image
@@ -49,8 +48,7 @@ class Built:
 Report = Callable[[str], None]
 
 
-@dataclass(slots=True)
-class Builder:
+class Builder(Struct):
     """One per store. `runtime` is asked for only when a RUN has to be carried out."""
 
     store: ImageStore

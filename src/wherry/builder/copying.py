@@ -10,15 +10,15 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from wherry.builder.context import BuildContext
 from wherry.builder.view import ROOT, View
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One source: `files` below it with their relative names when it is a directory, parents first."""
 
     name: str
@@ -26,8 +26,7 @@ class Source:
     files: tuple[tuple[str, Path], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
+class Ownership(Struct, frozen=True):
     """Of what is copied; only root can give files to others, an ordinary user's are root's inside."""
 
     uid: int = 0

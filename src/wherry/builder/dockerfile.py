@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 KNOWN = frozenset((
     "FROM", "ARG", "ENV", "WORKDIR", "COPY", "ADD", "RUN", "USER", "EXPOSE", "LABEL", "ENTRYPOINT", "CMD", "HEALTHCHECK",
@@ -37,8 +39,7 @@ class DockerfileError(Exception):
     """The text names file and line, what is wrong and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heredoc:
+class Heredoc(Struct, frozen=True):
     """A here-document: `expand` is False for a quoted name."""
 
     name: str
@@ -46,8 +47,7 @@ class Heredoc:
     expand: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(Struct, frozen=True):
     """One instruction; `words` in JSON form, else None. `line` counts from 1."""
 
     name: str
@@ -68,8 +68,7 @@ class Instruction:
         return f"{self.name} {flags}{self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """From one FROM to the next. `name` is empty when it has none."""
 
     base: Instruction
@@ -77,16 +76,14 @@ class Stage:
     instructions: tuple[Instruction, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Dockerfile:
+class Dockerfile(Struct, frozen=True):
     path: str
     arguments: tuple[Instruction, ...]
     """ARG before the first FROM."""
     stages: tuple[Stage, ...]
 
 
-@dataclass(slots=True)
-class _Lines:
+class _Lines(Struct):
     path: str
     rows: list[str]
     place: int = 0

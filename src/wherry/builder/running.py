@@ -10,8 +10,9 @@ import os
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wherry.builder.steps import Layer
 from wherry.builder.users import User
@@ -41,8 +42,7 @@ class RunFailure(Exception):
     """The command failed, or could not be run; the text has the last lines it wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One RUN, expanded."""
 
     argv: Sequence[str]

@@ -6,8 +6,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wherry.builder.arguments import Arguments
 from wherry.builder.context import BuildContext
@@ -17,8 +18,7 @@ from wherry.images.packing import pack
 from wherry.images.store import LAYER, Descriptor, ImageStore
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """One build's surroundings; `runtime` is asked for only when a RUN has to be carried out."""
 
     store: ImageStore

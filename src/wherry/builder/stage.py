@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import posixpath
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from wherry.builder.steps import Layer
 from wherry.builder.view import View
@@ -16,8 +18,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELL = ("/bin/sh", "-c")
 
 
-@dataclass(frozen=True, slots=True)
-class StageState:
+class StageState(Struct, frozen=True):
     """Immutable: each instruction gives the next one. `config` is the `config` object of the OCI image configuration."""
 
     base: str = ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.builder.copying import Ownership
 from wherry.builder.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """Who runs a command; `groups` are supplementary."""
 
     uid: int

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 from wherry.api.types import Obj
 
@@ -25,8 +26,7 @@ REMEMBERED = 4096
 State = TypeVar("State")
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+class Occurrence(Struct, frozen=True):
     """Something that happened once. `involved` and `related` are core/v1 ObjectReferences, `time` in Unix seconds."""
 
     involved: Obj
@@ -48,8 +48,7 @@ class Occurrence:
         )
 
 
-@dataclass(slots=True)
-class Written:
+class Written(Struct):
     """An Event in the API. `name` is "" until it has been created."""
 
     name: str = ""
@@ -57,14 +56,12 @@ class Written:
     count: int = 0
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(Struct):
     tokens: float
     filled_at: float
 
 
-@dataclass(slots=True)
-class _Similar:
+class _Similar(Struct):
     last_time: float
     messages: dict[str, None] = field(default_factory=dict)
 

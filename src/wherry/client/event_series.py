@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from random import Random
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, rfc3339_micro
 from wherry.api.errors import StatusError, is_not_found
@@ -26,8 +27,7 @@ WRITE_SECONDS = 60.0
 """From the third time on a series is written no more often than that; client-go does every half hour."""
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(Struct):
     """`name` is "" until the Event has been created; `written` is when the count was told last."""
 
     last_time: float

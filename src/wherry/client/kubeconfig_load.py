@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from msgspec import Struct
 
 from wherry.api.types import Obj
 
@@ -33,8 +33,7 @@ class KubeconfigError(ValueError):
     """The file cannot be used; the message names it and the field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """How to reach one cluster as one user."""
 
     context: str

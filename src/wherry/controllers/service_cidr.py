@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, parse_rfc3339, rfc3339
 from wherry.api.resources import IP_ADDRESSES, SERVICE_CIDRS
@@ -57,8 +58,7 @@ def build(parts: Parts) -> Controller:
     return Controller("service-cidr", reconciler, queue, workers=1, sources=sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """`holds`: whether it must get or lose the finalizer; `ready`: (status, reason, message). None: as it is."""
 
     holds: bool | None = None

@@ -12,9 +12,11 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from wherry.aio.clock import Clock
 from wherry.cri.fake_programs import PROGRAMS, Process, Program
@@ -37,8 +39,7 @@ KILLED = 128 + 9
 EVENTS_MAX = 8192  # a listener further behind than this is cut off, as by the launcher
 
 
-@dataclass
-class _Container:
+class _Container(Struct):
     status: ContainerStatus
     task: asyncio.Future[int] | None = None
     process: Process | None = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 
 
-@dataclass
-class Process:
+class Process(Struct):
     """A pretended process as its program sees it."""
 
     argv: Sequence[str]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from wherry.images.rootfs import Image, RootFS
 
@@ -41,8 +42,7 @@ class ContainerState(Enum):
     UNKNOWN = "CONTAINER_UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(Struct, frozen=True):
     """cgroup limits of a container or a pod; None means unlimited. CPU in milli-cores, memory in bytes."""
 
     cpu_request: int | None = None
@@ -51,8 +51,7 @@ class Resources:
     pids_limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxConfig:
+class SandboxConfig(Struct, frozen=True):
     """One pod sandbox. `ip` is chosen by the caller (network/ipam); empty with `host_network`."""
 
     uid: str
@@ -74,8 +73,7 @@ class SandboxConfig:
     the size limit in bytes: a `Mount` of that directory then shows the tmpfs, shared by the sandbox's containers only."""
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxStatus:
+class SandboxStatus(Struct, frozen=True):
     id: str
     config: SandboxConfig
     state: SandboxState
@@ -83,8 +81,7 @@ class SandboxStatus:
     """Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A bind mount: `source` on the machine, `target` in the container; the source exists.
 
     `propagation` is Kubernetes' mountPropagation: `private` (None), `HostToContainer`; `Bidirectional` is refused.
@@ -96,8 +93,7 @@ class Mount:
     propagation: str = "private"
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerConfig:
+class ContainerConfig(Struct, frozen=True):
     """One container. `argv` is complete (image entrypoint and command already merged)."""
 
     name: str
@@ -127,8 +123,7 @@ class ContainerConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerStatus:
+class ContainerStatus(Struct, frozen=True):
     """CRI's ContainerStatus. Times are Unix seconds, 0 when it has not happened; exit_code is 128+n after signal n."""
 
     id: str
@@ -146,8 +141,7 @@ class ContainerStatus:
     """Of its first process, as the node's pid namespace numbers it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerEvent:
+class ContainerEvent(Struct, frozen=True):
     """Something changed: whoever listens asks for the status (level-based)."""
 
     sandbox_id: str
@@ -159,8 +153,7 @@ class ContainerEvent:
     """Of a notice."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerStats:
+class ContainerStats(Struct, frozen=True):
     container_id: str
     sandbox_id: str
     timestamp: float
@@ -169,8 +162,7 @@ class ContainerStats:
     memory_working_set_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExecResult:
+class ExecResult(Struct, frozen=True):
     stdout: bytes
     stderr: bytes
     exit_code: int
@@ -273,8 +265,7 @@ class RuntimeService(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryAuth:
+class RegistryAuth(Struct, frozen=True):
     """Credentials of an image pull secret for one registry."""
 
     username: str = ""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wherry.images.blobs import clear_abandoned
 from wherry.images.store import Descriptor, ImageStore
@@ -19,8 +20,7 @@ from wherry.images.trees import remove_tree
 CACHE_BYTES_MAX = 10 << 30  # of layers only the builder knows; enough for months of one application's builds
 
 
-@dataclass(slots=True)
-class Needed:
+class Needed(Struct):
     """Blobs by digest, unpacked layers by diff id, steps by key."""
 
     blobs: set[str]
@@ -28,8 +28,7 @@ class Needed:
     steps: set[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Freed:
+class Freed(Struct, frozen=True):
     """What was removed; `size` in bytes, of the blobs (unpacked layers take about as much again)."""
 
     blobs: int

@@ -11,15 +11,15 @@ import binascii
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 HELPER_SECONDS = 10.0  # a helper may ask a key ring, it must not hang a pull
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """`identity` is a refresh token, used instead of user and password."""
 
     username: str = ""

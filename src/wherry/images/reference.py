@@ -7,7 +7,8 @@ A tag is not invented: `cart` and `cart:latest` are two names.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 NAME_MAX = 255  # of the repository, as the specification says
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -21,8 +22,7 @@ class InvalidReference(ValueError):
     """Not an image reference; the text says which part is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A parsed reference; empty strings for what it does not say."""
 
     host: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from wherry.images.reference import InvalidReference, Reference
 
@@ -22,8 +23,7 @@ class NoRegistry(Exception):
     """Neither the name nor this machine says where the image is, or the machine forbids it; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """Names that begin with `prefix` are at `location`."""
 
     prefix: str
@@ -32,16 +32,14 @@ class Rule:
     blocked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where to ask for an image."""
 
     reference: Reference
     insecure: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Registries:
+class Registries(Struct, frozen=True):
     """One machine's setting."""
 
     default: str = ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class RootFS:
+
+class RootFS(Struct, frozen=True):
     """Unpacked layers, topmost first (the order of overlayfs' lowerdir), below a container's own writable layer.
 
     Layers are in overlayfs' format for mounts with `userxattr`, in both tiers: a deleted path is a character device 0:0
@@ -20,8 +20,7 @@ class RootFS:
     host: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """An image of the local store, ready to run. `config` is the OCI image config's `config` object (Env, Cmd, ...)."""
 
     id: str

@@ -16,9 +16,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wherry.images import layers
 from wherry.images.blobs import BlobDraft, Blobs, StoreError, private, temporary
@@ -39,8 +41,7 @@ HOST_ID = "sha256:" + hashlib.sha256(HOST_REPOSITORY.encode()).hexdigest()
 SHORT_ID_MIN = 6  # fewer characters of an id are more likely to be a name
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """What a manifest says of a blob (OCI content descriptor)."""
 
     media_type: str

@@ -9,9 +9,10 @@ import os
 import posixpath
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from msgspec import Struct
 
 from wherry.images import platform
 from wherry.images.distribution import INDEXES, MANIFEST_BYTES_MAX
@@ -26,8 +27,7 @@ class ArchiveError(Exception):
     """Not an image archive, or one that is damaged; the text says what is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A file on the store's file system, free to be moved into it; `digest` is of what it holds."""
 
     path: Path
@@ -35,8 +35,7 @@ class File:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     digest: str
     content: dict[str, Any]
 

@@ -6,14 +6,14 @@ Plain arithmetic over times that are passed in (client-go's `flowcontrol.Backoff
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 INITIAL_SECONDS = 10.0
 MAX_SECONDS = 300.0
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     delay: float
     updated: float
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from wherry.kubelet.eviction.thresholds import DEFAULT, TRANSITION_SECONDS, Threshold, parse
 
 
-@dataclass(frozen=True, slots=True)
-class NodeConfig:
+class NodeConfig(Struct, frozen=True):
     """Name, directories and cluster facts of one node. Sizes in bytes, CPU in milli-cores; None means: ask the machine."""
 
     name: str

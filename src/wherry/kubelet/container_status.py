@@ -6,7 +6,8 @@ Always true: a container with a recorded restart count never shows a lower one, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
@@ -18,8 +19,7 @@ from wherry.kubelet.quality import container_resources
 LOST_MESSAGE = "The container could not be located when the pod was deleted.  The container used to be Running"
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """Everything beside the pod and the runtime that a status is made of."""
 
     health: Health = field(default_factory=Health)

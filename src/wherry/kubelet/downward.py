@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.kubelet import pod_spec
@@ -16,8 +17,7 @@ from wherry.kubelet.quality import milli_cpu, quantity, size_bytes
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(Struct, frozen=True):
     """What a pod may ask about where it runs. CPU in milli-cores, sizes in bytes."""
 
     name: str

@@ -7,8 +7,9 @@ other name server; the node's search list is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.kubelet import pod_spec
@@ -25,8 +26,7 @@ fe00::2\tip6-allrouters
 """
 
 
-@dataclass(frozen=True, slots=True)
-class EtcFiles:
+class EtcFiles(Struct, frozen=True):
     hosts: Path
     resolv_conf: Path
     hostname: Path

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import platform
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, rfc3339, rfc3339_micro
 from wherry.api.errors import StatusError, is_already_exists, is_conflict, is_not_found
@@ -38,8 +39,7 @@ RETRY_SECONDS = 0.5
 IMAGES_MAX = 50  # kubelet's nodeStatusMaxImages
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(Struct, frozen=True):
     """What the conditions are made of."""
 
     pressures: Collection[str]

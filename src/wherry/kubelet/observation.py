@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.cri.interface import ContainerState, ContainerStatus, SandboxState, SandboxStatus
 
 ID_PREFIX = "wherry://"
 
 
-@dataclass(frozen=True, slots=True)
-class PodSeen:
+class PodSeen(Struct, frozen=True):
     """Sandboxes and containers of one pod, newest first."""
 
     sandboxes: tuple[SandboxStatus, ...] = ()
@@ -58,8 +58,7 @@ class PodSeen:
         return not self.alive() and not any(each.state is SandboxState.READY for each in self.sandboxes)
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """What probes and hooks have said, by container id. A container without a probe of a kind is in its set at once."""
 
     started: frozenset[str] = frozenset()
@@ -68,8 +67,7 @@ class Health:
     """`liveness` or `startup`: that probe has failed for good and the container must be restarted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """A container that cannot be started now: the waiting reason and text to show, and when to try again."""
 
     reason: str

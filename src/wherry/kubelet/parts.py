@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.cri.interface import RuntimeService
@@ -38,8 +39,7 @@ class Addresses(Protocol):
     def release(self, owner: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     config: NodeConfig
     clock: Clock
     rng: random.Random

@@ -17,7 +17,8 @@ Behaviour: Kubernetes' pod lifecycle, init containers and sidecar containers doc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.types import Obj
@@ -30,8 +31,7 @@ DEADLINE_REASON = "DeadlineExceeded"
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(Struct, frozen=True):
     """Stop one container; `message` goes into the Killing event, `reason` is why (`liveness`, `startup`, ...)."""
 
     container_id: str
@@ -40,8 +40,7 @@ class Kill:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Decisions in the order they are performed: stale things away, kills, sandbox, starts."""
 
     new_sandbox: int | None = None
@@ -61,8 +60,7 @@ class Plan:
         return self.new_sandbox is not None or bool(self.kills or self.starts or self.stale_sandboxes)
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """All a plan is made of."""
 
     pod: Obj
@@ -156,8 +154,7 @@ def _has_begun(at: Situation) -> bool:
     return any(at.seen.current(each["name"]) is not None for each in pod_spec.containers(at.pod))
 
 
-@dataclass(slots=True)
-class _Main:
+class _Main(Struct):
     wanted: bool
     """Some ordinary container runs or will run again."""
     starts: list[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
@@ -14,8 +14,7 @@ from wherry.kubelet.pod_phase import conditions, phase
 from wherry.kubelet.quality import qos_class
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """A pod ended by the kubelet itself (deadline, refused, evicted): phase Failed with this reason and text."""
 
     reason: str

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 from wherry.api.types import Obj
@@ -31,8 +32,7 @@ EARLY_SECONDS_EXEC = 0.05  # an exec starts a process in the pod
 EARLY_GROWTH = 1.5  # a try comes at most half as late again as the container was ready
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     """One container's probes and what they have said."""
 
     uid: str

@@ -14,7 +14,8 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, rfc3339
 from wherry.api import exposition_reading
@@ -38,8 +39,7 @@ BODY_BYTES_MAX = 4 << 20
 AT_ONCE = 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(Struct, frozen=True):
     at: float
     scrape: Scrape
 

@@ -5,7 +5,7 @@ The container's fields win over the pod's; both win over the image. Error texts 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.images.rootfs import Image
@@ -15,8 +15,7 @@ from wherry.kubelet.failures import StartFailure
 CONFIG_ERROR = "CreateContainerConfigError"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """CRI's security context of one container."""
 
     uid: int

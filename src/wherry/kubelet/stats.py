@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, rfc3339
 from wherry.api.types import Obj
@@ -27,8 +28,7 @@ WINDOW_SECONDS_MAX = 60.0
 """A last sample older than this says nothing of now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """Usage of one container, or of the node."""
 
     nano_cores: int
@@ -37,8 +37,7 @@ class Rate:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(Struct, frozen=True):
     at: float
     containers: dict[str, ContainerStats]
     node_cpu_nanoseconds: int

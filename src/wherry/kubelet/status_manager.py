@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
@@ -44,8 +45,7 @@ OWN_FIELDS = (
 )
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     pod: Obj
     wanted: Obj
     written: Obj

@@ -5,16 +5,16 @@ Reads files below image layers only, and never follows a symlink out of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wherry.images.rootfs import RootFS
 
 FILE_BYTES_MAX = 1 << 20  # no passwd file of an image is larger; more would be an attack on our memory
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     uid: int
     gid: int
     groups: tuple[int, ...] = ()

@@ -8,7 +8,8 @@ that something must have been lost.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 
@@ -16,8 +17,7 @@ EXPECTATION_SECONDS_MAX = 300.0
 """client-go's ExpectationsTimeout: after five minutes a missing watch event is taken as lost."""
 
 
-@dataclass(slots=True)
-class _Expected:
+class _Expected(Struct):
     since: float
     creations: int = 0
     deletions: set[str] = field(default_factory=set)

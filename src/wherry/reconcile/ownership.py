@@ -7,7 +7,8 @@ may adopt. Deciding is pure (`claim`); `perform_claims` writes, through the API,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.errors import is_not_found
 from wherry.api.labels import Selector
@@ -75,8 +76,7 @@ def orphans(informer: Informer, owner: Obj) -> list[Obj]:
     return informer.by_index(OWNER_INDEX, f"orphan:{owner['metadata'].get('namespace', '')}")
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """What belongs to an owner, what it should take, what it should let go."""
 
     owned: list[Obj]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.client.events import EventRecorder
@@ -11,8 +12,7 @@ from wherry.client.informer import InformerFactory
 from wherry.client.rest import Client
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """Given to each `build`; nothing in it is started by it. Informers of one factory are shared between controllers."""
 
     client: Client

@@ -7,8 +7,9 @@ a missed or doubled watch event therefore does no harm.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 
@@ -29,8 +30,7 @@ class Request(NamedTuple):
         return cls(metadata.get("namespace", ""), metadata["name"])
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """`requeue_after`: look again in that many seconds even if nothing changes (a deadline, a window).
     `retry`: nothing failed, but it is not done; look again after the key's back-off."""
 

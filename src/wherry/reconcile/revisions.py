@@ -6,7 +6,8 @@ Deciding is pure (`look`, `to_forget`); `store` writes what `look` found missing
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import CONTROLLER_REVISIONS
@@ -21,8 +22,7 @@ LIMIT = 10
 """apps/v1's default of revisionHistoryLimit."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """`create`: the revision of the present template, if it is new; `renumber`: an old one that is present again."""
 
     update: Obj

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.reconcile.pods import is_terminating
 from wherry.scheduler.pod_info import PodInfo
@@ -16,8 +17,7 @@ from wherry.scheduler.pod_info import PodInfo
 _Key = tuple[str, bool, frozenset[tuple[str, str]]]
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """Pods of one namespace with the same labels, `going` if they are on their way out. `pod` is one that was among them:
     only its namespace and labels say something about the others."""
 

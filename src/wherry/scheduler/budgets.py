@@ -8,8 +8,9 @@ TAKEN_SECONDS. Bounded by the victims of so long a time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.api.labels import Selector
@@ -27,8 +28,7 @@ class Listed(Protocol):
     def list(self) -> list[Obj]: ...
 
 
-@dataclass(slots=True)
-class _Taken:
+class _Taken(Struct):
     info: PodInfo
     until: float
     going: bool = False

@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.node_selectors import named_nodes
 from wherry.scheduler.framework import SKIP, Filter, Happening, Prepared, Refused, Score, scaled
@@ -21,16 +22,14 @@ NODES_FOUND_MIN = 100
 """kube-scheduler's minFeasibleNodesToFind: with more nodes than that it stops looking once it has found enough."""
 
 
-@dataclass(slots=True)
-class Fit:
+class Fit(Struct):
     """Where the pod goes, and how many nodes were looked at."""
 
     node: str
     examined: int
 
 
-@dataclass(slots=True)
-class Unfit:
+class Unfit(Struct):
     """Why no node takes the pod, and what could change that."""
 
     total: int

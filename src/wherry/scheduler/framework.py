@@ -7,9 +7,10 @@ once (`prepare`) and may declare themselves irrelevant to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from wherry.scheduler.node_info import NodeInfo
 from wherry.scheduler.pod_info import PodInfo
@@ -53,8 +54,7 @@ def always(pod: PodInfo, node: NodeInfo, reasons: Sequence[str]) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """`check` answers the reasons against a node, none if it will do. `evictable`: fewer pods there could help against
     these reasons. `moved` corrects what `prepare` answered when, in thought, another pod comes to a node (+1) or leaves
     it (-1). `local`: the answer depends on the pod's spec and this one node, so that it holds until the node changes."""
@@ -75,8 +75,7 @@ NOT_RATED: Final = -1.0
 """Raw number of a node that a score of the scale "spread" gives nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(Struct, frozen=True):
     """`rate` answers a raw number; `scale` brings a decision's numbers to 0..100: as they are, by the largest, by the
     largest and turned round (the raw number counts what is bad), by their range (they may be negative), or turned round
     so that the lowest gets 100 (spread)."""

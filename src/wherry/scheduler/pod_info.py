@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from wherry.api.types import Obj
 from wherry.scheduler.requests import Amounts, pod_requests
@@ -15,8 +16,7 @@ HostPort = tuple[str, str, int]
 """(host IP, protocol, port); the empty IP and 0.0.0.0 mean every address."""
 
 
-@dataclass(slots=True)
-class PodInfo:
+class PodInfo(Struct):
     """A pod and what deciding about it needs, worked out once per version."""
 
     pod: Obj

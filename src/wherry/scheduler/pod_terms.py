@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from wherry.api.labels import Selector
 from wherry.api.types import Obj
@@ -24,8 +25,7 @@ class Namespaces(Protocol):
     def get(self, name: str, namespace: str | None = None) -> Obj | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """Equal terms mean the same pods. `matchLabelKeys` are in the selector already: the API server writes them there."""
 
     selector: Selector

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.labels import Selector
 from wherry.reconcile.pods import created_at, is_terminating
@@ -28,8 +29,7 @@ _PRIORITY_OFFSET = 2**31
 """Makes every priority positive, so that one more victim never makes a sum smaller."""
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """What a PodDisruptionBudget says now. `announced`: pods that are taken out of `allowed` already."""
 
     namespace: str
@@ -44,8 +44,7 @@ class Budget:
         return not self.selector.is_empty() and self.selector.matches(pod.pod["metadata"].get("labels") or {})
 
 
-@dataclass(frozen=True, slots=True)
-class Preemption:
+class Preemption(Struct, frozen=True):
     """Room for the pod on `node` once `victims` (and those already leaving) are gone; without a node `explanation` says
     why nothing can be gained. `violations`: how many victims are more than a budget allows. `hopeless`: not even the
     room it was promised before will do, if it was."""
@@ -57,8 +56,7 @@ class Preemption:
     hopeless: bool = False
 
 
-@dataclass(slots=True)
-class _Candidate:
+class _Candidate(Struct):
     node: NodeInfo
     victims: list[PodInfo] = field(default_factory=list)
     violations: int = 0

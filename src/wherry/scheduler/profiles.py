@@ -7,8 +7,10 @@ configuration can say is refused, never ignored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from wherry.api.types import Obj
 from wherry.scheduler.framework import Filter, Score
@@ -29,8 +31,7 @@ class ConfigError(ValueError):
     """The text names the field and what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """`without`: plugins left out, by point (filter, score); `weights` of score plugins."""
 
     name: str = "default-scheduler"

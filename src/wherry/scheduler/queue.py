@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from dataclasses import dataclass, field
 from itertools import count
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 from wherry.api.types import Obj
@@ -27,8 +28,7 @@ UNSCHEDULABLE_SECONDS_MAX = 300.0
 """After five minutes a pod is tried again even if nothing seems to have happened, in case a happening was missed."""
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(Struct):
     """A pod in the queue with the history of its tries."""
 
     info: PodInfo

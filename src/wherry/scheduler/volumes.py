@@ -8,8 +8,9 @@ made for this node (the claim is annotated with it). The volume controller does 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from wherry.api.node_selectors import term_matches
 from wherry.api.types import Obj
@@ -45,8 +46,7 @@ def claim_names(pod: Obj) -> list[tuple[str, bool]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """`bound`: volumes the pod's claims have (None: one is missing). `waiting`: claims to be bound with the pod, the
     largest last, with their class."""
 
@@ -54,8 +54,7 @@ class Needs:
     waiting: list[tuple[Obj, Obj]]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Where a waiting claim's volume comes from: `volume`, or a new one."""
 
     claim: Obj

@@ -9,14 +9,14 @@ Values are immutable and shared: whoever holds one must not change it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One object as of one revision. `data` is `value` in JSON, encoded once, metadata.resourceVersion included."""
 
     key: str
@@ -26,8 +26,7 @@ class Entry:
     create_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One revision of the log: `previous` is None for ADDED; for DELETED `entry` is the last state, at the revision
     of the delete."""
 

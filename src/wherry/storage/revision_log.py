@@ -12,9 +12,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct, field
 
 from wherry.api.types import Obj
 from wherry.storage.errors import AlreadyExists, Compacted, Conflict, FutureRevision, NotFound
@@ -34,8 +34,7 @@ def bucket_of(key: str) -> str:
     return f"/{parts[1]}/{parts[2]}/{parts[3]}/" if len(parts) == 5 else ""
 
 
-@dataclass(slots=True)
-class Bucket:
+class Bucket(Struct):
     """One resource: its objects, their keys in order, its part of the window and who waits for changes."""
 
     prefix: str

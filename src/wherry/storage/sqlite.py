@@ -14,8 +14,9 @@ import gc
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from wherry.storage import abandoned
 from wherry.storage.base import LogStorage
@@ -38,8 +39,7 @@ RESEALED_AT_ONCE = 256
 """Values of one transaction: some milliseconds that other writes wait."""
 
 
-@dataclass(slots=True)
-class _Write:
+class _Write(Struct):
     """An accepted write on its way to the disk."""
 
     change: Change
@@ -48,8 +48,7 @@ class _Write:
     error: Exception | None = None
 
 
-@dataclass(slots=True)
-class _Resealing:
+class _Resealing(Struct):
     """One step of it; `revisions` are what it sealed anew."""
 
     after: int
@@ -58,8 +57,7 @@ class _Resealing:
     error: Exception | None = None
 
 
-@dataclass(slots=True)
-class _Compaction:
+class _Compaction(Struct):
     revision: int
     done: asyncio.Future[None] | None
     error: Exception | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from wherry.aio.clock import Clock, LoopClock
 from wherry.apiserver.app import App

@@ -6,8 +6,9 @@ One that is false settles it, whatever goes wrong with the others; otherwise an 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.apiserver.admission.forms import Form
@@ -25,8 +26,7 @@ class ConditionsFailed(Exception):
     """What went wrong with expressions that had to have a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(Struct, frozen=True):
     """Expressions in their order; `ignores_failures` as failurePolicy Ignore says."""
 
     expressions: tuple[str, ...]

@@ -7,8 +7,9 @@ that version and takes back what became of it. Always true: `take` leaves the dr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
 
 from wherry.api.errors import bad_request, internal_error
 from wherry.api.scheme import Resource
@@ -29,8 +30,7 @@ class Kind(NamedTuple):
         return {"group": self.group, "version": self.version, "kind": self.kind}
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """`show` is pure and takes an object in the stored version."""
 
     resource: Resource

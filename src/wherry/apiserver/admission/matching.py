@@ -6,7 +6,8 @@ Pure but for the labels of the request's namespace. Semantics: Kubernetes' "Dyna
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.labels import Selector
 from wherry.api.resources import NAMESPACES
@@ -18,8 +19,7 @@ from wherry.apiserver.admission.request import AdmissionRequest
 GROUP = "admissionregistration.k8s.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """Operations on resources; "*" is everything. `names`: empty for all (policies only)."""
 
     operations: frozenset[str]
@@ -67,8 +67,7 @@ def _in(wanted: frozenset[str], value: str) -> bool:
     return value in wanted or "*" in wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Criteria:
+class Criteria(Struct, frozen=True):
     """What a webhook, or matchConstraints and matchResources of policies, say together."""
 
     rules: tuple[Rule, ...]

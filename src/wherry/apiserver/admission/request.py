@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 from wherry.api.errors import StatusError, forbidden
 from wherry.api.scheme import Resource
@@ -39,8 +40,7 @@ class World(Protocol):
     def clock(self) -> Clock: ...
 
 
-@dataclass(slots=True)
-class Reinvocation:
+class Reinvocation(Struct):
     """Whether the first phase runs twice: once something outside changed the object, the plugins get to see the result."""
 
     again: bool = False
@@ -50,8 +50,7 @@ class Reinvocation:
     """What a plugin remembers of the first time, by its name."""
 
 
-@dataclass(slots=True)
-class AdmissionRequest:
+class AdmissionRequest(Struct):
     """`object` is the request's private draft and may be changed in place (None on DELETE); `old_object` is shared.
 
     Both are in the stored version of `resource`; `served` is the version the client speaks, None when it is the same.

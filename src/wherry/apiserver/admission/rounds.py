@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from wherry.api.types import Obj
 from wherry.apiserver.admission.request import AdmissionRequest
 from wherry.apiserver.drafts import draft
 
 
-@dataclass(slots=True)
-class Rounds:
+class Rounds(Struct):
     """Kept by one plugin for one request, over both rounds of the first phase."""
 
     asked: set[str] = field(default_factory=set)

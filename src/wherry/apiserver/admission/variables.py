@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.resources import NAMESPACES
 from wherry.api.types import Obj
@@ -52,8 +53,7 @@ def namespace_object(request: AdmissionRequest) -> Obj | None:
     return {**found, "metadata": metadata}
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Struct, frozen=True):
     """The server's own authorizer, asked about the request's user or a service account."""
 
     world: World

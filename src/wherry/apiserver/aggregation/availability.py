@@ -5,13 +5,12 @@ Pure: what is stored and what the last probe said go in, a verdict comes out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.api.types import Obj
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     status: str
     reason: str
     message: str

@@ -7,9 +7,11 @@ show: Kubernetes' authenticating proxy. Always true: whatever the caller put int
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wherry.api import json
 from wherry.api.errors import StatusError
@@ -31,8 +33,7 @@ OURSELVES = User("system:kube-aggregator", (MASTERS, AUTHENTICATED))
 _REMOTE = frozenset({"x-remote-user", "x-remote-uid", "x-remote-group"})
 
 
-@dataclass(slots=True)
-class Remote:
+class Remote(Struct):
     """The server of one group and version. `problem` is why it cannot be asked, "" when it can."""
 
     group: str

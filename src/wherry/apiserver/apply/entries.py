@@ -7,8 +7,9 @@ never changed. Who has nothing left has no entry. Order: appliers first, then th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.apiserver.apply.field_set import EMPTY, FieldSet, is_well_formed, shared, union
@@ -23,8 +24,7 @@ UNKNOWN: Final = "unknown"
 Entries: TypeAlias = Sequence[Obj]
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(Struct, frozen=True):
     """Whose entry: `api_version` is the version the writer spoke."""
 
     manager: str

@@ -9,9 +9,11 @@ fills in is nobody's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wherry.aio.clock import Clock, rfc3339
 from wherry.api.errors import bad_request
@@ -78,8 +80,7 @@ KEEP = Keep()
 SETTLED = Settled()
 
 
-@dataclass(frozen=True, slots=True)
-class ByUpdate:
+class ByUpdate(Struct, frozen=True):
     """`writer.api_version` is the version the request speaks, the registry's objects are in the stored one."""
 
     writer: Writer
@@ -113,8 +114,7 @@ class ByUpdate:
 _NOTHING: Obj = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ByApply:
+class ByApply(Struct, frozen=True):
     """One apply: `check` the configuration once, `merge` it into the object as it is."""
 
     writer: Writer

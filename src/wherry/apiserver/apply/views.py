@@ -7,7 +7,8 @@ next write; versions of one shape differ in nothing but their name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.apiserver.apply.shape import Shape
@@ -15,8 +16,7 @@ from wherry.apiserver.apply.shape import Shape
 Convert = Callable[[Obj], Obj]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """`inward` and `outward` convert between this version and the stored one; None: nothing but the name differs."""
 
     whole: Shape

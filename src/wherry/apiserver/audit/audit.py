@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from wherry.aio.clock import Clock, rfc3339_micro
 from wherry.api.errors import StatusError
@@ -32,8 +33,7 @@ ID_MAX = 64
 Serve: TypeAlias = Callable[[Request, RequestInfo], Awaitable[Answer]]
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     """One request on its way. `annotations` may be added to by admission."""
 
     audit: Audit

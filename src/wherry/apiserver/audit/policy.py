@@ -7,8 +7,9 @@ Secrets and tokens are written only by a rule that names their resource; one tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.apiserver.auth.attributes import Attributes
@@ -27,8 +28,7 @@ class PolicyError(ValueError):
     """The policy cannot be used; the text names the place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(Struct, frozen=True):
     group: str
     names: tuple[str, ...]
     objects: tuple[str, ...]
@@ -42,8 +42,7 @@ class Resources:
         return a.group == self.group and a.combined in self.names
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     level: str
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -80,8 +79,7 @@ class Rule:
 _NOTHING = Rule("None")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     rules: tuple[Rule, ...]
 
     def rule(self, user: User | None, attributes: Attributes) -> Rule:

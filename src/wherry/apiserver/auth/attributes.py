@@ -5,16 +5,16 @@ Pure. Semantics: Kubernetes' "Authorization" and "Using RBAC Authorization".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.api.errors import StatusError, forbidden
 from wherry.api.types import Obj
 from wherry.apiserver.auth.user import User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(Struct, frozen=True):
     """What is to be done: to a resource, or to a path (`path` set)."""
 
     verb: str
@@ -32,8 +32,7 @@ class Attributes:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """`reason` says who allowed it, or what kept it from being allowed where that is known."""
 
     allowed: bool

@@ -10,7 +10,8 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, parse_rfc3339
 from wherry.api.errors import unauthorized
@@ -33,8 +34,7 @@ def open_to_all(path: str) -> bool:
     return path[1:].partition("/")[0] in _OPEN
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The result of looking at a token for some audiences: a user, or what is wrong with it."""
 
     user: User | None

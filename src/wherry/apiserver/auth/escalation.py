@@ -8,7 +8,8 @@ leaves rules or roleRef and subjects alone is always fine. Documented in Kuberne
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.errors import StatusError, forbidden, not_found
 from wherry.api.types import Obj
@@ -21,8 +22,7 @@ _ROLES = frozenset({"roles", "clusterroles"})
 _BINDINGS = frozenset({"rolebindings", "clusterrolebindings"})
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Struct, frozen=True):
     """One rule taken apart: one verb on one resource (or path)."""
 
     verb: str

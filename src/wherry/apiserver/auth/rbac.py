@@ -7,8 +7,9 @@ long. What a node may depends on its pods and is looked at each time. Semantics:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.api.labels import Selector
 from wherry.api.types import Obj
@@ -24,8 +25,7 @@ _ROLE_BINDINGS, _CLUSTER_ROLE_BINDINGS = f"{_PREFIX}rolebindings/", f"{_PREFIX}c
 REMEMBERED_DECISIONS = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """The rules one binding gives to one subject, in one namespace or (None) everywhere. `missing` says in Kubernetes' words
     that its role does not exist."""
 

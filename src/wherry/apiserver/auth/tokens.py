@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
@@ -32,8 +33,7 @@ _NODE_NAME, _NODE_UID = "authentication.kubernetes.io/node-name", "authenticatio
 _LEGACY = "kubernetes.io/serviceaccount/"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """An object a token is bound to: it must exist with this uid. A Secret that holds the token must still hold `token`."""
 
     gvr: GVR
@@ -43,8 +43,7 @@ class Reference:
     token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What a token says once its signature holds. Times in Unix seconds."""
 
     user: User

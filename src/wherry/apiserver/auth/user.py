@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.types import Obj
 
@@ -17,8 +18,7 @@ NODES_GROUP = "system:nodes"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """An authenticated name with its groups; `extra` as the wire has it (key -> values)."""
 
     name: str

@@ -7,11 +7,11 @@ are not here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from wherry.api.scheme import Scheme
 from wherry.api.types import Obj
@@ -26,8 +26,7 @@ _RBAC = "rbac.authorization.k8s.io"
 _HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class BootstrapOptions:
+class BootstrapOptions(Struct, frozen=True):
     """What differs between clusters. Times are RFC 3339 texts."""
 
     now: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from wherry.api import json
 from wherry.api.types import Obj
@@ -28,8 +29,7 @@ SHOWN_MAX = 10_000
 """Converted objects kept per version; a list of more converts them each time."""
 
 
-@dataclass(slots=True)
-class Family:
+class Family(Struct):
     """What the served versions of one definition share, from one publication to the next."""
 
     definition: Obj

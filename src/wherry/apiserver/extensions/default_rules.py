@@ -6,8 +6,9 @@ definition is written.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from wherry.api.errors import Cause
 from wherry.api.types import Obj

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from wherry.aio.clock import rfc3339
 from wherry.api.errors import StatusError

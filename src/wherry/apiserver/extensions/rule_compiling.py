@@ -7,8 +7,9 @@ Nothing here knows of objects: `rule_tree.py` runs what is compiled, `rule_check
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from wherry import cel
 from wherry.api.types import Obj
@@ -20,8 +21,7 @@ NOT_BOOL: Final = "cel expression must evaluate to a bool"
 NOT_STRING: Final = "messageExpression must evaluate to a string"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """`program` or `error` is set; for a messageExpression `message` or `message_error`, or neither."""
 
     props: Obj

@@ -7,15 +7,15 @@ split then, trailing slashes do not count, `?watch` with any value but `false` a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus
+
+from msgspec import Struct
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(Struct, frozen=True):
     """`verb` is Kubernetes' (get, list, watch, create, update, patch, delete, deletecollection) or the lower-case method
     for paths that name no resource."""
 

@@ -7,7 +7,8 @@ kept, so that a list of a thousand pods costs a dictionary lookup and a copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.errors import StatusError
 from wherry.api.types import Obj
@@ -30,8 +31,7 @@ _TOO_OLD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """The entries of one answer, as of `revision`."""
 
     entries: Sequence[Entry]

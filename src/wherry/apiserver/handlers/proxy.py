@@ -7,7 +7,8 @@ not checked: they are for whoever the pod thinks it serves (Kubernetes does the 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.errors import StatusError, bad_request, not_found
 from wherry.api.resources import ENDPOINTS, SERVICES
@@ -20,8 +21,7 @@ from wherry.apiserver.outward_client import Place
 from wherry.apiserver.proxying import Backing, forward, redirect_to_slash
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """What the name in the path means."""
 
     name: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.api import json
 from wherry.api.errors import StatusError, expired, not_acceptable
@@ -50,8 +51,7 @@ async def handle(core: Core, call: Call) -> Answer:
     return Stream(items)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """What one watcher is told: type, the stored object and, where it is stored as such, its encoding."""
 
     type: str

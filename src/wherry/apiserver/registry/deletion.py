@@ -8,8 +8,9 @@ Documented in Kubernetes' "Garbage Collection" and "Finalizers" pages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
@@ -18,8 +19,7 @@ ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """`remove`: take it out of storage now; `mark`: store `metadata`; `keep`: it is being deleted already, nothing to do."""
 
     action: Literal["remove", "mark", "keep"]

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from wherry.api.errors import (
     MODIFIED,
@@ -50,8 +51,7 @@ async def no_objection(operation: str, obj: Obj | None, old: Obj | None) -> None
     """A phase of a write that nobody is asked about."""
 
 
-@dataclass(slots=True)
-class Write:
+class Write(Struct):
     """One request's way of writing: who, when, under which rules.
 
     `admit` may edit the draft and comes before the strategy; `validate` sees what will be stored and comes after it.
@@ -67,8 +67,7 @@ class Write:
     owners: Owners = KEEP
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """The object as it now is; `data` its encoding unless this was a dry run."""
 
     value: Obj

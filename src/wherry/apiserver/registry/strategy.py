@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 from wherry.api import names
@@ -42,8 +43,7 @@ class Allocator(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """What a hook may know about the request around it."""
 
     clock: Clock

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api import cron
@@ -15,8 +16,7 @@ from wherry.controllers.cronjob.times import MISSED_MAX, due, zone_of
 TOO_MANY_MISSED = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """`active` and `last_success` become the status; `start` is the firing to make a Job for."""
 
     active: list[Obj]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
+
+from msgspec import Struct
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.cron import Schedule
@@ -14,8 +15,7 @@ MISSED_MAX = 100
 """Kubernetes warns of more: a clock that jumped, or a system that was off, not a slow one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """`moment`: the latest firing that has no Job yet, None if there is none; `missed` of them since the last Job."""
 
     moment: float | None

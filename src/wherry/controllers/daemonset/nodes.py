@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.api import node_selectors
 from wherry.api.tolerations import tolerates
@@ -11,8 +12,7 @@ from wherry.api.types import Obj
 from wherry.controllers.daemonset.pods import tolerations
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """What the template asks of a node, looked up once for all nodes."""
 
     node_name: str

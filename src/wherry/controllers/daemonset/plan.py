@@ -7,7 +7,8 @@ are deleted first (up to maxUnavailable at a time); with surge the new pod comes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.intstr import scaled_value
 from wherry.api.types import Obj
@@ -19,8 +20,7 @@ BURST = 250
 """kube-controller-manager's BurstReplicas for DaemonSets."""
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """`create`: names of nodes; `delete`: pods; `ended`: those of `delete` that failed or succeeded by themselves."""
 
     create: list[str] = field(default_factory=list)
@@ -32,8 +32,7 @@ class Plan:
         return not self.create and not self.delete
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """One look: the set, its update hash, its pods by node, and the nodes there are with what `judge` says of each."""
 
     daemonset: Obj

@@ -10,7 +10,8 @@ The result is a list of objects to create, store and delete, in an order that is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.intstr import scaled_value
 from wherry.api.types import Obj
@@ -19,8 +20,7 @@ from wherry.controllers.deployment.sizes import Bounds, Sized, new_size, old_siz
 from wherry.reconcile.pods import created_at
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """`new` is the ReplicaSet of the present template as it should be, whether it exists or is in `create`."""
 
     create: Obj | None = None

@@ -6,7 +6,7 @@ conflicts, and nothing after it is done on old knowledge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from wherry.api.errors import StatusError, is_already_exists, is_not_found
 from wherry.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
@@ -46,8 +46,7 @@ def build(parts: Parts, *, workers: int = 5) -> Controller:
     return Controller("deployment", reconciler, queue, workers=workers, sources=(deployments, sets, pods))
 
 
-@dataclass(slots=True)
-class _Outcome:
+class _Outcome(Struct):
     """What the world looks like after a plan, as far as the answers to our own writes tell."""
 
     deployment: Obj

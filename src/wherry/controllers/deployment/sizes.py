@@ -9,11 +9,12 @@ Always true, as long as pods do not fail by themselves:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
-@dataclass(frozen=True, slots=True)
-class Sized:
+class Sized(Struct, frozen=True):
     """One ReplicaSet: pods asked for, pods available, and the order in which it was created."""
 
     name: str
@@ -24,8 +25,7 @@ class Sized:
     """The max-replicas annotation: the Deployment's replicas + maxSurge when this size was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """`surge` and `unavailable` are pods, not percentages; both 0 only for strategy Recreate."""
 
     replicas: int

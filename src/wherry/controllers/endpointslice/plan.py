@@ -7,8 +7,9 @@ has one empty slice, so that watchers know it was looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from wherry.api.types import Obj
 from wherry.reconcile.ownership import controller_ref
@@ -34,15 +35,13 @@ ZONE = "topology.kubernetes.io/zone"
 PortsKey = tuple[tuple[str, int, str, str], ...]
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     create: list[Obj] = field(default_factory=list)
     update: list[Obj] = field(default_factory=list)
     delete: list[Obj] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(Struct, frozen=True):
     """What a pod comes to: under which ports and identity it appears, and how. Without `endpoint` it does not."""
 
     pod: Obj
@@ -138,8 +137,7 @@ def labels(service: Obj) -> dict[str, str]:
     return own
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """Endpoints that share their ports, by what identifies them from one version to the next."""
 
     ports: list[Obj]

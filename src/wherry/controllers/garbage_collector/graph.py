@@ -7,7 +7,8 @@ then it has dependents but no node.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.types import GVR, Obj
 
@@ -15,8 +16,7 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """What of an object matters here."""
 
     gvr: GVR

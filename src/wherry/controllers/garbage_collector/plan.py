@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from wherry.controllers.garbage_collector.graph import Graph, Node
 
@@ -12,8 +13,7 @@ OwnerState: TypeAlias = Literal["solid", "waiting", "absent"]
 """Lives; is being deleted and waits for its dependents; does not exist (asked for, if we did not know)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """At most one of these. `look_at` are the uids to look at in turn."""
 
     delete: str = ""

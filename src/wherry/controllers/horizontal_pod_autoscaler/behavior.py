@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
@@ -27,8 +28,7 @@ _UP = {
 _DOWN = {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """One direction."""
 
     window: int
@@ -46,8 +46,7 @@ class Rules:
         )
 
 
-@dataclass(slots=True)
-class History:
+class History(Struct):
     """What was recommended and done for one autoscaler; forgotten with the process, as in Kubernetes."""
 
     recommendations: list[tuple[float, int]] = field(default_factory=list)
@@ -55,8 +54,7 @@ class History:
     """(when, by how many pods, negative for fewer)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The size, and two conditions as (status, reason, message); `stabilized` None: nothing was held back."""
 
     replicas: int

@@ -6,7 +6,8 @@ Resource metrics come from metrics.k8s.io, the others from where `custom.py` say
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
@@ -26,8 +27,7 @@ from wherry.controllers.horizontal_pod_autoscaler.usage import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """For whom: the pods a scale's selector means, how many replicas it asks for (`current`) and says it has (`seen`)."""
 
     namespace: str
@@ -38,8 +38,7 @@ class Asked:
     tolerance: Tolerance
 
 
-@dataclass(slots=True)
-class Measured:
+class Measured(Struct):
     """`name` of the metric that asks for most, "" if none could be read; `failures` (reason, message) of those that
     could not, `invalid` what that means for all of them together."""
 

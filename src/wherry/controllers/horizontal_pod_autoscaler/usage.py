@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.quantity import Quantity
@@ -25,8 +26,7 @@ class NoReplicaCount(Exception):
     """The metric says nothing; the message says why, in Kubernetes' words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """What a pod used, over a window of `window` seconds that ended at `at` (Unix seconds)."""
 
     value: int
@@ -34,8 +34,7 @@ class Sample:
     window: float
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(Struct, frozen=True):
     """How far from the target is still on target, as a share: growing and shrinking."""
 
     up: float = 0.1
@@ -45,8 +44,7 @@ class Tolerance:
         return 1 - self.down <= ratio <= 1 + self.up
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True):
     """`replicas` wanted; what the pods use on average, and for utilization in percent of what they asked for."""
 
     replicas: int
@@ -54,8 +52,7 @@ class Count:
     utilization: int | None = None
 
 
-@dataclass(slots=True)
-class Groups:
+class Groups(Struct):
     ready: int = 0
     unready: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)

@@ -8,7 +8,8 @@ point, the next look goes on from there and counts nothing twice.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.types import Obj
@@ -20,8 +21,7 @@ INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 INDEX_IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 
 
-@dataclass(slots=True)
-class Observed:
+class Observed(Struct):
     """One look at a Job. Numbers include what is not yet in the status."""
 
     job: Obj

@@ -6,7 +6,8 @@ Order of judgement, as Kubernetes': failure policy, back-off limit, deadline, fa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.types import Obj
@@ -20,8 +21,7 @@ BURST = 500
 """Pods created or deleted in one go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`kind` is SuccessCriteriaMet or FailureTarget; the final condition has the same reason and message."""
 
     kind: str
@@ -29,8 +29,7 @@ class Verdict:
     message: str
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     create: list[int | None] = field(default_factory=list)
     """One entry per pod: its completion index, None where there are none."""
     delete: list[Obj] = field(default_factory=list)

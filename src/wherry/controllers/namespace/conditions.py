@@ -6,14 +6,14 @@ Five conditions, always together; reasons and messages are kube-controller-manag
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
 
 
-@dataclass(slots=True)
-class Remaining:
+class Remaining(Struct):
     """What is still there: objects per resource (`pods.`, `deployments.apps`), objects per finalizer, and failures."""
 
     resources: dict[str, int] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.reconcile import volume_matching as matching
@@ -18,8 +19,7 @@ _NONE_SET = "no persistent volumes available for this claim and no storage class
 _WAITING = "waiting for first consumer to be created before binding"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """Bind to `volume`, or provision with `storage_class`, or wait and say why (event type, reason, message): with a
     `storage_class`, for its own provisioner."""
 

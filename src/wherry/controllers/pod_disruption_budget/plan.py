@@ -7,7 +7,8 @@ go; if it is still there after DELETION_SECONDS it counts again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import parse_rfc3339, rfc3339
 from wherry.api.intstr import is_percent, scaled_value
@@ -19,16 +20,14 @@ DELETION_SECONDS = 120.0
 ALLOWED = "DisruptionAllowed"
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """How many pods there should be, and how many of them must be healthy."""
 
     expected: int
     healthy: int
 
 
-@dataclass(slots=True)
-class Look:
+class Look(Struct):
     """`status` to store; `not_deleted`: pods that were announced and stayed; `look_again` in seconds."""
 
     status: Obj

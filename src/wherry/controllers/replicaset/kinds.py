@@ -7,14 +7,14 @@ written in its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.resources import REPLICA_SETS, REPLICATION_CONTROLLERS
 from wherry.api.types import GVR, Obj
 
 
-@dataclass(frozen=True, slots=True)
-class Replicated:
+class Replicated(Struct, frozen=True):
     """`view` gives an object of this kind the selector of a ReplicaSet."""
 
     gvr: GVR

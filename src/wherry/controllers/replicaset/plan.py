@@ -6,8 +6,9 @@ Always true: a plan creates or deletes, never both, and never more than BURST po
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from wherry.aio.clock import rfc3339
 from wherry.api.types import Obj
@@ -23,8 +24,7 @@ GATHERING_SECONDS: Final = 0.1
 of statuses, each of them news for the Deployment too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """How many pods to `create` from the template, or to `delete`."""
 
     create: int = 0

@@ -6,7 +6,7 @@ many would take the square of their number. Always true: a pod that no longer fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.labels import Selector
@@ -14,8 +14,7 @@ from wherry.api.types import Obj
 from wherry.reconcile.pods import condition, is_finished, is_terminating
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """What a status says. `labelled`, `ready` and `available` are among the active; `next_change` is in how many seconds
     another pod becomes available by itself."""
 
@@ -27,8 +26,7 @@ class Counts:
     next_change: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What of an owner decides how its pods count. Another one means another tally."""
 
     selector: Selector

@@ -7,7 +7,8 @@ Parallel: all at once. An update goes from the highest number down, one pod at a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.api.intstr import scaled_value
 from wherry.api.types import Obj
@@ -15,16 +16,14 @@ from wherry.controllers.statefulset.pods import REVISION, ordinal_of, ordinals
 from wherry.reconcile.pods import is_available, is_finished, is_ready, is_terminating, phase
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Struct, frozen=True):
     """Make pod number `ordinal` from the update revision, or from the current one."""
 
     ordinal: int
     updated: bool
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     create: list[Create] = field(default_factory=list)
     delete: list[Obj] = field(default_factory=list)
     condemned: list[Obj] = field(default_factory=list)

@@ -7,7 +7,8 @@ uses one is above its request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.pod_amounts import pod_amounts
 from wherry.api.quantity import Quantity
@@ -18,8 +19,7 @@ SYSTEM_CRITICAL = 2_000_000_000
 """Priority of `system-cluster-critical`, the lowest of those that are never evicted."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodUsage:
+class PodUsage(Struct, frozen=True):
     """What one pod uses of one resource, and each of its containers of which that is known."""
 
     total: int

@@ -7,7 +7,8 @@ volumes and logs here, so the signals of `imagefs` and `containerfs` would say w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.quantity import Quantity, QuantityError
 
@@ -26,8 +27,7 @@ class BadThreshold(ValueError):
     """The text says why, as the kubelet does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """Of `amount` (bytes, inodes) or of `share` of what there is; the other one is None."""
 
     signal: str
@@ -41,8 +41,7 @@ class Threshold:
         return self.amount or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What is left of how much, in bytes or inodes."""
 
     available: int

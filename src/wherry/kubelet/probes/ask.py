@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.cri.interface import ContainerStatus, RuntimeFailure, RuntimeService
@@ -14,8 +15,7 @@ from wherry.kubelet.probes import http
 from wherry.kubelet.probes.outcome import OUTPUT_BYTES_MAX, Outcome, dial_error, failure, success
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A running container and where it listens."""
 
     container: ContainerStatus

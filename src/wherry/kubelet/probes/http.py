@@ -12,8 +12,9 @@ import http
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
+
+from msgspec import Struct
 
 from wherry.kubelet.probes.outcome import OUTPUT_BYTES_MAX, Outcome, Result, dial_error, failure, success
 
@@ -24,8 +25,7 @@ REDIRECTS_MAX = 10
 HEAD_BYTES_MAX = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""

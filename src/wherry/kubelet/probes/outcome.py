@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 OUTPUT_BYTES_MAX = 10 * 1024  # kubelet keeps as much of a probe's answer
 
@@ -17,8 +18,7 @@ class Result(Enum):
     FAILURE = "failure"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     result: Result
     output: str = ""
 

@@ -6,7 +6,7 @@ caller, does everything that has come due in order, and is therefore the same wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.aio.clock import parse_rfc3339
 from wherry.api.types import Obj
@@ -22,8 +22,7 @@ KILLED = 137
 """128 + SIGKILL: what ends who has not ended when its grace period is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """One attempt that is over; Unix seconds."""
 
     started_at: float
@@ -31,8 +30,7 @@ class Ended:
     exit_code: int
 
 
-@dataclass(slots=True)
-class Life:
+class Life(Struct):
     """`created_at`: when the node first saw the pod. Without `started_at` nothing runs."""
 
     script: Script

@@ -6,7 +6,8 @@ Every attempt of a container writes the same again. `written` is pure; `stream` 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, parse_rfc3339, rfc3339_micro
 from wherry.api.types import Obj
@@ -22,8 +23,7 @@ class NoLogs(LookupError):
     """There is nothing to show; the text says why and what would help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One run of a container, in Unix seconds; `end` None while it runs. `lines` are (seconds since its start, text)."""
 
     start: float

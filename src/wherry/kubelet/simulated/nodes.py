@@ -11,7 +11,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.backoff import Backoff
 from wherry.aio.clock import Clock, rfc3339, rfc3339_micro
@@ -38,8 +39,7 @@ CUT_OFF_SECONDS = 1.0
 WRITES_MAX = 64  # at once; they share an fsync
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedNode:
+class SimulatedNode(Struct, frozen=True):
     """Its name and InternalIP (out of 198.18.0.0/15, which RFC 2544 keeps for tests), both of which follow from its number."""
 
     number: int

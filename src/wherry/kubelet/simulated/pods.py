@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.api.types import Obj
@@ -33,8 +34,7 @@ AT_ONCE = 200
 """Pods looked at before others in this process have a turn: some 20 ms."""
 
 
-@dataclass(slots=True)
-class _Actor:
+class _Actor(Struct):
     """A pod with its life; `turn` tells its newest entry of the heap from older ones."""
 
     pod: Obj

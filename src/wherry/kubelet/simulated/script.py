@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wherry.api.quantity import Quantity
 from wherry.api.types import Obj
@@ -43,8 +44,7 @@ class ScriptError(ValueError):
     """An annotation says nothing that could be done; the text names it, its value and what it may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """Times in seconds, CPU in nano-cores, memory in bytes. `run_for` None: until somebody ends it."""
 
     start_after: float = 0.0

@@ -11,7 +11,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 
@@ -24,19 +25,16 @@ class ChannelError(Exception):
     """A message that is none of the protocol."""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Resized:
+class Resized(Struct, frozen=True):
     columns: int
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class InputClosed:
+class InputClosed(Struct, frozen=True):
     pass
 
 

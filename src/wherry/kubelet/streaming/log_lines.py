@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import parse_rfc3339
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What of a log is asked for (PodLogOptions)."""
 
     follow: bool = False
@@ -47,8 +47,7 @@ def is_set(query: Mapping[str, str], name: str) -> bool:
     return query.get(name) in ("1", "true")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     stamp: bytes
     stream: bytes
     is_partial: bool

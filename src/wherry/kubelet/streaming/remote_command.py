@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.cri.interface import ExecSession
@@ -25,8 +26,7 @@ DRAIN_SECONDS = 1.0
 """How long output may trail the end of a command: a child it left behind may hold the pipe for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which streams the client asked for."""
 
     stdin: bool

@@ -13,16 +13,16 @@ import os
 import random
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 DATA = "..data"
 DATA_NEW = "..data_tmp"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     data: bytes
     mode: int
 

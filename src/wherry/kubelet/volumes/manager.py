@@ -10,8 +10,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
@@ -34,8 +35,7 @@ EMPTY_DIR = "kubernetes.io~empty-dir"
 RETRY_SECONDS = 5.0  # a refresh that failed (the API server is away); the old content stays meanwhile
 
 
-@dataclass(slots=True)
-class _Pod:
+class _Pod(Struct):
     """A pod whose volumes are set up."""
 
     pod: Obj

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.cri.interface import Mount
@@ -15,8 +16,7 @@ from wherry.kubelet.failures import StartFailure
 CONFIG_ERROR = "CreateContainerConfigError"
 
 
-@dataclass(frozen=True, slots=True)
-class Mountable:
+class Mountable(Struct, frozen=True):
     """A volume that is set up."""
 
     path: Path

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api.resources import CONFIG_MAPS, SECRETS
 from wherry.api.types import GVR, Obj
@@ -21,16 +22,14 @@ SUPPORTED_PROJECTIONS = ("configMap", "secret", "downwardAPI", "serviceAccountTo
 Source = tuple[GVR, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A serviceAccountToken projection; `key` of the `tokens` given to `build`."""
 
     audience: str
     expiration_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ingredients:
+class Ingredients(Struct, frozen=True):
     """Everything files are made of; an object that does not exist is None."""
 
     pod: Obj

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.aio.clock import Clock, parse_rfc3339
 from wherry.api.errors import StatusError
@@ -25,8 +26,7 @@ RETRY_SECONDS = 10.0
 REQUESTS_MAX = 4  # at once; more would only wait in the API server, each with a connection of its own
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     text: str
     refresh_at: float
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from math import log
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.reconcile.service_pods import selects
@@ -34,8 +35,7 @@ class Services(Protocol):
     def list(self, namespace: str | None = None) -> list[Obj]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(Struct, frozen=True):
     """How many pods of the kind are in each zone and, unless nodes count them themselves, on each node."""
 
     in_zone: Mapping[str, int]

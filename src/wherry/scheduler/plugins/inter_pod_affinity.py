@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wherry.scheduler.alike import Group
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening, Score
@@ -23,8 +24,7 @@ Place = tuple[str, str]
 _NOT_NEAR = "node(s) didn't match pod affinity rules"
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     """Numbers of pods by place; a place nobody is at may be in there with 0."""
 
     near: list[Term]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import log
+
+from msgspec import Struct, field
 
 from wherry.api import json, node_selectors
 from wherry.api.labels import Selector
@@ -24,8 +25,7 @@ _REASON = "node(s) didn't match pod topology spread constraints"
 _NO_LABEL = f"{_REASON} (missing required label)"
 
 
-@dataclass(slots=True)
-class _Constraint:
+class _Constraint(Struct):
     """One constraint with the number of matching pods in each domain."""
 
     key: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.scheduler.framework import OK, SKIP, Filter, Happening, always
 from wherry.scheduler.node_info import NodeInfo
@@ -14,8 +15,7 @@ from wherry.scheduler.volumes import Lookup, claim_names
 _REASON = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     names: frozenset[str]
     uses: int = 0
     """How often placed pods use these claims."""

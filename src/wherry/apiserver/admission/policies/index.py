@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from wherry.api.types import Obj
 from wherry.apiserver.admission import environments
@@ -18,8 +19,7 @@ POLICIES_KEPT = 512
 """Sets of variables kept compiled; few systems have as many policies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """`criteria` None: wherever the policy applies. `actions`: of Deny, Warn, Audit."""
 
     name: str
@@ -31,8 +31,7 @@ class Binding:
         return self.criteria is None or self.criteria.form(request) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """`where` and `variables`: the environment of its expressions, and the programs of spec.variables."""
 
     name: str

@@ -6,8 +6,9 @@ Every policy is heard, so that all warnings and audit annotations come out; the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from wherry.api import json
 from wherry.api.errors import StatusError
@@ -29,8 +30,7 @@ CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "I
 _AUDIT_KEY = "validation.policy.admission.k8s.io/validation_failure"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One expression that was not true, or had no value; `index` of the validation, None when it was another."""
 
     message: str

@@ -5,7 +5,7 @@ Rebuilt when a configuration changed and at no other time; asking whether one di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from wherry.api.scheme import Resource
 from wherry.api.types import Obj
@@ -16,8 +16,7 @@ from wherry.apiserver.outward import Target
 from wherry.apiserver.registry.webhook_configuration import REVIEW_VERSIONS, TIMEOUT_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(Struct, frozen=True):
     """One webhook. `uid` tells it from a namesake in another configuration; `timeout` in seconds."""
 
     uid: str

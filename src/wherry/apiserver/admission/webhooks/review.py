@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from wherry.api import json
 from wherry.api.errors import StatusError
@@ -40,8 +41,7 @@ _STATUS_TYPES: dict[str, tuple[type, str]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`patch` is a list of RFC 6902 operations; `status` what the webhook says of a refusal (metav1.Status or {})."""
 
     allowed: bool

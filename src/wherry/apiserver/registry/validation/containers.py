@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wherry.api import names
 from wherry.api.errors import Cause
@@ -18,8 +19,7 @@ _EPHEMERAL_FORBIDDEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PodFacts:
+class PodFacts(Struct, frozen=True):
     """What a container's rules need to know of its pod."""
 
     sources: Mapping[str, Obj]
