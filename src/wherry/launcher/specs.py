@@ -1,6 +1,6 @@
 """The shapes that travel to the launcher: CRI's sandbox and container configurations as JSON, kept as they came.
 
-`wherry.cri.wire` converts the dataclasses of `wherry.cri.interface` to these and back. Paths are absolute strings.
+`wherry.cri.wire` converts the records of `wherry.cri.interface` to these and back. Paths are absolute strings.
 """
 
 from __future__ import annotations
