@@ -6,7 +6,8 @@ import socket
 from dataclasses import dataclass, field
 
 from wherry.launcher.proc.overlay import Overlay
-from wherry.launcher.proc.paths import Paths
+from wherry.launcher.proc.paths import Paths, normal
+from wherry.launcher.proc.reach import Found
 
 
 @dataclass(slots=True)
@@ -26,3 +27,21 @@ class Guest:
 
     def __post_init__(self) -> None:
         self.packed = socket.inet_aton(self.ip) if self.ip else b""
+
+    def find(self, name: bytes, *, changes: bool) -> Found | None:
+        """What an absolute path leads to; None: the machine's. With `changes` it is made possible to write there."""
+        if self.overlay is not None and self.overlay.shown(name) is not None:
+            return None  # the real path, of a call that is made again
+        found = self.paths.look(name)
+        end = b"/" if name.endswith(b"/") else b""
+        if found is not None:
+            real, promise = found
+            return Found(normal(name) + end, real, promise.source, readonly=promise.readonly)
+        own = self.overlay.find(name, changes=changes) if self.overlay is not None else None
+        if own is None or self.overlay is None:
+            return None
+        return Found(self.overlay.shown(own) or b"/", own, self.overlay.upper, readonly=False)
+
+    def shown(self, real: bytes) -> bytes | None:
+        """How the container names a real path; None: as it is."""
+        return self.paths.shown(real) or (self.overlay.shown(real) if self.overlay else None)

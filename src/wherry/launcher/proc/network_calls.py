@@ -20,9 +20,12 @@ from collections.abc import Callable
 from wherry.launcher.proc.addresses import Address, decode
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.datagrams import DatagramCalls
+from wherry.launcher.proc.file_shapes import Umask
+from wherry.launcher.proc.finding import follow, resolve_name
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.notify import NETWORK
 from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
+from wherry.launcher.proc.reach import Found, by_number
 from wherry.launcher.proc.routing import Refusal, Routing
 
 _SOCKADDR_BYTES_MAX = 128
@@ -109,11 +112,16 @@ class NetworkCalls:
 
     def _connect_unix(self, caller: Caller, guest: Guest, raw: bytes) -> None:
         place = _unix_path(raw)
-        found = guest.paths.find(place) if place else None
+        found = resolve_name(caller, guest, place, changes=False) if place else None
         if found is None:
             caller.proceed()
             return
-        self._with_unix(caller, found[0], lambda sock, address: self._begin(caller, sock, (address,)))
+
+        def use(at: Found) -> None:
+            with at.path(follow=True) as there, self._take(caller) as sock:
+                self._begin(caller, sock, (os.fsdecode(by_number(there)),))
+
+        follow(guest, found, use)
 
     # bind
 
@@ -174,28 +182,20 @@ class NetworkCalls:
 
     def _bind_unix(self, caller: Caller, guest: Guest, raw: bytes) -> None:
         place = _unix_path(raw)
-        found = guest.paths.find(place) if place else None
+        found = resolve_name(caller, guest, place, changes=True) if place else None
         if found is None:
             caller.proceed()
             return
-        if found[1]:
-            raise Refusal(errno.EROFS)
 
-        def bind(sock: socket.socket, address: str) -> None:
-            sock.bind(address)
-            caller.succeed()
+        def use(at: Found) -> None:
+            if at.readonly:
+                raise Refusal(errno.EROFS)
+            # The real path may be longer than an address of a Unix socket can be: it is named by its directory's descriptor.
+            with at.parent() as (folder, name), self._take(caller) as sock, Umask(caller):
+                sock.bind(by_number(folder) + b"/" + name)
 
-        self._with_unix(caller, found[0], bind)
-
-    def _with_unix(self, caller: Caller, path: bytes, work: Callable[[socket.socket, str], None]) -> None:
-        """The real path may be longer than an address of a Unix socket can be: it is named by its directory's descriptor."""
-        folder, name = os.path.split(os.fsdecode(path))
-        directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with self._take(caller) as sock:
-                work(sock, f"/proc/self/fd/{directory}/{name}")
-        finally:
-            os.close(directory)
+        follow(guest, found, use, changes=True)
+        caller.succeed()
 
     # the others
 

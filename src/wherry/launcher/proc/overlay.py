@@ -6,31 +6,32 @@ that nobody wrote yet costs one more look. Nothing under /proc, /sys and /dev is
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import stat
 
 from wherry.launcher.proc.paths import normal
+from wherry.launcher.proc.reach import Found, copy, make_directories
 
 _KERNELS = (b"/proc", b"/sys", b"/dev")
-COPIED_BYTES_MAX = 256 << 20
-"""Of one file of the machine that is changed; a larger one cannot be."""
+COPIED_BYTES_MAX = 64 << 20
+"""Of one file of the machine that is changed; a larger one cannot be. Nobody else is answered meanwhile."""
 
 
 class Overlay:
     """`upper` is the layer's directory."""
 
     def __init__(self, upper: bytes) -> None:
-        self._upper = upper
+        self.upper = upper
 
     def find(self, path: bytes, *, changes: bool) -> bytes | None:
         """The real path of an absolute one; None: it is the machine's. With `changes` it is made possible to write there.
 
         Raises OSError where the file is too large to be copied."""
         clean = normal(path)
-        if clean == b"/" or clean.startswith(self._upper) or clean.startswith(_KERNELS):
+        if clean == b"/" or clean.startswith(self.upper) or clean.startswith(_KERNELS):
             return None
-        own = self._upper + clean
+        own = self.upper + clean
         try:
             mode = os.lstat(own).st_mode
         except OSError:
@@ -41,23 +42,24 @@ class Overlay:
 
     def _for_change(self, clean: bytes, own: bytes) -> bytes | None:
         folder = os.path.dirname(clean)
-        if not os.path.isdir(self._upper + folder):
+        if not os.path.isdir(self.upper + folder):
             if not os.path.isdir(folder):
                 return None
-            os.makedirs(self._upper + os.path.realpath(folder), exist_ok=True)
-            if os.path.realpath(folder) != folder:
-                own = self._upper + os.path.realpath(folder) + b"/" + os.path.basename(clean)
+            real = os.path.realpath(folder)
+            make_directories(self.upper, real)
+            if real != folder:
+                own = self.upper + real + b"/" + os.path.basename(clean)
         try:
             found = os.lstat(clean)
         except OSError:
             return own
         if stat.S_ISREG(found.st_mode):
             if found.st_size > COPIED_BYTES_MAX:
-                raise PermissionError(1, f"{os.fsdecode(clean)} is too large to be copied")
-            shutil.copy2(clean, own)
+                raise PermissionError(errno.EPERM, f"{os.fsdecode(clean)} is too large to be copied")
+            copy(clean, Found(clean, own, self.upper, readonly=False))
             return own
         return None
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None when it is not of the layer."""
-        return real[len(self._upper) :] if real.startswith(self._upper + b"/") else None
+        return real[len(self.upper) :] if real.startswith(self.upper + b"/") else None

@@ -31,6 +31,11 @@ class Paths:
 
     def find(self, path: bytes) -> tuple[bytes, bool] | None:
         """(Real path, read-only) of an absolute path; None: it is the machine's own."""
+        found = self.look(path)
+        return None if found is None else (found[0], found[1].readonly)
+
+    def look(self, path: bytes) -> tuple[bytes, Promise] | None:
+        """The real path of an absolute one, and what promises it."""
         if path[:1] != b"/" or (path.split(b"/", 2)[1] not in self._first and not _is_odd(path)):
             return None
         clean = normal(path) if _is_odd(path) else path.rstrip(b"/")
@@ -40,7 +45,7 @@ class Paths:
             if promise is not None:
                 if self.shown(clean) is not None:  # a real path, of a state directory that lies in a promised one
                     return None
-                return promise.source + clean[len(at) :] + (b"/" if path.endswith(b"/") else b""), promise.readonly
+                return promise.source + clean[len(at) :] + (b"/" if path.endswith(b"/") else b""), promise
             at = at[: at.rfind(b"/")]
         return None
 

@@ -37,10 +37,10 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
         )
         raise LauncherError("CreateContainerError", message)
     os.makedirs(writable.upper)
-    roots = [os.fsencode(writable.upper)]
+    roots = [os.fsencode(os.path.realpath(writable.upper))]
     layers = spec["rootfs"]["layers"]
     if layers and spec["readonly_rootfs"]:
-        roots.append(os.fsencode(_merged(layers, shared)))
+        roots.append(os.fsencode(os.path.realpath(_merged(layers, shared))))
     else:
         _put_image(layers, writable.upper, _copy_file)
     mounted = [
@@ -59,12 +59,12 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
                 targets.add(path)
     for path in _PRIVATE:
         if path not in targets:
-            own = os.fsencode(writable.directory) + b"/own" + path
+            own = os.fsencode(os.path.realpath(writable.directory)) + b"/own" + path
             os.makedirs(own)
             os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
             found.append(Promise(path, own, spec["readonly_rootfs"]))
     found += [each for each in _interpreters() if each.target not in targets]
-    skeleton = os.fsencode(writable.directory) + b"/skeleton"
+    skeleton = os.fsencode(os.path.realpath(writable.directory)) + b"/skeleton"
     exists = {parent: _real(parent) for each in found for parent in parents(each.target)}
     all_promises, targets_made = plan(found, skeleton, exists)
     for target in targets_made:

@@ -1,0 +1,99 @@
+"""What a path in a system call leads to: something promised, or the machine's own, which is the kernel's to find."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from wherry.launcher.proc.caller import Caller, GoneError
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.reach import LINKS_MAX, Found, LeadsElsewhereError
+from wherry.launcher.proc.routing import Refusal
+
+AT_FDCWD = -100
+Result = TypeVar("Result")
+Tell = Callable[[Guest, str], None]
+
+
+class MadeAgainError(GoneError):
+    """The caller makes its call again, by another path: nobody waits for an answer to this one."""
+
+
+def resolve(caller: Caller, guest: Guest, path: int, directory: int, *, changes: bool = False) -> Found | None:
+    """What a call names; None: the kernel finds it. Arguments are given by their number."""
+    address = caller.arguments[path]
+    if address == 0:  # futimens(3): the descriptor itself
+        return None
+    start = AT_FDCWD if directory < 0 else _signed(caller.arguments[directory])
+    return resolve_name(caller, guest, caller.path(address), start, changes=changes)
+
+
+def resolve_name(caller: Caller, guest: Guest, name: bytes, start: int = AT_FDCWD, *, changes: bool) -> Found | None:
+    """The same of a path that is known, from a directory's descriptor."""
+    if name[:1] != b"/":
+        concerns = guest.paths.concerns(name)
+        if not name or not (concerns or guest.overlay):
+            return None
+        real = _base(caller, start)
+        shown = guest.shown(real)
+        if (shown is not None and not concerns) or not real.startswith(b"/"):
+            return None  # it is in the real place already; a socket
+        name = (shown or real).rstrip(b"/") + b"/" + name
+    return guest.find(name, changes=changes)
+
+
+def settle(
+    caller: Caller,
+    guest: Guest,
+    found: Found,
+    use: Callable[[Found], Result],
+    argument: int,
+    tell: Tell,
+    *,
+    changes: bool = False,
+) -> Result:
+    """`follow`; a link to the machine's own files is the caller's to follow, which makes its call again with that path.
+
+    Raises MadeAgainError then; OSError, Refusal, GoneError."""
+    try:
+        return follow(guest, found, use, changes=changes)
+    except LeadsElsewhereError as elsewhere:
+        path = elsewhere.path
+    if not caller.again(lambda at: ({argument: at}, path + b"\0")):
+        tell(guest, f"a link to {printable(path)}: the process cannot be traced")
+        raise Refusal(errno.EACCES)
+    raise MadeAgainError
+
+
+def follow(guest: Guest, found: Found, use: Callable[[Found], Result], *, changes: bool = False) -> Result:
+    """`use` it, following links as the container sees them. Raises LeadsElsewhereError for the machine's own, OSError."""
+    for _ in range(LINKS_MAX):
+        try:
+            return use(found)
+        except LeadsElsewhereError as elsewhere:
+            below = guest.find(elsewhere.path, changes=changes)
+            if below is None:
+                raise
+            found = below
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def printable(path: bytes) -> str:
+    """For people: a container may name a path whatever it likes."""
+    return ascii(path.decode("utf-8", "replace"))[1:-1][:200]
+
+
+def _base(caller: Caller, directory: int) -> bytes:
+    """The real directory that a relative path begins at."""
+    link = f"/proc/{caller.thread}/cwd" if directory == AT_FDCWD else f"/proc/{caller.thread}/fd/{directory}"
+    try:
+        return os.fsencode(os.readlink(link))
+    except OSError as error:
+        raise Refusal(errno.EBADF) from error
+
+
+def _signed(value: int) -> int:
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value & 0x80000000 else value

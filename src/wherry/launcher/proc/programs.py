@@ -1,0 +1,107 @@
+"""chdir and execve: what cannot be performed for another process, that process makes again with the real path.
+
+The path lies below its stack then. A script whose `#!` names something promised becomes its interpreter's command line, with
+the names that the container knows.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+
+from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.finding import Tell, printable, resolve, settle
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.reach import Found, LeadsElsewhereError, by_number, real_path
+from wherry.launcher.proc.routing import Refusal
+
+
+class ProgramCalls:
+    """Raise OSError, Refusal and GoneError, and answer unless they raise."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def chdir(self, caller: Caller, guest: Guest) -> None:
+        found = resolve(caller, guest, 0, -1)
+        if found is None:
+            caller.proceed()
+            return
+        real = settle(caller, guest, found, _directory, 0, self._tell)
+        if not caller.again(lambda at: ({0: at}, real + b"\0")):
+            self._refuse(guest, "chdir", caller.path(caller.arguments[0]))
+
+    def execve(self, caller: Caller, guest: Guest) -> None:
+        found = resolve(caller, guest, 0, -1)
+        if found is None:
+            caller.proceed()
+            return
+        real, words = settle(caller, guest, found, _program, 0, self._tell)
+        name = caller.path(caller.arguments[0])
+        if not words:
+            done = caller.again(lambda at: ({0: at}, real + b"\0"))
+        else:
+            # As the kernel does for `#!`, but with the names that the container knows.
+            rest = caller.pointers(caller.arguments[1])[1:]
+            program = _where(guest, words[0])
+            done = caller.again(lambda at: _command_line(at, program, [*words, name], rest))
+        if not done:
+            self._refuse(guest, "execve", name)
+
+    def _refuse(self, guest: Guest, call: str, path: bytes) -> None:
+        self._tell(guest, f"{call} {printable(path)}: the process cannot be traced")
+        raise Refusal(errno.EACCES)
+
+
+def _directory(found: Found) -> bytes:
+    """Its real path. Raises OSError, LeadsElsewhereError."""
+    fd = found.open(os.O_PATH | os.O_DIRECTORY)
+    try:
+        return real_path(fd)
+    finally:
+        os.close(fd)
+
+
+def _program(found: Found) -> tuple[bytes, list[bytes]]:
+    """Its real path, and the words of its `#!` line. Raises OSError, Refusal, LeadsElsewhereError."""
+    with found.path(follow=True) as fd:
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or not os.access(by_number(fd), os.X_OK):
+            raise Refusal(errno.EACCES)
+        real = real_path(fd)
+        try:
+            readable = os.open(by_number(fd), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return real, []
+    try:
+        return real, shebang(os.read(readable, 256))
+    finally:
+        os.close(readable)
+
+
+def shebang(head: bytes) -> list[bytes]:
+    """The words of a `#!` line; none for a program."""
+    first = head.split(b"\n", 1)[0]
+    return [word.strip() for word in first[2:].split(None, 1)] if first.startswith(b"#!") else []
+
+
+def _where(guest: Guest, name: bytes) -> bytes:
+    """The real path of an absolute one, the machine's too."""
+    found = guest.find(name, changes=False)
+    try:
+        return name if found is None else _program(found)[0]
+    except LeadsElsewhereError as elsewhere:  # it makes the call with this one again, and is asked about again
+        return elsewhere.path
+
+
+def _command_line(address: int, program: bytes, words: list[bytes], rest: list[int]) -> tuple[dict[int, int], bytes]:
+    """`program` and an argv at `address`: pointers to `words`, which follow, and the `rest`."""
+    count = len(words) + len(rest) + 1
+    at = address + 8 * count
+    pointers = []
+    for word in words:
+        pointers.append(at)
+        at += len(word) + 1
+    block = struct.pack(f"={count}Q", *pointers, *rest, 0) + b"".join(word + b"\0" for word in (*words, program))
+    return {0: at, 1: address}, block

@@ -1,0 +1,177 @@
+"""Real files that were promised, reached without following a link that leads out of the promise.
+
+The shim has more rights than a container, and containers make links: to other pods' files, to /proc/self/mem. So the kernel is
+told to follow none (openat2(2)), or those that stay beneath the promise; one that leads elsewhere is read, and where it leads
+is found as the container would find it. What nobody promised is the caller's to open, with its own rights.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wherry.launcher.proc.paths import normal
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+_OPENAT2 = 437
+_AT_FDCWD = -100
+_NO_MAGIC, _NO_LINKS, _BENEATH = 0x02, 0x04, 0x08  # RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
+_O_TMPFILE = 0o20000000
+_KNOWN = 0o37777703  # what openat2 takes; open ignores the rest
+_KNOWN_WITH_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+LINKS_MAX = 40  # as in the kernel
+
+
+class LeadsElsewhereError(Exception):
+    """A link out of the promise; `path` is where to, as the container names it."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class Found:
+    """Something promised: `real` lies at or below `anchor`, which containers cannot replace, and is called `name`."""
+
+    __slots__ = ("anchor", "name", "readonly", "real")
+
+    def __init__(self, name: bytes, real: bytes, anchor: bytes, *, readonly: bool) -> None:
+        self.name = name
+        self.real = real
+        self.anchor = anchor
+        self.readonly = readonly
+
+    def open(self, flags: int, mode: int = 0) -> int:
+        """A descriptor of ours, close-on-exec. Raises OSError, LeadsElsewhereError."""
+        flags |= os.O_CLOEXEC
+        try:
+            return _openat2(_AT_FDCWD, self.real, flags, mode, _NO_LINKS)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        rest = self.real[len(self.anchor) :].lstrip(b"/")
+        if rest:
+            try:
+                return self._beneath(rest, flags, mode)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.ELOOP):
+                    raise
+        raise LeadsElsewhereError(self._follow(last=not flags & os.O_NOFOLLOW))
+
+    def _beneath(self, rest: bytes, flags: int, mode: int) -> int:
+        anchor = _openat2(_AT_FDCWD, self.anchor, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
+        try:
+            return _openat2(anchor, rest, flags, mode, _BENEATH | _NO_MAGIC)
+        finally:
+            os.close(anchor)
+
+    def _follow(self, *, last: bool) -> bytes:
+        """The path with its first link replaced by what that says. Raises OSError(ELOOP) when there is none any more."""
+        real, name = self.anchor, self.name[: len(self.name) - len(self.real) + len(self.anchor)]
+        words = [b"", *(word for word in self.real[len(self.anchor) :].split(b"/") if word)]
+        for number, word in enumerate(words):
+            real, above, name = (real + b"/" + word if word else real), name, (name + b"/" + word if word else name)
+            if not word:
+                above = os.path.dirname(name)
+            if number == len(words) - 1 and not last:
+                break
+            try:
+                text = os.readlink(real)
+            except OSError:
+                continue
+            return normal(b"/".join((text if text.startswith(b"/") else above + b"/" + text, *words[number + 1 :])))
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    @contextmanager
+    def path(self, *, follow: bool) -> Iterator[int]:
+        """A descriptor that only names it. Raises as `open`."""
+        fd = self.open(os.O_PATH | (0 if follow else os.O_NOFOLLOW))
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def parent(self) -> Iterator[tuple[int, bytes]]:
+        """Its directory, and its name there. Raises as `open`."""
+        end = b"/" if self.real.endswith(b"/") else b""
+        folder, last = os.path.split(self.real.rstrip(b"/"))
+        above = Found(os.path.dirname(self.name.rstrip(b"/")), folder, self._above(folder), readonly=self.readonly)
+        try:
+            fd = above.open(os.O_PATH | os.O_DIRECTORY)
+        except LeadsElsewhereError as elsewhere:
+            raise LeadsElsewhereError(elsewhere.path.rstrip(b"/") + b"/" + last + end) from None
+        try:
+            yield fd, last + end
+        finally:
+            os.close(fd)
+
+    def _above(self, folder: bytes) -> bytes:
+        """The anchor of its directory: its own, unless that is what it is itself."""
+        return self.anchor if folder == self.anchor or folder.startswith(self.anchor + b"/") else folder
+
+
+def by_number(fd: int) -> bytes:
+    """A path of what a descriptor names, for calls that take none."""
+    return b"/proc/self/fd/%d" % fd
+
+
+def real_path(fd: int) -> bytes:
+    return os.readlink(by_number(fd))
+
+
+def _openat2(directory: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+    flags &= _KNOWN_WITH_PATH if flags & os.O_PATH else _KNOWN
+    if not flags & (os.O_CREAT | _O_TMPFILE):
+        mode = 0
+    how = struct.pack("=QQQ", flags, mode & 0o7777, resolve)
+    fd = int(_libc.syscall(ctypes.c_long(_OPENAT2), ctypes.c_long(directory), path, how, ctypes.c_long(len(how))))
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return fd
+
+
+def make_directories(anchor: bytes, path: bytes) -> None:
+    """Below `anchor`, following no link. Raises OSError."""
+    fd = _openat2(_AT_FDCWD, anchor, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _NO_LINKS)
+    try:
+        for word in path.split(b"/"):
+            if not word:
+                continue
+            try:
+                os.mkdir(word, 0o755, dir_fd=fd)
+            except FileExistsError:
+                pass
+            below = _openat2(fd, word, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _NO_LINKS | _BENEATH)
+            os.close(fd)
+            fd = below
+    finally:
+        os.close(fd)
+
+
+def copy(source: bytes, to: Found) -> None:
+    """A regular file with its mode and time, to a place where nothing is. Raises OSError, LeadsElsewhereError."""
+    ours = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(ours)
+        if not stat.S_ISREG(facts.st_mode):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        theirs = to.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            left = facts.st_size
+            while left > 0 and (done := os.sendfile(theirs, ours, None, left)):
+                left -= done
+            os.fchmod(theirs, stat.S_IMODE(facts.st_mode))
+            os.utime(theirs, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        finally:
+            os.close(theirs)
+    finally:
+        os.close(ours)
