@@ -32,12 +32,13 @@ from wherry.launcher.proc.network_calls import NetworkCalls
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.ports import Ports
+from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.proc.routing import Refusal, Routing
 from wherry.launcher.proc.threads import GoneError, Threads
 
 DEPTH = 3
 """How many there are: as many deaths are survived, less one."""
-_EIO, _EINVAL, _ENOSYS = 5, 22, 38
+_EIO, _EACCES, _EINVAL, _ENOSYS = 5, 13, 22, 38
 NOTICES_MAX = 16  # per container: a program that asks again and again says nothing new
 
 
@@ -132,6 +133,8 @@ class Shim:
             return
         except Refusal as refusal:
             caller.fail(refusal.number)
+        except LeadsElsewhereError:  # to the machine's files, of a call that cannot be made again
+            caller.fail(_EACCES)
         except OSError as error:
             caller.fail(error.errno or _EIO)
         except OverflowError:  # a number that no such call takes
