@@ -19,11 +19,11 @@ PREFIX = "wherry-testing-"
 
 
 class Authority:
-    """The files, in a directory that goes with the process; if it is killed, with the next one's start."""
+    """The files, in a directory that goes with the process, however it ends."""
 
     def __init__(self) -> None:
         sweep(PREFIX)
-        self._held = Held(PREFIX)
+        self._held = Held(PREFIX, guarded=True)
         atexit.register(self._held.release)
         self.files = Pki(self._held.path)
         pki.ensure(self.files, Options(), RealClock())

@@ -1,7 +1,8 @@
-"""Directories that end with the process that made them, however it ends: those of a killed one go at the next look.
+"""Directories that end with the process that made them, however it ends.
 
-A directory is held by a lock on a file inside, which the kernel gives back with the process. Always true: what is removed
-is ours, our user's, and nobody holds it.
+A directory is held by a lock on a file inside, which the kernel gives back with the process: what was left goes at the next
+look. A guarded one goes at once, since a shell waits for the end of a pipe whose other end only we hold. Always true: what is
+removed is ours, our user's, and nobody holds it.
 """
 
 from __future__ import annotations
@@ -9,23 +10,31 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 HOLDER = "held-by-its-process"
 
 
-class Held:
-    """`path` is a new directory, nobody else's to read; `release` removes it."""
+GUARD = 'read -r word || exec rm -rf -- "$1"'
+"""Told a word, it has nothing to do; told nothing until the end, we were killed."""
 
-    def __init__(self, prefix: str) -> None:
+
+class Held:
+    """`path` is a new directory, nobody else's to read; `release` removes it. `guarded`: also if we are killed, which costs a
+    small process."""
+
+    def __init__(self, prefix: str, guarded: bool = False) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
         self._process = os.getpid()
         unlocked = self.path / f"{HOLDER}.new"
         self._lock = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         unlocked.rename(self.path / HOLDER)  # nobody finds it before it is locked
+        self._guard = _guard(self.path) if guarded else None
 
     def release(self) -> None:
         """Once or more often; in a process that was forked from ours, not at all."""
@@ -33,6 +42,20 @@ class Held:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock)
             self._lock = -1
+            if self._guard is not None:
+                with suppress(BrokenPipeError):  # somebody has ended it
+                    self._guard.communicate(b"done\n")
+
+
+def _guard(folder: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own: Ctrl-C and the end of a terminal are not for it."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", GUARD, "sh", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def sweep(prefix: str, end: Callable[[Path], None] = lambda path: None) -> None:
