@@ -237,7 +237,14 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(minutes=10))
             .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
+        if issuer is None:  # what Python 3.13 asks of certificates
+            usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+            builder = builder.add_extension(usage, critical=True)
+        else:
+            authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+            builder = builder.add_extension(authority, critical=False)
         return builder.sign(self.key, SHA256())
 
     def issue(self, name: str) -> tuple[bytes, bytes]:
