@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write(path: Path, text: str) -> None:
@@ -12,6 +15,26 @@ def write(path: Path, text: str) -> None:
     with open(draft, "w", opener=opener) as file:
         file.write(text)
     draft.replace(path)
+
+
+def write_or_overwrite(path: Path, text: str) -> None:
+    """The same, but on a full disk what is there is overwritten in place: half of it may be seen for a
+    moment then. Raises OSError where nothing is there."""
+    try:
+        write(path, text)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        overwrite(path, text)
+
+
+def overwrite(path: Path, text: str) -> None:
+    """In place, which takes no room; spaces stand where the file was longer. Raises OSError where there is none."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, text.encode().ljust(os.fstat(descriptor).st_size), 0)
+    finally:
+        os.close(descriptor)
 
 
 def opener(path: str, flags: int) -> int:

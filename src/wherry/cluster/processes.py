@@ -24,7 +24,7 @@ class Process:
     start: int
 
     def write(self, path: Path) -> None:
-        private.write(path, json.dumps({"pid": self.pid, "start": self.start}))
+        private.write_or_overwrite(path, json.dumps({"pid": self.pid, "start": self.start}))
 
     def open(self) -> int | None:
         """A pidfd, or None when it is gone."""

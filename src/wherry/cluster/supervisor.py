@@ -6,6 +6,7 @@ still run adopts them by their pid files. It is single-threaded, uses the standa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -86,10 +87,28 @@ class Supervisor:
                 passed.append(role.listener.fileno())
                 environment["LISTEN_FD"] = str(role.listener.fileno())
         role.started = self.monotonic()
-        pid = _spawn(role.argv, role.log, environment, passed)
-        role.process = processes.record(pid, role.pid_file) or Process(pid, -1)
+        try:
+            pid = _spawn(role.argv, role.log, environment, passed)
+        except OSError as error:
+            self._put_off(role, str(error))
+            return
         role.descriptor, role.ours = os.pidfd_open(pid), True
+        try:
+            role.process = processes.record(pid, role.pid_file) or Process(pid, -1)
+        except OSError as error:  # a full disk: nobody would ever find a process without a pid file
+            signal.pidfd_send_signal(role.descriptor, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, role.descriptor, os.WEXITED)
+            os.close(role.descriptor)
+            role.descriptor = -1
+            self._put_off(role, str(error))
+            return
         _say(f"{role.name}: started process {pid}")
+
+    def _put_off(self, role: Role, why: str) -> None:
+        role.failures += 1
+        delay = pause(role.failures, killed=False)
+        role.start_at = self.monotonic() + delay
+        _say(f"{role.name}: cannot start: {why}; tried again in {delay:.1f} s")
 
     def _wait(self, wake: int) -> None:
         """Sleep until a process ends, a restart is due or a signal arrives."""
@@ -185,5 +204,6 @@ def _listen(address: tuple[str, int]) -> socket.socket | None:
 
 def _say(message: str) -> None:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sys.stderr.write(f"{stamp} supervisor {message}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk takes our words, and nothing else
+        sys.stderr.write(f"{stamp} supervisor {message}\n")
+        sys.stderr.flush()

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from wherry.cluster import processes, supervisor
+from wherry.cluster import private, processes, supervisor
 
 # One supervisor over one role that records each of its starts in a file and then sleeps.
 PROGRAM = textwrap.dedent("""
@@ -70,6 +70,33 @@ def test_a_killed_process_is_started_again(running):
 def test_what_cannot_start_waits_longer_and_longer_and_what_is_killed_does_not():
     assert [supervisor.pause(failures, killed=False) for failures in (0, 1, 2, 3, 5, 50)] == [0, 0, 0.1, 0.2, 0.8, 5]
     assert [supervisor.pause(failures, killed=True) for failures in (0, 1, 2, 3, 5, 50)] == [0, 0, 0.1, 0.2, 0.4, 0.4]
+
+
+def test_a_process_that_cannot_be_recorded_is_ended_and_started_later(running, tmp_path):
+    first = running.child()
+    (tmp_path / "child.json.tmp").mkdir()  # the pid file is written here first
+    first.signal(signal.SIGKILL)
+    said = [running.process.stderr.readline().decode() for _ in range(4)]
+    assert "started process" in said[0]
+    assert "killed by signal 9" in said[1]
+    assert all("cannot start: [Errno 21] Is a directory" in line for line in said[2:])
+    assert running.child() is None
+    (tmp_path / "child.json.tmp").rmdir()
+    running.started()
+    while "started process" not in running.process.stderr.readline().decode():
+        pass
+    assert running.child() is not None
+
+
+def test_what_is_written_over_in_place_is_whole_and_padded(tmp_path):
+    path = tmp_path / "child.json"
+    processes.Process(1234567, 89).write(path)
+    before, size = path.stat().st_ino, path.stat().st_size
+    private.overwrite(path, "{}")
+    assert (path.stat().st_ino, path.stat().st_size) == (before, size)
+    assert path.read_text().rstrip() == "{}"
+    with pytest.raises(FileNotFoundError):
+        private.overwrite(tmp_path / "other", "{}")
 
 
 def test_stopping_ends_the_process_and_its_pid_file(running, tmp_path):
