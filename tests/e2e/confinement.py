@@ -5,7 +5,7 @@
 
 Its own mount, pid, network, IPC and UTS namespaces; the machine's files, copy-on-write, as its image; /proc with Docker's
 masked and read-only paths, a small /dev with 64 MB of shared memory; Docker's capabilities and seccomp filter
-(docker_profile.py). Differs: the way out of its network is missing, there are no cgroups of its own and no AppArmor, and
+(docker_profile.py). Differs: its eth0 leads nowhere, there are no cgroups of its own and no AppArmor, and
 `--no-user-namespaces` sets user.max_user_namespaces in a user namespace of its own, so that the machine's stays as it is.
 Nothing of it remains when the command has ended.
 """
@@ -37,6 +37,7 @@ MASKED = (
 )  # fmt: skip
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 SHARED_MEMORY = "64m"
+ADDRESS, GATEWAY = "172.17.0.2", "172.17.0.1"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
           "ptmx": "pts/ptmx"}  # fmt: skip
@@ -120,11 +121,10 @@ class Confinement:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
             proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
             mounts.make_slave("/")
-            self._enter_root(scratch)
+            syscalls.sethostname("container")
             if not self.host_network:
-                with rtnetlink.Netlink() as netlink:
-                    netlink.transact([rtnetlink.link_up(1)])
-                syscalls.sethostname("container")
+                _make_network()
+            self._enter_root(scratch)
             if not self.user_namespaces:
                 self._forbid_user_namespaces(proc, control)
             os.close(proc)
@@ -162,8 +162,10 @@ class Confinement:
                 tree = mounts.open_tree(root + path)
                 mounts.set_attributes(tree, mounts.ATTR_RDONLY)
                 mounts.attach(tree, root + path)
+        working_directory = os.getcwd()
         os.chdir(root)
         mounts.pivot_root_here()
+        os.chdir(working_directory)
 
     def _forbid_user_namespaces(self, proc: int, control: socket.socket) -> None:
         syscalls.unshare(syscalls.CLONE_NEWUSER)
@@ -201,6 +203,26 @@ class Confinement:
 
 
 _NO_PROGRAMS = mounts.ATTR_NOSUID | mounts.ATTR_NODEV | mounts.ATTR_NOEXEC
+
+
+def _make_network() -> None:
+    """Loopback, and an eth0 like Docker's that leads to an empty network. A descriptor keeps that as long as this process lives."""
+    outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.unshare(syscalls.CLONE_NEWNET)
+    with rtnetlink.Netlink() as netlink:
+        netlink.transact([
+            rtnetlink.link_up(1),
+            rtnetlink.veth(2, "eth0", 2, "bridge", outside),
+            rtnetlink.address(2, ADDRESS),
+            rtnetlink.route(2, GATEWAY),
+            rtnetlink.route(2, None, gateway=GATEWAY),
+        ])  # fmt: skip
+    inside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.setns(outside, syscalls.CLONE_NEWNET)
+    with rtnetlink.Netlink() as netlink:
+        netlink.transact([rtnetlink.address(2, GATEWAY), rtnetlink.link_up(2)])
+    syscalls.setns(inside, syscalls.CLONE_NEWNET)
+    os.close(inside)
 
 
 def _make_devices(at: str) -> None:

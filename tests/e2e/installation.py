@@ -33,14 +33,14 @@ def unavailable() -> str:
     )
 
 
-def install(directory: Path) -> Path:
-    """Make it in `directory`; the path of its python."""
+def install(directory: Path, *more: str) -> Path:
+    """Make it in `directory`, with `more` distributions; the path of its python."""
     subprocess.run([MACHINE_PYTHON, "-m", "venv", "--without-pip", directory], check=True)
     [target] = directory.glob("lib/python*/site-packages")
     shutil.copytree(
         Path(wherry.__file__).parent, target / "wherry", ignore=shutil.ignore_patterns("*.nbi"), dirs_exist_ok=True
     )
-    for distribution in _needed("wherry", "kubernetes"):
+    for distribution in _needed("wherry", "kubernetes", *more):
         for file in distribution.files or []:
             if ".." not in file.parts:
                 _link(Path(str(distribution.locate_file(file))), target / file)

@@ -28,11 +28,19 @@ _HINTS: dict[tuple[str, int], str] = {
     (
         "mount",
         errno.EINVAL,
-    ): "overlay inside a user namespace needs Linux 5.11 and a file system with user extended attributes",
+    ): (
+        "overlay inside a user namespace needs Linux 5.11 and a file system with user extended attributes; in a container "
+        "whose own files are an overlay it cannot be nested further"
+    ),
     ("rtnetlink", errno.EOPNOTSUPP): "the kernel lacks this kind of interface: modprobe veth",
     ("rtnetlink", errno.EPERM): "no CAP_NET_ADMIN over this network namespace",
     ("open_tree", errno.ENOENT): "the source does not exist for the launcher; was it removed?",
     ("open_tree", errno.EACCES): "the launcher's user may not reach the source; check the permissions of its parents",
+    ("seccomp", errno.EBUSY): (
+        "somebody answers system calls of this process already, and the kernel allows one: inside a pod of tier proc "
+        "(or another sandbox of that kind) no second one can run"
+    ),
+    ("pidfd_getfd", errno.EPERM): "a seccomp profile such as Docker's default forbids it without CAP_SYS_PTRACE",
     ("setns", errno.EPERM): "no CAP_SYS_ADMIN over the namespace's owner",
 }
 

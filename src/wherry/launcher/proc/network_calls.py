@@ -252,29 +252,26 @@ class NetworkCalls:
     def _rewrite(self, caller: Caller, guest: Guest, address: int, length: int) -> None:
         to = decode(self._meant(caller, address, length))
         if to is not None:
-            real = self._route_either(guest, to)
+            protocol = _named_protocol(caller)
+            real = self._routing.route(guest, to, protocol) if protocol else None
             if real is not None:
                 self._replace(caller, address, to.encode(), real.encode())
-
-    def _route_either(self, guest: Guest, to: Address) -> Address | None:
-        """Without the socket nobody knows its protocol: TCP unless only UDP is there."""
-        try:
-            return self._routing.route(guest, to, TCP)
-        except Refusal:
-            return self._routing.route(guest, to, UDP)
 
     def _bind_by_rewriting(self, caller: Caller, guest: Guest) -> None:
         address = caller.arguments[1]
         wanted = decode(self._meant(caller, address, caller.arguments[2]))
-        if wanted is None or not guest.ip or len(wanted.ip) == 16:
+        protocol = _named_protocol(caller)
+        if wanted is None or not guest.ip or len(wanted.ip) == 16 or not protocol:
             caller.proceed()
             return
+        if protocol == UDP and wanted.port == 0 and wanted.ip == _WILDCARD:
+            caller.proceed()  # a client: it must be able to send to the world, which a loopback address cannot
+            return
         ip, scope = self._place(guest, wanted)
-        known = self._routing.ports.find(guest.ip, TCP, wanted.port, scope) if wanted.port else None
-        port = known[1] if known else _free_port(socket.inet_ntoa(ip), wanted.port)
+        known = self._routing.ports.find(guest.ip, protocol, wanted.port, scope) if wanted.port else None
+        port = known[1] if known else _free_port(socket.inet_ntoa(ip), wanted.port, protocol)
         self._replace(caller, address, wanted.encode(), wanted.at(ip, port).encode())
-        for protocol in (TCP, UDP):
-            self._record(guest, protocol, wanted.port or port, ip, port, scope)
+        self._record(guest, protocol, wanted.port or port, ip, port, scope)
         caller.proceed()
 
     def _meant(self, caller: Caller, address: int, length: int) -> bytes:
@@ -329,11 +326,24 @@ def _unix_path(raw: bytes) -> bytes:
     return raw[2:].split(b"\0", 1)[0]
 
 
-def _free_port(ip: str, wanted: int) -> int:
+def _named_protocol(caller: Caller) -> str:
+    """Of the socket in the call's first argument, as its inode says it; empty for other kinds than TCP and UDP."""
+    link = f"/proc/{caller.thread}/fd/{caller.arguments[0] & 0xFFFFFFFF}"
+    try:
+        name = os.getxattr(link, "system.sockprotoname")
+    except OSError:  # no socket: the kernel says what it is
+        return ""
+    return {b"TCP": TCP, b"TCPv6": TCP, b"MPTCP": TCP, b"MPTCPv6": TCP, b"UDP": UDP, b"UDPv6": UDP}.get(
+        name.rstrip(b"\0"), ""
+    )
+
+
+def _free_port(ip: str, wanted: int, protocol: str) -> int:
     """`wanted` if it can be had there, else one that can; another process may take it first."""
     for port in (wanted, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if protocol == UDP else socket.SOCK_STREAM) as probe:
+            if protocol == TCP:  # for datagrams it would mean that both get them
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ip, port))
             except OSError:
