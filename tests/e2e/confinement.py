@@ -206,7 +206,7 @@ _NO_PROGRAMS = mounts.ATTR_NOSUID | mounts.ATTR_NODEV | mounts.ATTR_NOEXEC
 
 
 def _make_network() -> None:
-    """Loopback, and an eth0 like Docker's that leads to an empty network. A descriptor keeps that as long as this process lives."""
+    """Loopback, and an eth0 like Docker's, to an empty network that a descriptor keeps for as long as this process lives."""
     outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     syscalls.unshare(syscalls.CLONE_NEWNET)
     with rtnetlink.Netlink() as netlink:

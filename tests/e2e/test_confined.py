@@ -26,6 +26,7 @@ TREE = Path(__file__).parents[2]
 ROOT, USER = Confinement(), Confinement(ORDINARY_USER)
 NOTHING = replace(USER, capabilities=False, new_privileges=False, user_namespaces=False)
 CONTAINERS = {"root": ROOT, "user": USER, "nothing": NOTHING}
+EXTREMES = [name for name in CONTAINERS if ALL or name != "user"]
 SECONDS = 1800 if ALL else 100
 
 pytestmark = [
@@ -142,6 +143,7 @@ def test_doctor_names_the_setting(container: Confinement, folder: Path) -> None:
     assert "user.max_user_namespaces" in report["tiers"][1]["checks"][0]["detail"]
 
 
+@pytest.mark.parametrize("container", EXTREMES, indirect=True)
 def test_pods_run(container: Confinement, folder: Path) -> None:
     """The contract of container runtimes, a pod's network, files and end."""
     where = ["tests/contracts/test_cri.py", "tests/integration/test_proc_pods.py"]
@@ -149,6 +151,7 @@ def test_pods_run(container: Confinement, folder: Path) -> None:
     assert " passed" in pytest_inside(container, folder, *where, "-k", chosen)
 
 
+@pytest.mark.parametrize("container", EXTREMES, indirect=True)
 def test_a_system_runs(container: Confinement, folder: Path) -> None:
     """Names, Services, node ports, UDP, ConfigMaps and the official client in a pod: of all of them, one test."""
     assert " passed" in pytest_inside(container, folder, *(["tests/e2e"] if ALL else SYSTEM))
