@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from wherry.api.errors import MODIFIED, StatusError, conflict, internal_error, too_many_requests
 from wherry.chaos import between
-from wherry.chaos.faults import API, DNS, NETWORK, NODE, PRESSURE, BadFault, Fault, Faults
+from wherry.chaos.faults import API, DISK, DNS, NETWORK, NODE, PRESSURE, BadFault, Fault, Faults
 
 API_KEYS = ("verb", "resource", "namespace", "name", "user", "agent")
 NETWORK_KEYS = ("namespace", "from", "to-namespace", "to")
-KEYS = {API: API_KEYS, DNS: ("name",), NODE: ("node",), PRESSURE: ("node",), NETWORK: NETWORK_KEYS}
+KEYS = {API: API_KEYS, DNS: ("name",), NODE: ("node",), PRESSURE: ("node",), NETWORK: NETWORK_KEYS, DISK: ()}
 SIGNALS = {"memory": "memory.available", "disk": "nodefs.available", "inodes": "nodefs.inodesFree"}
 """What a node can lack, in the words of its eviction signals."""
+STORAGE, FILE_SYSTEM = "storage", "filesystem"
 CODES = (409, 429, 500, 503, 504)
 SERVFAIL, NXDOMAIN, DROP = "SERVFAIL", "NXDOMAIN", "drop"
 
@@ -62,6 +63,8 @@ def check(fault: Fault) -> None:
         raise BadFault(f"requests cannot fail with {code}: use {', '.join(map(str, CODES))}")
     if fault.kind == PRESSURE and fault.what.get("of") not in SIGNALS:
         raise BadFault(f"nodes are not under pressure of {fault.what.get('of')!r}: use {', '.join(SIGNALS)}")
+    if fault.kind == DISK and fault.what.get("of") not in (STORAGE, FILE_SYSTEM):
+        raise BadFault(f"the disk of {fault.what.get('of')!r} cannot be full: use {STORAGE}, {FILE_SYSTEM}")
     if fault.kind == NETWORK:
         between.check(fault)
 
@@ -101,6 +104,11 @@ def under_pressure(faults: Faults, node: str) -> dict[str, int]:
             left = int(fault.what.get("available", 0))
             found[signal] = min(left, found.get(signal, left))
     return found
+
+
+def is_full(faults: Faults) -> bool:
+    """Whether a write of the API's storage fails now as on a full disk. A file system that is really full needs nobody to ask."""
+    return any(fault.what.get("of") == STORAGE and faults.takes(fault) for fault in faults.active(DISK))
 
 
 def failure(code: int, asked: Asked) -> StatusError:

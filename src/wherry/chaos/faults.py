@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-API, DNS, NODE, PRESSURE, NETWORK = "api", "dns", "node", "pressure", "network"
-KINDS = (API, DNS, NODE, PRESSURE, NETWORK)
+API, DNS, NODE, PRESSURE, NETWORK, DISK = "api", "dns", "node", "pressure", "network", "disk"
+KINDS = (API, DNS, NODE, PRESSURE, NETWORK, DISK)
 LEASE_SECONDS = 5.0
 """How long a fault holds without being renewed."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from wherry.aio.clock import Clock
 from wherry.chaos.faults import LEASE_SECONDS, Fault
+from wherry.chaos.filler import FULL
 
 LOOK_SECONDS = 0.1
 """How often a directory is looked at, at most; a look is one stat."""
@@ -104,9 +105,28 @@ def renew(path: Path, fault: Fault, now: float) -> None:
     """Let a fault hold for one more lease. Raises OSError."""
     path.mkdir(mode=0o700, exist_ok=True)
     written: dict[str, Any] = {**fault.written(), "until": now + LEASE_SECONDS}
-    temporary = path / f".{fault.name}.new"
-    temporary.write_text(json.dumps(written))
-    temporary.rename(path / f"{fault.name}.json")
+    temporary, file = path / f".{fault.name}.new", path / f"{fault.name}.json"
+    text = json.dumps(written)
+    try:
+        temporary.write_text(text)
+    except OSError as error:
+        if error.errno not in FULL or not file.exists():
+            raise
+        temporary.unlink(missing_ok=True)
+        _write_over(file, text)
+        return
+    temporary.rename(file)
+
+
+def _write_over(file: Path, text: str) -> None:
+    """On a full disk, perhaps one that a fault made full: in place, which takes no room. Whoever looks sees by the directory that
+    there is something new."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, text.encode().ljust(os.fstat(descriptor).st_size), 0)
+    finally:
+        os.close(descriptor)
+    os.utime(file.parent)
 
 
 def end(path: Path, fault: Fault) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
 import click
@@ -18,10 +18,12 @@ from wherry.aio.clock import RealClock
 from wherry.aio.durations import seconds
 from wherry.api.quantity import Quantity, QuantityError
 from wherry.chaos import kept
-from wherry.chaos.deciding import CODES, DROP, NXDOMAIN, SERVFAIL, SIGNALS, check
+from wherry.chaos.deciding import CODES, DROP, FILE_SYSTEM, NXDOMAIN, SERVFAIL, SIGNALS, STORAGE, check
 from wherry.chaos.ends import ENDS
-from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
+from wherry.chaos.faults import API, DISK, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
+from wherry.chaos.filler import Filler
 from wherry.cli.asking import ask
+from wherry.cli.chaos_disk import filling
 from wherry.cli.chaos_network import Following, share
 from wherry.cli.killing import killed_pods, killed_processes
 from wherry.cli.session import Failed, options_of, system_options
@@ -118,11 +120,24 @@ def pressure(state: State, name: str, of: str, node: str, available: str, **more
     _running(state)
     if not set("*?[,") & set(node) and is_simulated(ask(state, options_of(state), "GET", f"/api/v1/nodes/{node}")):
         raise Failed(f"{node} only pretends: it has no memory and no disk")
-    try:
-        left = Quantity.parse(available).value()
-    except QuantityError as error:
-        raise Failed(f"--available {available}: {error}") from None
-    hold(state, PRESSURE, {"node": node}, {"of": of, "available": left}, **more)
+    hold(state, PRESSURE, {"node": node}, {"of": of, "available": _size("--available", available)}, **more)
+
+
+@command.command()
+@click.argument("of", type=click.Choice([STORAGE, FILE_SYSTEM]))
+@click.option("--leave", default="0", show_default=True, help="How much of the file system stays free, such as 10Mi.")
+@click.option("--share", default=1.0, show_default=True, help="Of the storage's writes, how many it strikes.")
+@click.option("--force", is_flag=True, help="Also where others than this system lie on that file system.")
+@lasting
+def disk(state: State, name: str, of: str, leave: str, force: bool, **more: Any) -> None:
+    """The disk is full: for the API's storage, whose writes fail and nothing else, or really, for everything on the file system
+    that the state directory lies on."""
+    _running(state)
+    if of == STORAGE:
+        hold(state, DISK, {}, {"of": of}, **more)
+        return
+    left = _size("--leave", leave)
+    hold(state, DISK, {}, {"of": of, "leave": left}, **more, beside=filling(state, left, force))
 
 
 @command.command()
@@ -178,9 +193,10 @@ def hold(
     seed: int,
     share: float = 1.0,
     following: Callable[[State], Following] | None = None,
+    beside: AbstractContextManager[Filler] | None = None,
 ) -> None:
-    """Until its time is over, or somebody ends the command. `following` says from time to time whom it is about. Raises
-    Failed."""
+    """Until its time is over, or somebody ends the command. `following` says from time to time whom it is about, `beside` is held
+    meanwhile. Raises Failed."""
     clock = RealClock()
     try:
         meant = {key: value for key, value in where.items() if value}
@@ -191,16 +207,19 @@ def hold(
     _running(state)
     followed = following(state) if following else None
     pause = FOLLOW_SECONDS if followed else RENEW_SECONDS
-    with ending() as wanted:
+    with ending() as wanted, ExitStack() as held:
         end = clock.monotonic() + _seconds(length)
         try:
             fault = followed.begin(fault) if followed else fault
             kept.renew(state.chaos, fault, clock.time())
             if followed:
                 followed.confirm(fault)
+            filler = held.enter_context(beside) if beside else None
             click.echo(f"{describe(fault)}, for {length}")
             while (left := end - clock.monotonic()) > 0 and not wait_for(wanted, min(left, pause)):
                 fault = followed(fault) if followed else fault
+                if filler:
+                    filler.top_up()
                 kept.renew(state.chaos, fault, clock.time())
         finally:
             with suppress(OSError):
@@ -248,6 +267,13 @@ def _running(state: State) -> None:
     options_of(state)
     if not system.listed(state):
         raise Failed("the system does not run: run `wherry up` first")
+
+
+def _size(option: str, text: str) -> int:
+    try:
+        return Quantity.parse(text).value()
+    except QuantityError as error:
+        raise Failed(f"{option} {text}: {error}") from None
 
 
 def _seconds(text: str) -> float:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 from asyncio import sslproto
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -31,7 +32,7 @@ from wherry.apiserver.edge import Edge
 from wherry.apiserver.registry.allocation import service_allocators
 from wherry.apiserver.stored_versions import StoredVersions
 from wherry.apiserver.trust import Identity
-from wherry.chaos.deciding import is_cut_off
+from wherry.chaos.deciding import is_cut_off, is_full
 from wherry.chaos.kept import FaultFolder
 from wherry.client.rest import Client
 from wherry.cluster import node_listener, pki, private, process
@@ -74,7 +75,8 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
     state.ready.unlink(missing_ok=True)
     pki.ensure(files, options, clock)
     scheme = Scheme.load(options.kubernetes_version)
-    sealed = Sealed(state, StoredVersions(scheme))
+    # Faults of the disk are looked up in the thread that writes.
+    sealed = Sealed(state, StoredVersions(scheme), partial(is_full, FaultFolder(state.chaos, clock)))
     storage = sealed.storage
     try:
         await sealed.start()

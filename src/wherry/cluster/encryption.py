@@ -7,6 +7,7 @@ sealed with it any more. A start finishes a rotation that was cut short.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from wherry.api.types import Obj
 from wherry.cluster.paths import State
@@ -23,12 +24,12 @@ ENCRYPTED = ("/registry/core/secrets/",)
 class Sealed:
     """The storage of one system, its Secrets encrypted."""
 
-    def __init__(self, state: State, reading: Reading = AS_STORED) -> None:
+    def __init__(self, state: State, reading: Reading = AS_STORED, full: Callable[[], bool] = lambda: False) -> None:
         """Makes the file of keys at the very first start. Raises CannotOpen."""
         self._ring = KeyRing.load(state.encryption_keys)
         self._encryption = Encryption(self._ring, ENCRYPTED)
         self._rotating = asyncio.Lock()
-        self.storage = SqliteStorage(state.database, seal=self._encryption, reading=reading)
+        self.storage = SqliteStorage(state.database, seal=self._encryption, reading=reading, full=full)
 
     async def start(self) -> None:
         """Open it, and encrypt what an older version or a rotation cut short left behind. Raises CannotOpen."""

@@ -13,7 +13,7 @@ import contextlib
 import gc
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 # History on disk is cut to what the window still tells each time the window has moved on by this much: an idle system
 # that renews leases writes as much in half a day, and the cut takes some ten milliseconds.
 COMPACT_EVERY_REVISIONS = 4096
+
+FULL = "database or disk is full"  # SQLite's own words
 
 RESEALED_AT_ONCE = 256
 """Values of one transaction: some milliseconds that other writes wait."""
@@ -79,11 +81,14 @@ class SqliteStorage(LogStorage):
         compact_every_revisions: int = COMPACT_EVERY_REVISIONS,
         seal: Seal = PLAIN,
         reading: Reading = AS_STORED,
+        full: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`full`: whether writes are to fail as on a full disk, whatever the disk says; asked in the writer thread."""
         super().__init__(window_changes=window_changes, window_bytes=window_bytes)
         self._path = path
         self._seal = seal
         self._reading = reading
+        self._full = full
         self._inline = inline
         self._compact_every_revisions = compact_every_revisions
         self._compaction_asked = 0
@@ -180,6 +185,7 @@ class SqliteStorage(LogStorage):
         writes = [job for job in group if isinstance(job, _Write)]
         try:
             if writes:
+                self._check_room()
                 self._database.append([(write.change, write.replaced) for write in writes])
         except Exception as error:  # noqa: BLE001 - whatever it was, the waiting writers must hear of it
             for write in writes:
@@ -192,6 +198,10 @@ class SqliteStorage(LogStorage):
                     self._database.compact(job.revision)
                 except sqlite3.Error as error:
                     job.error = error
+
+    def _check_room(self) -> None:
+        if self._full():
+            raise sqlite3.OperationalError(FULL)
 
     def _reseal(self, database: Database, step: _Resealing) -> None:
         try:
