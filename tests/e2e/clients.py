@@ -101,6 +101,29 @@ class Writer(_Background):
         until(lambda: len(self.acknowledged) >= goal, f"{count} more writes")
 
 
+class Sender(_Background):
+    """Hands names to the broker, each again and again until it says that it has kept it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self.kept: list[str] = []
+
+    def step(self) -> None:
+        asked = urllib.request.Request(f"{self.url}{len(self.kept)}", method="POST")
+        try:
+            with urllib.request.urlopen(asked, timeout=5) as answer:
+                answer.read()
+        except OSError:
+            self._ended.wait(0.02)
+        else:
+            self.kept.append(str(len(self.kept)))
+
+    def sends(self, count: int) -> None:
+        goal = len(self.kept) + count
+        until(lambda: len(self.kept) >= goal, f"{count} more names are kept", 60)
+
+
 def tls(system: WherrySystem) -> ssl.SSLContext:
     pki = Pki(State(system.state).pki)
     context = ssl.create_default_context(cafile=str(pki.ca))
