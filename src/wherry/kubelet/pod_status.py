@@ -71,13 +71,20 @@ def pod_status(
     if address:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     status["startTime"] = recorded.get("startTime") or rfc3339(now)
+    if verdict is not None and not any(_has_begun(each) for each in (*init, *main)):
+        init, main = [], []  # never let in: nothing is to be said of its containers
     if init:
         status["initContainerStatuses"] = init
-    status["containerStatuses"] = main
+    if main:
+        status["containerStatuses"] = main
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = recorded.get("qosClass") or qos_class(pod)
     return status
+
+
+def _has_begun(status: Obj) -> bool:
+    return "waiting" not in status["state"] or bool(status.get("lastState"))
 
 
 def _running(seen: PodSeen, spec: Obj) -> ContainerStatus | None:
