@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from wherry.api import json
 from wherry.api.errors import StatusError, bad_request, internal_error
+from wherry.client import http1
+from wherry.client.http1 import AnswerHead, Wire, WireError
 from wherry.launcher.protocol import unix_address
-
-if TYPE_CHECKING:
-    import aiohttp  # a tenth of a second of a start; nobody asks a kubelet before there is one
 
 CONNECT_SECONDS = 5
 """A kubelet on this machine answers in microseconds or not at all."""
@@ -27,51 +27,56 @@ class KubeletClient:
 
     async def document(self, node: str, path: str) -> Any:
         """GET of a JSON document. Raises StatusError."""
-        async with self._session(node) as session, _reachable(node), session.get(f"http://kubelet{path}") as answer:
-            body = await answer.read()
-            if answer.status != 200:
-                raise refusal(answer.status, body.decode(errors="replace"))
+        async with self._asked(node, path) as (wire, head):
+            with _reachable(node):
+                body = b"".join([piece async for piece in wire.body("GET", head)])
+            if head.status != 200:
+                raise refusal(head.status, body.decode(errors="replace"))
             return json.decode(body)
 
     async def stream(self, node: str, path: str) -> AsyncGenerator[bytes, None]:
         """GET of something long: the first item is b"" once the kubelet agreed. Raises StatusError before that."""
-        async with self._session(node) as session, _reachable(node), session.get(f"http://kubelet{path}") as answer:
-            if answer.status not in (200, 206):
-                body = await answer.content.read(ERROR_BYTES_MAX)
-                raise refusal(answer.status, body.decode(errors="replace"))
+        async with self._asked(node, path) as (wire, head):
+            pieces = wire.body("GET", head)
+            if head.status not in (200, 206):
+                with _reachable(node):
+                    raise refusal(head.status, (await anext(pieces, b""))[:ERROR_BYTES_MAX].decode(errors="replace"))
             yield b""
-            async for chunk in answer.content.iter_any():
-                yield chunk
+            while True:
+                with _reachable(node):
+                    piece = await anext(pieces, b"")
+                if not piece:
+                    return
+                yield piece
 
     async def connect(self, node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A raw connection, for upgrades. Raises StatusError."""
-        async with _reachable(node), asyncio.timeout(CONNECT_SECONDS):
-            return await asyncio.open_unix_connection(unix_address(self._socket_of(node)))
+        with _reachable(node):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.open_unix_connection(
+                    unix_address(self._socket_of(node)), limit=http1.HEAD_BYTES_MAX
+                )
 
-    def _session(self, node: str) -> aiohttp.ClientSession:
-        import aiohttp
+    @asynccontextmanager
+    async def _asked(self, node: str, path: str) -> AsyncIterator[tuple[Wire, AnswerHead]]:
+        """A connection of its own with a GET sent and the head of its answer."""
+        wire = Wire(*await self.connect(node))
+        try:
+            with _reachable(node):
+                await wire.send("GET", path, [("Host", "kubelet"), ("Connection", "close")])
+                head = await wire.head()
+            yield wire, head
+        finally:
+            wire.close()
 
-        connector = aiohttp.UnixConnector(path=unix_address(self._socket_of(node)))
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-        return aiohttp.ClientSession(connector=connector, timeout=timeout)
 
-
-class _reachable:  # noqa: N801 (reads as a phrase)
+@contextmanager
+def _reachable(node: str) -> Iterator[None]:
     """Turns "nobody listens there" into the 500 Kubernetes gives."""
-
-    def __init__(self, node: str) -> None:
-        self._node = node
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
-        import aiohttp
-
-        if isinstance(error, OSError | aiohttp.ClientError | TimeoutError):
-            raise internal_error(f"error dialing backend: the kubelet of node {self._node} does not answer: {error}")
+    try:
+        yield
+    except (OSError, WireError, TimeoutError) as error:
+        raise internal_error(f"error dialing backend: the kubelet of node {node} does not answer: {error}") from error
 
 
 def refusal(status: int, text: str) -> StatusError:

@@ -16,12 +16,13 @@ from typing import Protocol
 from msgspec import Struct
 
 from wherry.api.types import Obj
+from wherry.client.http1 import WireError
 
 REPLY_BYTES_MAX = 8 << 20
 """Of one answer: the largest documents asked for are OpenAPI of an aggregated API, a few MiB."""
 
 
-class OutwardError(Exception):
+class OutwardError(WireError):
     """A call that got no answer at all. An answer with a status of 400 or more is a Reply, not an error."""
 
     def __init__(self, cause: str, method: str = "", url: str = "") -> None:

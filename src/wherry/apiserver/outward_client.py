@@ -17,13 +17,14 @@ from msgspec import Struct
 
 from wherry.aio.clock import Clock
 from wherry.api.errors import StatusError
-from wherry.apiserver import backends, http1_client
+from wherry.apiserver import backends
 from wherry.apiserver.dialing import Dialer
 from wherry.apiserver.http import Body
-from wherry.apiserver.http1_client import AnswerHead, Wire
 from wherry.apiserver.outward import REPLY_BYTES_MAX, OutwardError, OutwardTimeout, Reply, Target
 from wherry.apiserver.registry.strategy import Reader
 from wherry.apiserver.trust import Identity, Trust, problem
+from wherry.client import http1
+from wherry.client.http1 import AnswerHead, Wire, WireError
 from wherry.launcher.protocol import unix_address
 
 CONNECT_SECONDS = 30.0
@@ -78,7 +79,7 @@ class OutwardClient:
             raise OutwardTimeout("context deadline exceeded", method, url) from None
         except StatusError as error:
             raise OutwardError(error.message, method, url) from error
-        except OutwardError as error:
+        except WireError as error:
             raise OutwardError(error.cause, method, url) from error
 
     async def _exchange(
@@ -134,13 +135,12 @@ class OutwardClient:
             try:
                 await wire.send(method, where, fields, body)
                 return wire, await wire.head()
-            except (OutwardError, OSError) as error:
+            except (WireError, OSError) as error:
                 wire.close()
-                if again and (isinstance(error, OSError) or error.cause == http1_client.EOF):
+                if again and (isinstance(error, OSError) or error.cause == http1.EOF):
                     continue  # the server had closed it before our request came
-                if isinstance(error, OSError):
-                    raise OutwardError(f"read tcp: {_words(error)}") from error
-                raise
+                cause = f"read tcp: {_words(error)}" if isinstance(error, OSError) else error.cause
+                raise OutwardError(cause) from error
             except BaseException:
                 wire.close()
                 raise
@@ -153,9 +153,10 @@ class OutwardClient:
         try:
             await wire.begin(method, where, fields, body, length)
             return wire, await wire.head()
-        except OSError as error:
+        except (WireError, OSError) as error:
             wire.close()
-            raise OutwardError(f"read tcp: {_words(error)}") from error
+            cause = f"read tcp: {_words(error)}" if isinstance(error, OSError) else error.cause
+            raise OutwardError(cause) from error
         except BaseException:
             wire.close()
             raise
@@ -170,9 +171,7 @@ class OutwardClient:
 
     async def _open_socket(self, place: Place) -> Wire:
         try:
-            reader, writer = await asyncio.open_unix_connection(
-                unix_address(place.socket), limit=http1_client.HEAD_BYTES_MAX
-            )
+            reader, writer = await asyncio.open_unix_connection(unix_address(place.socket), limit=http1.HEAD_BYTES_MAX)
         except OSError as error:
             raise OutwardError(f"dial unix {place.socket}: connect: {_words(error)}") from error
         return Wire(reader, writer)
@@ -185,14 +184,14 @@ class OutwardClient:
                 sock=sock,
                 ssl=context,
                 server_hostname=place.server_name if context is not None else None,
-                limit=http1_client.HEAD_BYTES_MAX,
+                limit=http1.HEAD_BYTES_MAX,
             )
         except ssl.SSLError as error:
             sock.close()
             raise OutwardError(problem(error, place.server_name)) from error
         except OSError as error:
             sock.close()
-            text = http1_client.EOF if isinstance(error, ConnectionAbortedError) else f"read tcp: {_words(error)}"
+            text = http1.EOF if isinstance(error, ConnectionAbortedError) else f"read tcp: {_words(error)}"
             raise OutwardError(text) from error
         except BaseException:
             sock.close()

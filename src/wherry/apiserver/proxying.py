@@ -16,10 +16,10 @@ from msgspec import Struct
 from wherry.api.errors import StatusError, internal_error
 from wherry.apiserver.http import Answer, Hijack, Passed, Request, Response
 from wherry.apiserver.http1 import Head
-from wherry.apiserver.http1_client import AnswerHead, Wire
 from wherry.apiserver.outward import OutwardError
 from wherry.apiserver.outward_client import OutwardClient, Place
 from wherry.apiserver.splicing import Connection, splice
+from wherry.client.http1 import AnswerHead, Wire, WireError
 
 REPEATED = "\n"
 _HOP = frozenset(
@@ -77,7 +77,7 @@ async def _body(
     try:
         async for piece in wire.body(request.method, head):
             yield piece
-    except (OutwardError, OSError) as error:
+    except (WireError, OSError) as error:
         raise ConnectionResetError(f"the server behind the proxy broke off: {error}") from error
     finally:
         connections.give_back(backing.place, wire)
@@ -146,7 +146,7 @@ async def _upgrade(connections: OutwardClient, request: Request, backing: Backin
         fields = [("Host", backing.host), *_fields(request, backing, hop=frozenset())]
         await wire.send(request.method, target, fields, request.body)
         head = await wire.head()
-    except (OutwardError, OSError) as error:
+    except (WireError, OSError) as error:
         wire.close()
         raise internal_error(f"error dialing backend: {error}") from error
     except BaseException:

@@ -1,30 +1,29 @@
-"""The transport to an API server in another process: HTTPS with aiohttp.
+"""The transport to an API server in another process: HTTPS, over our own HTTP/1.1.
 
-Nothing is tried again here; a failure to get an answer is a ConnectionError, an answer of 400 and above a StatusError.
-The session opens with the first request, in the loop of that request.
+A failure to get an answer is a ConnectionError, an answer of 400 and above a StatusError; neither is tried again here.
+Not a library's client, because every node agent would hold ten megabytes of it and start a tenth of a second later.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
 
-import aiohttp
 import msgspec
-from yarl import URL
 
 from wherry.api.errors import StatusError
 from wherry.api.types import Obj
+from wherry.client.connections import Connections
+from wherry.client.http1 import AnswerHead, Wire, WireError
 from wherry.client.tls import Pem, client_context
 from wherry.client.watch_stream import WatchStream
 
-# Each informer holds one connection for its watch; the rest is for requests, which are many only under a load test.
-CONNECTIONS_MAX = 256
 # The API server ends what takes it a minute; a little more, so that its own answer wins.
 ANSWER_SECONDS_MAX = 75.0
-CONNECT_SECONDS_MAX = 10.0
 # Of an error that is not a Status, this much is worth showing.
 ERROR_TEXT_MAX = 2048
 
@@ -54,13 +53,15 @@ class HttpTransport:
         user_agent: str = "wherry",
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
-        self._base = URL(base_url.rstrip("/"))
-        self._ssl = client_context(ca, certificate, key, verify=verify) if self._base.scheme == "https" else True
-        self._server_name = server_name
+        self._url = base_url.rstrip("/")
+        base = urlsplit(self._url)
+        self._path = base.path
+        self._host = base.netloc.rpartition("@")[2]
+        context = client_context(ca, certificate, key, verify=verify) if base.scheme == "https" else None
+        self._connections = Connections(base, context, server_name)
         self._token = token
         self._user_agent = user_agent
         self._on_warning = on_warning
-        self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
     async def request(
@@ -72,11 +73,17 @@ class HttpTransport:
         body: Any = None,
         content_type: str = "application/json",
     ) -> Obj:
-        data = None if body is None else _encode(body)
-        headers = {} if data is None else {"Content-Type": content_type}
-        response = await self._send(method, path, query, data=data, headers=headers)
+        data = b"" if body is None else _encode(body)
+        typed = [] if body is None else [("Content-Type", content_type)]
         with self._translated():
-            answer = await response.read()
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                wire, head = await self._send(method, path, query, typed, data)
+                try:
+                    answer = await _whole(wire, method, head)
+                finally:
+                    self._connections.give_back(wire)
+        if head.status >= 400:
+            raise _failure(head, answer)
         if not answer:
             return {}
         try:
@@ -94,55 +101,50 @@ class HttpTransport:
     @asynccontextmanager
     async def read(self, path: str, *, query: Mapping[str, str] | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         """The answer's bytes as they come, without a limit of time: logs, watches."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS_MAX)
-        response = await self._send("GET", path, query, timeout=timeout)
+        with self._translated():
+            wire, head = await self._send("GET", path, query, [], b"")
         try:
-            yield self._pieces(response)
+            if head.status >= 400:
+                with self._translated():
+                    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                        answer = await _whole(wire, "GET", head)
+                raise _failure(head, answer)
+            yield self._pieces(wire, head)
         finally:
-            response.close()
+            self._connections.give_back(wire)
 
     async def close(self) -> None:
         """Close every connection; open streams end with ConnectionError."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._connections.close()
 
     async def _send(
         self,
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> aiohttp.ClientResponse:
-        """An answer below 400 with its body still to be read."""
-        url = self._base.with_path(self._base.path.rstrip("/") + path)
+        fields: list[tuple[str, str]],
+        body: bytes,
+    ) -> tuple[Wire, AnswerHead]:
+        """The head of an answer, whose body is still to be read."""
+        if self._closed:
+            raise ConnectionError("the transport is closed")
+        target = self._path + quote(path, safe="/:@!$&'()*+,;=~")
         if query:
-            url = url.with_query(dict(query))
-        session = self._connected()
-        with self._translated():
-            response = await session.request(
-                method,
-                url,
-                headers={**self._headers(), **(headers or {})},
-                server_hostname=self._server_name,
-                allow_redirects=False,
-                **options,
-            )
-            self._hear_warnings(response)
-            if response.status >= 400:
-                raise await _failure(response)
-        return response
+            target += "?" + urlencode(query, safe="(),:/!")
+        wire, head = await self._connections.send(method, target, [*self._headers(), *fields], body)
+        self._hear_warnings(head)
+        return wire, head
 
-    async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        pieces = response.content.iter_any()
+    async def _pieces(self, wire: Wire, head: AnswerHead) -> AsyncIterator[bytes]:
+        pieces = wire.body("GET", head)
         while True:
             with self._translated():
                 try:
                     piece = await anext(pieces)
                 except StopAsyncIteration:
+                    if self._closed:
+                        raise ConnectionError("the transport is closed") from None
                     return
             yield piece
 
@@ -152,35 +154,34 @@ class HttpTransport:
         try:
             yield
         except TimeoutError as error:
-            raise ConnectionError(f"no answer from {self._base} in time") from error
-        except aiohttp.ClientError as error:
-            raise ConnectionError(f"cannot reach {self._base}: {error}") from error
+            raise ConnectionError(f"no answer from {self._url} in time") from error
+        except (WireError, OSError) as error:
+            raise ConnectionError(f"cannot reach {self._url}: {error}") from error
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self) -> list[tuple[str, str]]:
         # Packing costs both sides more than it saves on one machine.
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": self._user_agent}
+        fields = [
+            ("Host", self._host),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", self._user_agent),
+        ]
         token = self._token() if callable(self._token) else self._token
         if token:
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
+            fields.append(("Authorization", f"Bearer {token}"))
+        return fields
 
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise ConnectionError("the transport is closed")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=self._ssl),
-                timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX, sock_connect=CONNECT_SECONDS_MAX),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
-
-    def _hear_warnings(self, response: aiohttp.ClientResponse) -> None:
+    def _hear_warnings(self, head: AnswerHead) -> None:
         if self._on_warning is None:
             return
-        for header in response.headers.getall("Warning", ()):
-            for text in _WARNING.findall(header):
-                self._on_warning(re.sub(r"\\(.)", r"\1", text))
+        for name, value in head.fields:
+            if name.lower() == "warning":
+                for text in _WARNING.findall(value):
+                    self._on_warning(re.sub(r"\\(.)", r"\1", text))
+
+
+async def _whole(wire: Wire, method: str, head: AnswerHead) -> bytes:
+    return b"".join([piece async for piece in wire.body(method, head)])
 
 
 async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[Obj]:
@@ -191,17 +192,17 @@ async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[Obj]:
     stream.finish()
 
 
-async def _failure(response: aiohttp.ClientResponse) -> StatusError:
+def _failure(head: AnswerHead, body: bytes) -> StatusError:
     """The Status in the body, or one made of whatever else is there."""
-    body = await response.read()
-    headers = {"Retry-After": response.headers["Retry-After"]} if "Retry-After" in response.headers else {}
+    after = head.get("retry-after")
+    headers = {"Retry-After": after} if after else {}
     try:
         status = _decode(body)
     except msgspec.DecodeError:
         status = None
     if isinstance(status, dict) and status.get("kind") == "Status":
-        error = StatusError.from_status({"code": response.status, **status})
+        error = StatusError.from_status({"code": head.status, **status})
         error.headers = headers
         return error
-    text = body[:ERROR_TEXT_MAX].decode(errors="replace").strip() or response.reason or "no reason given"
-    return StatusError(response.status, "", f"the server answered {response.status}: {text}", None, headers)
+    text = body[:ERROR_TEXT_MAX].decode(errors="replace").strip() or head.phrase or "no reason given"
+    return StatusError(head.status, "", f"the server answered {head.status}: {text}", None, headers)

@@ -6,8 +6,6 @@ Only what the role needs is imported, since what is imported stays in memory: me
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from wherry.cluster.paths import State
@@ -27,15 +25,13 @@ def main(arguments: list[str]) -> int:
 
         supervise(state)
         return 0
-    if role in ("control-plane", "netd"):
-        _import_lightly()
+    _import_lightly()
     if role == "control-plane":
         from wherry.cluster.control_plane import main as control_plane
 
         control_plane(state)
     elif role == "node-agent":
-        with _no_certificates_read():
-            from wherry.cluster.node_agent import main as node_agent
+        from wherry.cluster.node_agent import main as node_agent
 
         node_agent(state, int(node))
     elif role == "netd":
@@ -60,20 +56,6 @@ def _import_lightly() -> None:
 def _do_without_openssl() -> None:
     """asyncio and hashlib can: megabytes that netd has no use for."""
     sys.modules.update(dict.fromkeys(("ssl", "_hashlib")))  # type: ignore[arg-type]
-
-
-@contextmanager
-def _no_certificates_read() -> Iterator[None]:
-    """aiohttp reads all authorities this machine trusts when it is imported, which takes longer than the rest of it. Who
-    asks others than our API server brings a context of its own (`images/distribution.py`)."""
-    import ssl
-
-    usual = ssl.SSLContext.load_default_certs
-    ssl.SSLContext.load_default_certs = lambda self, purpose=None: None  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        ssl.SSLContext.load_default_certs = usual  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

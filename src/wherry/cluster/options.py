@@ -16,7 +16,6 @@ from typing import Any
 
 from wherry.aio.durations import seconds
 from wherry.cluster import private
-from wherry.kubelet.eviction.thresholds import BadThreshold, parse
 
 KUBERNETES_VERSIONS = tuple(f"1.{minor}" for minor in range(25, 38))
 TIERS = ("ns-root", "ns-user", "proc")
@@ -98,11 +97,10 @@ class Options:
             raise OptionError(f"--nodes {self.nodes}: must be between 1 and {NODES_MAX}")
         if not 0 <= self.simulated_nodes <= SIMULATED_NODES_MAX:
             raise OptionError(f"--simulated-nodes {self.simulated_nodes}: must be between 0 and {SIMULATED_NODES_MAX}")
+        if self.eviction_hard:
+            _check_thresholds(self.eviction_hard)
         try:
-            parse(self.eviction_hard)
             seconds(self.eviction_pressure_transition_period)
-        except BadThreshold as error:
-            raise OptionError(f"--eviction-hard: {error}") from None
         except ValueError as error:
             raise OptionError(f"--eviction-pressure-transition-period {error}") from None
         for option, value in (("--pod-cidr", self.pod_cidr), ("--service-cidr", self.service_cidr)):
@@ -163,3 +161,12 @@ def node_name_of(hostname: str) -> str:
     """A DNS-1123 subdomain from a host name, as kubelet takes it: lower case; `wherry` when nothing is left."""
     name = re.sub(r"[^a-z0-9.-]+", "-", hostname.lower()).strip("-.")[:63].rstrip("-.")
     return name or "wherry"
+
+
+def _check_thresholds(text: str) -> None:
+    from wherry.kubelet.eviction.thresholds import BadThreshold, parse  # what the supervisor would carry for nothing
+
+    try:
+        parse(text)
+    except BadThreshold as error:
+        raise OptionError(f"--eviction-hard: {error}") from None

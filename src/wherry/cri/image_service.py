@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from wherry.aio import authorities
 from wherry.cri.interface import RegistryAuth, RuntimeFailure
 from wherry.images.layers import LayerError
-from wherry.images.pull import PullFailure, pull
 from wherry.images.reference import InvalidReference, Reference
 from wherry.images.rootfs import Image
 from wherry.images.store import HOST_REPOSITORY, ImageStore, StoreError
@@ -43,12 +43,20 @@ class StoreImageService:
                 image = await asyncio.to_thread(self._store.image, reference)
                 if image is not None:  # names without a host are the local store's own: there is nobody to ask
                     return image
-            credentials = {host: (auth.username, auth.password) for host, auth in auths.items()}
-            digest = await pull(self._store, parsed, credentials)
-            return await asyncio.to_thread(self._store.image_of, digest)
+            return await asyncio.to_thread(self._store.image_of, await self._fetch(parsed, auths))
         except InvalidReference as error:
             raise RuntimeFailure("InvalidImageName", _invalid(reference, error)) from None
-        except (PullFailure, StoreError, LayerError) as error:
+        except (StoreError, LayerError) as error:
+            raise RuntimeFailure("ErrImagePull", str(error)) from None
+
+    async def _fetch(self, reference: Reference, auths: Mapping[str, RegistryAuth]) -> str:
+        """From its registry; the digest."""
+        with authorities.none_read():  # many a node never asks a registry: an HTTP client is loaded when one does
+            from wherry.images.pull import PullFailure, pull
+        credentials = {host: (auth.username, auth.password) for host, auth in auths.items()}
+        try:
+            return await pull(self._store, reference, credentials)
+        except PullFailure as error:
             raise RuntimeFailure("ErrImagePull", str(error)) from None
 
     async def list_images(self) -> Sequence[Image]:
