@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # make oracle ORACLE='--orders 600 --kills 20 --seed 7'
-.PHONY: setup demo oracle test sim check format lint types contract bench clean
+.PHONY: setup demo oracle test sim tiers confined check format lint types contract bench clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +28,14 @@ test: setup
 SEEDS ?= 200
 sim: setup
 	$(BIN)/python -m wherry.testing.simulation --seeds $(SEEDS)
+
+# What each tier honours, seen and written into docs/tiers.md
+tiers: setup
+	WHERRY_WRITE_TIERS=1 $(BIN)/python -m pytest -q tests/e2e/test_what_tiers_honour.py
+
+# Tier proc where nothing else runs; `make test` tries a minute's worth of it
+confined: setup
+	WHERRY_TEST_CONFINED=all $(BIN)/python -m pytest tests/e2e/test_confined.py
 
 check: setup format lint types contract
 
