@@ -106,7 +106,7 @@ class World:
 
     def until(self, fault: Fault, made: bool) -> None:
         while (fault.name in (answer := ask_netd(self.directory / "netd.sock", "status")).made) is not made:
-            assert answer.refused == ""
+            assert answer.refused == {}
             time.sleep(0.01)
 
 

@@ -1,126 +1,108 @@
-"""Leads packets between the pods that faults are about past netd, while any of them holds.
+"""Leads what chosen pods send one another past netd, while a fault of the network holds.
 
-Is: follows the faults, and keeps the kernel's half (`detour_rules.py`) and the socket (`packets.py`) as they say.
+Is: follows the faults and says what became of them. Is not: the way past netd, which is the kernel's (`kernel_way.py`) or, in
+tier `proc`, relayed connections (`relay_way.py`).
 Always true: a fault whose lease has run out is undone within LOOK_SECONDS, whoever else lives; what an earlier netd that was
 killed left behind is removed first. Costs nothing, not even a look, until somebody says that there is a fault.
 """
 
 from __future__ import annotations
 
-import base64
 import logging
-import socket
 from collections.abc import Sequence
+from typing import Protocol
 
 from wherry.aio.clock import Clock
 from wherry.chaos.between import Between
 from wherry.chaos.faults import NETWORK, Fault, Faults
 from wherry.chaos.kept import LOOK_SECONDS
-from wherry.launcher.client import LauncherClient, LauncherError
-from wherry.network import detour_rules as rules
-from wherry.network import nfnetlink
-from wherry.network.nfnetlink import NETLINK_NETFILTER, NetlinkError
-from wherry.network.packets import FAMILY, TYPE, Packets
+from wherry.launcher.client import LauncherError
+from wherry.network.nfnetlink import NetlinkError
 from wherry.network.told import Told
 
 log = logging.getLogger(__name__)
 
-ROUTES_SECONDS = 1.0
-"""How often routes are read again while a pod has none."""
+
+class Way(Protocol):
+    """Methods raise LauncherError, NetlinkError, OSError; ConnectionError when the launcher is gone."""
+
+    @property
+    def made(self) -> bool:
+        """Whether there is something to undo."""
+        ...
+
+    def refuses(self, fault: Fault) -> str:
+        """Why this fault can never be made in this way, "" if it can."""
+        ...
+
+    async def lead(self, between: Between, joined: bool) -> None:
+        """Everything goes past netd that `between` is about; `joined`: others than before. Called every LOOK_SECONDS."""
+        ...
+
+    async def undo(self) -> None:
+        """Everything goes straight, whatever was there before; what was held goes on at once."""
+        ...
+
+    def close(self) -> None:
+        """Without the launcher."""
+        ...
 
 
 class Detour:
     """Of one launcher. `told` says what is there to be followed, and hears what became of it."""
 
-    def __init__(self, launcher: LauncherClient, faults: Faults, told: Told, clock: Clock, refusal: str = "") -> None:
-        """`refusal`: why nothing can be done here at all."""
-        self._launcher = launcher
+    def __init__(self, way: Way, between: Between, faults: Faults, told: Told, clock: Clock) -> None:
+        self._way = way
+        self._between = between
         self._faults = faults
         self._told = told
         self._clock = clock
-        self._refusal = refusal
-        self._between = Between()
-        self._packets: Packets | None = None
-        self._routes_at = 0.0
-        self._targets: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Until cancelled, or the launcher is gone (ConnectionError)."""
         try:
-            if not self._refusal:
-                await self._undo()
+            await self._undo()
             while True:
                 await self._told.wait()
-                if self._refusal:
-                    self._told.refuse(self._refusal)
-                else:
-                    await self._follow()
+                await self._follow()
         finally:
-            if self._packets is not None:
-                self._packets.close()
+            self._way.close()
 
     async def _follow(self) -> None:
         """Until no fault holds any more, and none has just been told of."""
         while (faults := self._faults.active(NETWORK)) or self._told.lately():
-            if not faults:
-                await self._end()
-            elif not self._told.refused:
-                await self._lead(faults)
+            refused = {fault.name: why for fault in faults if (why := self._refuses(fault))}
+            possible = [fault for fault in faults if fault.name not in refused]
+            self._told.say(self._told.all, refused)
+            if possible:
+                await self._lead(possible, refused)
+            elif self._way.made:
+                await self._undo()
             await self._clock.sleep(LOOK_SECONDS)
-        await self._end()
+        await self._undo()
 
-    async def _end(self) -> None:
-        if self._packets is not None:
-            await self._undo()
-        self._told.over()
+    def _refuses(self, fault: Fault) -> str:
+        """What was refused once stays so."""
+        return self._told.refused.get(fault.name) or self._way.refuses(fault)
 
-    async def _lead(self, faults: Sequence[Fault]) -> None:
+    async def _lead(self, faults: Sequence[Fault], refused: dict[str, str]) -> None:
         try:
-            if self._between.set(faults) or self._packets is None:
-                await self._set_up()
-            await self._find_pods()
-            assert self._packets is not None
-            self._packets.forget()
-        except (LauncherError, NetlinkError, PermissionError) as error:
+            joined = self._between.set(faults)
+            await self._way.lead(self._between, joined or not self._way.made)
+        except ConnectionError:
+            raise
+        except (LauncherError, NetlinkError, OSError) as error:
             log.warning("faults of the network are not made: %s", error)
-            self._told.refuse(f"this kernel does not lead packets past netd: {error}")
+            why = f"what pods send one another cannot be led past netd here: {error}"
             await self._undo()
+            self._told.say((), {**refused, **{fault.name: why for fault in faults}})
         else:
-            self._told.made(fault.name for fault in faults)
-
-    async def _set_up(self) -> None:
-        if self._packets is None:
-            nfnetlink.check(await self._send(rules.NETLINK_ROUTE, rules.way()))
-            reply = await self._launcher.call("node.socket", family=int(FAMILY), type=int(TYPE))
-            self._packets = Packets(socket.socket(fileno=reply.fds[0]), rules.EXIT, self._between, self._clock)
-            self._packets.start()
-        await self._find_pods()  # before the first packet comes
-        for messages in rules.marks(self._between.lines()):
-            nfnetlink.check(await self._send(NETLINK_NETFILTER, nfnetlink.batch(messages)))
-
-    async def _find_pods(self) -> None:
-        """Read the routes when there are other targets, and now and then while one of them has none."""
-        assert self._packets is not None
-        targets, now = self._between.targets(), self._clock.monotonic()
-        if targets == self._targets and not (self._packets.lost and now >= self._routes_at):
-            return
-        devices = rules.devices(await self._send(rules.NETLINK_ROUTE, rules.all_routes()))
-        self._packets.lead({ip: index for ip, index in devices.items() if ip in targets})
-        self._targets, self._routes_at = targets, now + ROUTES_SECONDS
+            self._told.say((fault.name for fault in faults), refused)
 
     async def _undo(self) -> None:
-        """Packets go straight; nothing of ours is left."""
-        try:
-            await self._send(rules.NETLINK_ROUTE, rules.no_way())
-            await self._send(NETLINK_NETFILTER, nfnetlink.batch(rules.no_marks()))
-        except LauncherError as error:
-            log.info("nothing to undo: %s", error)  # a kernel without one of the two
-        if self._packets is not None:
-            self._packets.close()
-            self._packets = None
         self._between.set(())
-        self._targets = frozenset()
-
-    async def _send(self, protocol: int, payload: bytes) -> bytes:
-        reply = await self._launcher.call("node.netlink", protocol=protocol, payload=base64.b64encode(payload).decode())
-        return base64.b64decode(reply.args["replies"])
+        try:
+            await self._way.undo()
+        except LauncherError as error:
+            log.info("nothing to undo: %s", error)  # a kernel that could not have done it
+        self._told.say((), {})

@@ -44,7 +44,7 @@ _ELEMENTS_MAX = 400
 
 
 def way() -> bytes:
-    """Device, route and rule, each acknowledged; none of them may exist (`no_way`)."""
+    """Device, route and rule, each acknowledged; none of them may exist (`straight`, `no_device`)."""
     peer = _link(_EXIT_INDEX) + text(_IFNAME, EXIT)
     info = text(_INFO_KIND, "veth") + nest(_INFO_DATA, attr(_VETH_PEER, peer))
     device = _link(_ENTRY_INDEX, _UP | _NOARP) + text(_IFNAME, ENTRY) + nest(_LINKINFO, info)
@@ -58,9 +58,14 @@ def way() -> bytes:
     )
 
 
-def no_way() -> bytes:
-    """Let packets go straight again, then remove the device, and the route with it. What is not there is refused."""
-    return _acknowledged(Message(_DELRULE, 0, _rule()), Message(_DELLINK, 0, _link(_ENTRY_INDEX)))
+def straight() -> bytes:
+    """Let packets go straight again; without the rule there is nothing to remove, and that is refused."""
+    return _acknowledged(Message(_DELRULE, 0, _rule()))
+
+
+def no_device() -> bytes:
+    """Remove the device, and the route with it, likewise."""
+    return _acknowledged(Message(_DELLINK, 0, _link(_ENTRY_INDEX)))
 
 
 def _acknowledged(*messages: Message) -> bytes:

@@ -29,6 +29,6 @@ def is_made(netd: Path, name: str) -> bool:
         answer = ask_netd(netd, "status")
     except OSError:
         return False
-    if answer.refused:
-        raise NotMade(answer.refused)
+    if name in answer.refused:
+        raise NotMade(answer.refused[name])
     return name in answer.made

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry.aio.clock import Clock
+from wherry.chaos.between import Between
 from wherry.chaos.kept import FaultFolder
 from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.launcher.options import PROC
@@ -27,6 +28,7 @@ from wherry.network.dns_forward import Forwarder
 from wherry.network.dns_zone import Zone
 from wherry.network.egress import Egress
 from wherry.network.keeper import Keeper
+from wherry.network.kernel_way import KernelWay
 from wherry.network.netd_control import Answer, ControlServer, Request
 from wherry.network.netd_state import NetdState
 from wherry.network.nftables import NodeNetwork
@@ -44,9 +46,6 @@ RETRY_SECONDS_MAX = 0.5
 SAVE_SECONDS = 0.05
 """Several changes of one rollout are one write of the file."""
 BACKLOG = 1024
-NO_PACKETS = (
-    "in tier proc pods have no network of their own whose packets could be held or lost: it needs ns-user or ns-root"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,13 +236,9 @@ class Netd:
         egress = Egress(out, joined, options.network, self._rng)
         tier = (await launcher.call("ping")).args["tier"]
         self._told.look()  # a fault may hold since before this launcher, or this netd, was there
-        detour = Detour(
-            launcher,
-            FaultFolder(options.faults, self._clock),
-            self._told,
-            self._clock,
-            NO_PACKETS if tier == PROC else "",
-        )
+        between = Between()
+        way = KernelWay(launcher, self._clock)
+        detour = Detour(way, between, FaultFolder(options.faults, self._clock), self._told, self._clock)
         where = PlainPlaces(options.run_directory, options.network).real if tier == PROC else as_named
         return _Session(
             DnsServer(udp, tcp, self._zone(), self._forwarder, self._faults),

@@ -37,14 +37,14 @@ class Request(msgspec.Struct, frozen=True):
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """`failures`: node ports nobody listens on, and why. `statistics`: of `status`. `made`: names of the faults of the
-    network that are made now; `refused`: why none can be."""
+    network that are made now; `refused`: why others are not."""
 
     ok: bool
     error: str = ""
     failures: dict[str, str] = {}
     statistics: dict[str, int] = {}
     made: tuple[str, ...] = ()
-    refused: str = ""
+    refused: dict[str, str] = {}
 
 
 class ControlServer:

@@ -25,6 +25,8 @@ ETH_P_IP = 0x0800
 _SOL_PACKET, _PACKET_VNET_HDR, _SO_RCVBUFFORCE, _SIOCGIFNAME = 263, 15, 33, 0x8910
 _BUFFER_BYTES = 32 * 1024 * 1024
 """Wanted between two rounds of the loop; without privileges the kernel grants net.core.rmem_max."""
+_PACKET_BYTES = 512
+"""What a small packet takes of that, at least."""
 _VNET, _ETHERNET = 10, 14
 _TARGET_MAC = slice(_VNET, _VNET + 6)
 _ADDRESSES = slice(_VNET + _ETHERNET + 12, _VNET + _ETHERNET + 20)
@@ -71,6 +73,15 @@ class Packets:
     def forget(self) -> None:
         self._ways.clear()
 
+    def empty(self) -> None:
+        """Send on what is held and what has come, at most as much as fits into the socket."""
+        for key, frame in self._held.take(float("inf")):
+            self._send(key, frame)
+        self._ways.clear()
+        for _ in range(_BUFFER_BYTES // _PACKET_BYTES // ROUND_MAX):
+            if not self._readable():
+                return
+
     def close(self) -> None:
         """What is held is lost."""
         self._loop.remove_reader(self._sock)
@@ -78,16 +89,18 @@ class Packets:
             self._timer.cancel()
         self._sock.close()
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Whether there may be more."""
         now, view, held = self._clock.monotonic(), memoryview(self._buffer), self._held
         for _ in range(ROUND_MAX):
             try:
                 size = self._sock.recv_into(view)
             except BlockingIOError:
-                break
+                self._set_timer(now)
+                return False
             except OSError as error:
                 if error.errno != errno.EINVAL:
-                    return  # the device has gone
+                    return False  # the device has gone
                 continue  # a batch of a kind that this kernel cannot describe
             if size < _HEADER_BYTES:
                 continue
@@ -102,6 +115,7 @@ class Packets:
             else:
                 held.put(now, seconds, key, bytes(view[:size]))
         self._set_timer(now)
+        return True
 
     def _way(self, key: bytes) -> tuple[tuple[Line, ...], bytes, str]:
         source, target = socket.inet_ntoa(key[:4]), socket.inet_ntoa(key[4:])

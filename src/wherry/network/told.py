@@ -7,7 +7,7 @@ fault before, and a look may have been a moment ago. Lives as long as netd: a se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from wherry.aio.clock import Clock
 
@@ -23,8 +23,8 @@ class Told:
         self._until = float("-inf")
         self.all: tuple[str, ...] = ()
         """Names of the faults that are made now."""
-        self.refused = ""
-        """Why none can be made, as far as that is known."""
+        self.refused: dict[str, str] = {}
+        """Why others are not, by name."""
 
     def look(self) -> None:
         """There is a fault, or may be."""
@@ -38,12 +38,5 @@ class Told:
     def lately(self) -> bool:
         return self._clock.monotonic() < self._until
 
-    def made(self, names: Iterable[str]) -> None:
-        self.all = tuple(names)
-
-    def refuse(self, why: str) -> None:
-        self.all, self.refused = (), why
-
-    def over(self) -> None:
-        """The next one is tried again."""
-        self.all, self.refused = (), ""
+    def say(self, made: Iterable[str], refused: Mapping[str, str]) -> None:
+        self.all, self.refused = tuple(made), dict(refused)

@@ -79,10 +79,5 @@ async def test_nobody_looks_without_a_word() -> None:
     told.look()
     await told.wait()
     assert told.lately()
-    told.made(["a"])
     clock.advance(LATELY_SECONDS)
     assert not told.lately()
-    told.refuse("why not")
-    assert (told.all, told.refused) == ((), "why not")
-    told.over()
-    assert told.refused == ""
