@@ -1,7 +1,7 @@
 """`make bench`: everything docs and issues quote, from one run on one machine. Read ratios, not absolutes.
 
 python -m benchmarks [start idle pods api watch watches storage sandbox service scheduling latency scale large cel custom
-growth shop]
+growth proc many shop]
 """
 
 from __future__ import annotations
@@ -130,6 +130,8 @@ PARTS: dict[str, Callable[[Machine], None]] = {
     "cel": part("cel"),
     "custom": part("custom_resources"),
     "growth": part("growth"),
+    "proc": part("proc"),
+    "many": part("proc_many"),
     "shop": shop,
 }
 
