@@ -68,6 +68,20 @@ class Ports:
         address, _, number = text.rpartition(":")
         return address, int(number)
 
+    def of(self, ip: str) -> list[tuple[str, int, Place]]:
+        """(protocol, port, where it really is) of what others can reach there."""
+        try:
+            names = sorted(os.listdir(f"{self._directory}/{ip}"))
+        except OSError:
+            return []
+        found = []
+        for name in names:
+            protocol, _, port = name.partition("-")
+            place = self.find(ip, protocol, int(port)) if protocol in (TCP, UDP) else None
+            if place is not None:
+                found.append((protocol, int(port), place))
+        return found
+
     def reverse(self, ip: str, protocol: str, place: Place) -> int | None:
         """The port that is really at `place`."""
         wanted = f"{place[0]}:{place[1]}"

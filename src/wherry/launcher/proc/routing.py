@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wherry.launcher.proc.addresses import Address, Block
+from wherry.launcher.proc.detours import Detours
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.ports import OWN, UDP, Place, Ports, real
 
@@ -69,6 +70,7 @@ class Routing:
         self.block = block
         self.ports = ports
         self.services = Services()
+        self.detours = Detours()
         self._range = (0, 1)  # nothing
         self._rng = rng
 
@@ -80,6 +82,12 @@ class Routing:
 
     def route(self, guest: Guest, to: Address, protocol: str) -> Address | None:
         """The real address; None: as it is. Raises Refusal."""
+        found = self._route(guest, to, protocol)
+        if self.detours and found is not None:
+            return found.at(*self.detours.via(guest.ip, protocol, (found.ip, found.port)))
+        return found
+
+    def _route(self, guest: Guest, to: Address, protocol: str) -> Address | None:
         ip = to.ip
         if len(ip) == 16:
             return None
@@ -104,7 +112,8 @@ class Routing:
         pod = self.block.pod(ip)
         if pod is None:
             return None
-        return pod, self.ports.reverse(socket.inet_ntoa(pod), protocol, place) or port
+        behind = self.detours.port(protocol, ip, port) if self.detours else None
+        return pod, behind or self.ports.reverse(socket.inet_ntoa(pod), protocol, place) or port
 
     def _loopback(self, guest: Guest, to: Address, protocol: str) -> Address | None:
         pod = self.block.pod(to.ip)

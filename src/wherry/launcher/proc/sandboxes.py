@@ -48,7 +48,12 @@ class ProcSandboxes(SandboxOperations):
         self._machine = Guest(-1, "", "", "", "", Paths(()))
 
     def operations(self) -> Mapping[str, Operation]:
-        return {**super().operations(), "node.services": self._change_services, "node.resolve": self._resolve}
+        return {
+            **super().operations(),
+            "node.services": self._change_services,
+            "node.detours": self._change_detours,
+            "node.resolve": self._resolve,
+        }
 
     def _fork_init(self, sandbox: Sandbox, theirs: socket.socket) -> None:
         if not sandbox.spec["host_network"]:
@@ -92,6 +97,11 @@ class ProcSandboxes(SandboxOperations):
         """services, range, replace -> once the shim has been told."""
         self._routing.set_services(request.args)
         self._shims.change(request.args["services"], request.text("range"), replace=bool(request.args["replace"]))
+        request.answer()
+
+    def _change_detours(self, request: Request) -> None:
+        """detours, as `Detours.set` says -> once the shim has been told."""
+        self._shims.lead(request.args["detours"])
         request.answer()
 
     def _resolve(self, request: Request) -> None:

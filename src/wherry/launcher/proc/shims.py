@@ -27,6 +27,7 @@ class Shims:
         self._guests: dict[int, Message] = {}
         self._services: dict[str, Any] = {}
         self._range = ""
+        self._detours: list[Any] = []
         self._connections = [Connection(loop, sock, self._heard, self._gone) for sock in controls]
 
     @property
@@ -55,6 +56,11 @@ class Shims:
         self._range = service_range
         self._tell({"op": "services", "replace": replace, "range": service_range, "services": services}, [])
 
+    def lead(self, detours: list[Any]) -> None:
+        """By these detours from now on, and by no others."""
+        self._detours = detours
+        self._tell({"op": "detours", "detours": detours}, [])
+
     def _tell(self, message: Message, fds: list[int]) -> None:
         if self._connections:
             self._connections[-1].send(message, fds)
@@ -75,5 +81,6 @@ class Shims:
             if self._range:
                 message = {"op": "services", "replace": True, "range": self._range, "services": self._services}
                 self._tell(message, [])
+            self._tell({"op": "detours", "detours": self._detours}, [])
             for listener, guest in list(self._guests.items()):
                 self._tell({"op": "guest", **guest, "again": True}, [listener])
