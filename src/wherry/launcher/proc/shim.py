@@ -7,6 +7,7 @@ taken from a queue and not been answered then lies in memory that they share (`M
     server -> shim   {"op": "guest", "sandbox", "container", "ip", "hostname", "promises", "upper",
                       "again"}  with a listener
                      {"op": "services", "replace": bool, "range", "services"}          see routing.Services
+                     {"op": "detours", "detours"}                                      see detours.Detours
     shim -> server   {"event": "notice", "sandbox", "container", "text"}          what a container asked for and did not get
 """
 
@@ -156,6 +157,8 @@ class Shim:
             self._enter(message, fds.pop())
         elif message["op"] == "services":
             self._routing.set_services(message)
+        elif message["op"] == "detours":
+            self._routing.detours.set(message["detours"])
         protocol.close_fds(fds)
         return True
 
