@@ -50,3 +50,20 @@ def test_a_quota_counts_writes_whose_callers_have_gone() -> None:
         for number in range(40)
     )
     assert broken(*shop, *many, Fault(2, 5, "hasty", "users", 0.7, 1)) == []
+
+
+def test_a_stateful_set_made_again_waits_for_the_names_of_the_pods_before() -> None:
+    """They were taken once when it looked, and nobody told it that they are free."""
+    again = (
+        do(2, "create", "StatefulSet", 3),
+        do(10, "delete", "StatefulSet", 1),
+        do(10.2, "create", "StatefulSet", 3),
+    )
+    assert broken(*again) == []
+
+
+def test_a_rollout_does_not_count_pods_that_are_going_already() -> None:
+    """A ReplicaSet was scaled down, and by its old status it had so many pods that the rest could go at once."""
+    left = (do(1, "create", "Deployment", 5), do(17, "delete", "Deployment", seed=ORPHAN))
+    broad = Fault(19.5, 2.4, "lag", "", 0.05, 1)
+    assert broken(*left, broad, do(20.6, "create", "Deployment", 3, seed=2), nodes=4) == []

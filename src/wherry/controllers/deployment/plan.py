@@ -56,11 +56,12 @@ def is_complete(deployment: Obj, status: Obj | None = None) -> bool:
 
 
 def sized(one: Obj) -> Sized:
+    """Of pods that its status still counts and its spec no longer asks for some are gone, whoever reads this first."""
     text = revisions.annotations_of(one).get(revisions.MAX_REPLICAS, "")
     return Sized(
         one["metadata"]["name"],
         replicas_of(one),
-        one.get("status", {}).get("availableReplicas", 0),
+        min(one.get("status", {}).get("availableReplicas", 0), replicas_of(one)),
         created_at(one),
         int(text) if text.isdigit() else None,
     )

@@ -29,7 +29,7 @@ class StatefulPodControl:
         self._claims = claims
 
     async def create(self, statefulset: Obj, ordinal: int, revision: Obj) -> None:
-        """Pod number `ordinal` of that revision, unless the name is taken. Raises NotYet."""
+        """Pod number `ordinal` of that revision. Raises NotYet, and AlreadyExists while the name is taken."""
         name = members.pod_name(statefulset, ordinal)
         if any(self._is_stale(claim, name) for claim in members.claims_of(statefulset, ordinal)):
             raise NotYet(f"a claim of {name} goes with the pod before it")
@@ -38,9 +38,8 @@ class StatefulPodControl:
             pod = members.new_pod(statefulset, ordinal, histories.template_of(revision), revision["metadata"]["name"])
             await self._client.create(PODS, pod)
         except (StatusError, NotYet) as error:
-            if is_already_exists(error):
-                return  # ours, not visible yet; or a stranger's, which then is never healthy
-            self._tell(statefulset, "create", name, error)
+            if not is_already_exists(error):  # ours, not visible yet; or a stranger's, whose end nobody tells us
+                self._tell(statefulset, "create", name, error)
             raise
         self._tell(statefulset, "create", name)
 

@@ -20,6 +20,7 @@ from wherry.api.types import GVR, Obj
 from wherry.testing.simulation import consequences
 from wherry.testing.simulation.operations import Users
 from wherry.testing.simulation.outcome import Violation
+from wherry.testing.simulation.replay import controller
 from wherry.testing.simulation.state import State, named
 from wherry.testing.simulation.world import World
 
@@ -45,7 +46,7 @@ def _workloads(state: State) -> Iterator[str]:
                 yield f"{named(obj, gvr.resource)} is being deleted for ever"
             elif status.get("observedGeneration") != obj["metadata"]["generation"]:
                 yield f"{named(obj, gvr.resource)}: generation {obj['metadata']['generation']} was not observed"
-            elif any(status.get(key, 0) != wanted for key in _counts(gvr, obj)):
+            elif any(status.get(key, 0) != wanted for key in _counts(gvr, obj)) and not _robbed(state, obj):
                 have = {key: status.get(key, 0) for key in _counts(gvr, obj)}
                 yield f"{named(obj, gvr.resource)} wants {wanted} and has {have}"
     for obj in state.of(DAEMON_SETS):
@@ -68,6 +69,15 @@ def _workloads(state: State) -> Iterator[str]:
     for obj in state.of(PODS):
         if obj["metadata"].get("deletionTimestamp"):
             yield f"{named(obj, 'pod')} does not go away"
+
+
+def _robbed(state: State, obj: Obj) -> bool:
+    """A StatefulSet whose pods' names somebody else has, who adopted the pods that one of the same name had left."""
+    names = {f"{obj['metadata']['name']}-{number}" for number in range(obj["spec"].get("replicas", 1))}
+    there = [pod for pod in state.of(PODS) if pod["metadata"]["namespace"] == obj["metadata"]["namespace"]]
+    holders = [controller(pod) for pod in there if pod["metadata"]["name"] in names]
+    uid = obj["metadata"]["uid"]
+    return obj["kind"] == "StatefulSet" and any(one is not None and one["uid"] != uid for one in holders)
 
 
 def _of_cron(obj: Obj) -> bool:

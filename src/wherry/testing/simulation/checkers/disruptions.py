@@ -15,12 +15,14 @@ from wherry.testing.simulation.outcome import Violation
 from wherry.testing.simulation.replay import Replay, controller, is_ready
 from wherry.testing.simulation.story import Event, Story, about
 
+EVICTION, ROLLOUT, OTHERWISE = "eviction", "rollout", "otherwise"
+
 
 class Disruptions:
     def __init__(self, story: Story) -> None:
         self._known_since = story.known_since
-        self._lost: dict[tuple[str, str], list[float]] = {}
-        """(namespace, label app) -> when a ready pod was lost for no reason that is judged here."""
+        self._lost: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        """(namespace, label app) -> when a ready pod was lost, and to what: EVICTION, ROLLOUT, OTHERWISE."""
         self._ready_since: dict[str, float] = {}
         self._wanted: dict[str, list[tuple[float, int]]] = {}
         """uid of a Deployment -> (since when, how many must be available)."""
@@ -45,17 +47,17 @@ class Disruptions:
             return
         if event.call is not None and event.call.path.endswith("/eviction"):
             yield from self._evicted(event, before)
+            to = EVICTION
         elif self._by_rollout(event, before):
             yield from self._rolled(event, before)
+            to = ROLLOUT
         else:
-            self._forgive(event)
+            to = OTHERWISE
+        self._lost.setdefault(_group(event), []).append((seen.at, to))
 
-    def _forgive(self, event: Event) -> None:
-        self._lost.setdefault(_group(event), []).append(event.seen.at)
-
-    def _forgiven(self, event: Event) -> int:
+    def _forgiven(self, event: Event, judged: str) -> int:
         since = self._known_since(event.seen.at)
-        return sum(then >= since for then in self._lost.get(_group(event), ()))
+        return sum(then >= since and to != judged for then, to in self._lost.get(_group(event), ()))
 
     def _evicted(self, event: Event, before: Replay) -> Iterator[Violation]:
         namespace, pod = event.seen.key[1], event.seen.obj
@@ -70,7 +72,7 @@ class Disruptions:
                 )
                 - 1
             )
-            needed, forgiven = (budget.get("status") or {}).get("desiredHealthy", 0), self._forgiven(event)
+            needed, forgiven = (budget.get("status") or {}).get("desiredHealthy", 0), self._forgiven(event, EVICTION)
             if left + forgiven < needed:
                 name = budget["metadata"]["name"]
                 text = f"eviction of {about(event.seen.key)} leaves {left} pods to {name}, which needs {needed}"
@@ -108,7 +110,7 @@ class Disruptions:
         needed = min(amount for (_, amount), end in zip(history, ends, strict=True) if end >= since)
         sets = [one for one in before.of(REPLICA_SETS, event.seen.key[1]) if (controller(one) or {}).get("uid") == uid]
         left = sum(is_ready(pod) for one in sets for pod in before.pods_of(one["metadata"]["uid"])) - 1
-        if left + self._forgiven(event) < needed:
+        if left + self._forgiven(event, ROLLOUT) < needed:
             name = deployment["metadata"]["name"]
             text = f"{about(event.seen.key)} was deleted by {event.who}: {left} are ready, deployment {name} needs {needed}"
             yield Violation("maxUnavailable", text, (name,))
