@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 from runtime_world import World
 
 from wherry.cri.interface import Mount
+from wherry.launcher.proc.addresses import Block
 from wherry.testing.launcher_process import LauncherProcess, ordinary_user
 
+ELSEWHERE = "/var/lib" if os.geteuid() == 0 else str(Path.home())
+"""Where pods see the machine's own files: in /tmp they see theirs."""
 PREPARE = """
 import ctypes, errno, fcntl, os, signal, socket, struct, sys, threading
 libc = ctypes.CDLL(None, use_errno=True)
@@ -81,6 +85,92 @@ says("planted", lambda: open("/opt/file", "w").write("gone"))
 says("planted copy", lambda: open("/etc/passwd", "a").write("") or open("/opt/made", "w").write("x"))
 """
 )
+NETWORK = (
+    PREPARE
+    + """
+state, victim, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def raw(family, host, port=0): return struct.pack("=H", family) + struct.pack(">H", port) + socket.inet_aton(host) + bytes(8)
+def calls(name, sock, address, length=None):
+    if getattr(libc, name)(sock.fileno(), address, len(address) if length is None else length) < 0:
+        raise OSError(ctypes.get_errno(), "")
+def tcp(): return socket.socket()
+def udp(): return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def unix(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock: sock.connect(path)
+os.symlink(state, "/tmp/state")
+says("launcher", lambda: unix(state + "/launcher.sock"))
+says("by a link", lambda: unix("/tmp/state/launcher.sock"))
+os.chdir(state)
+says("relative", lambda: unix("launcher.sock"))
+says("by proc", lambda: unix("/proc/self/cwd/launcher.sock"))
+os.chdir("/")
+with tcp() as sock:
+    says("unspec bind", lambda: calls("bind", sock, raw(0, "0.0.0.0", 9999)))
+    says("unspec connect", lambda: calls("connect", sock, raw(0, "0.0.0.0")))
+    says("length -1", lambda: calls("connect", sock, raw(2, "127.0.0.1", 9), -1))
+    says("length 15", lambda: calls("connect", sock, raw(2, "127.0.0.1", 9), 15))
+    says("length 0", lambda: calls("bind", sock, raw(2, "127.0.0.1", 9), 0))
+    says("nowhere", lambda: libc.connect(sock.fileno(), 1 << 50, 16) and ctypes.get_errno() == errno.EFAULT)
+    says("of another", lambda: sock.connect((victim, port)))
+    says("bind there", lambda: sock.bind((victim, 0)))
+    sock.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND
+    says("freely", lambda: sock.bind((victim, 0)))
+    says("fast open", lambda: sock.sendto(b"x", 0x20000000, (victim, port)))
+with socket.socket(socket.AF_INET6) as sock:
+    says("mapped", lambda: sock.connect(("::ffff:" + victim, port)))
+    says("bind IPv6", lambda: sock.bind(("2001:db8::1", 0)))
+with udp() as sock:
+    says("datagram", lambda: sock.sendto(b"x", (victim, port)))
+    says("message", lambda: sock.sendmsg([b"x"], [], 0, (victim, port)))
+"""
+)
+RACE = (
+    PREPARE
+    + """
+victim, port = sys.argv[1], int(sys.argv[2])
+mine = socket.create_server(("127.0.0.1", 0), backlog=4096)
+def address(host, port): return struct.pack("=H", 2) + struct.pack(">H", port) + socket.inet_aton(host) + bytes(8)
+both = [address("127.0.0.1", mine.getsockname()[1]), address(victim, port)]
+both.append(bytes(2) + both[1][2:])
+place = ctypes.create_string_buffer(both[0], 16)
+done = threading.Event()
+def flip():
+    while not done.is_set():
+        for each in both: ctypes.memmove(place, each, 16)
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=flip)]
+for thread in threads: thread.start()
+reached = 0
+for turn in range(1000):
+    with socket.socket() as sock:
+        if libc.connect(sock.fileno(), place, 16) == 0:
+            try:
+                reached += sock.getpeername() != ("127.0.0.1", mine.getsockname()[1])
+            except OSError:  # it ended a connection that there was not
+                pass
+done.set()
+for thread in threads: thread.join()
+print("reached", reached, flush=True)
+"""
+)
+EXPECTED_NETWORK = """launcher EACCES
+by a link EACCES
+relative EACCES
+by proc EACCES
+unspec bind EAFNOSUPPORT
+unspec connect None
+length -1 EINVAL
+length 15 EINVAL
+length 0 EINVAL
+nowhere True
+of another ECONNREFUSED
+bind there EADDRNOTAVAIL
+freely EADDRNOTAVAIL
+fast open ENOTSUP
+mapped ECONNREFUSED
+bind IPv6 EADDRNOTAVAIL
+datagram ECONNREFUSED
+message ECONNREFUSED"""
 EXPECTED_LINKS = """own python3
 memory after!
 beneath x
@@ -115,7 +205,7 @@ EXPECTED_CALLS = [
 @pytest.fixture
 def outside() -> Iterator[Path]:
     """A directory of the user's, which the pods may read and write as far as modes say."""
-    folder = Path(tempfile.mkdtemp(prefix="wherry-outside-", dir="/var/lib" if os.geteuid() == 0 else Path.home()))
+    folder = Path(tempfile.mkdtemp(prefix="wherry-outside-", dir=ELSEWHERE))
     folder.chmod(0o777)
     (folder / "file").write_text("inside")
     (folder / "file").chmod(0o666)
@@ -125,7 +215,7 @@ def outside() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
 def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
+    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param, folder=ELSEWHERE)
     launcher.exact = not request.param  # type: ignore[attr-defined]
     yield launcher
     launcher.close()
@@ -154,8 +244,6 @@ async def test_links_lead_where_the_container_could_go_by_itself(
         readonly_rootfs=readonly,
     )
     expected = EXPECTED_LINKS + (REFUSED if readonly else COPIED)
-    if not launcher.exact:  # type: ignore[attr-defined]
-        expected = expected.rpartition("bind")[0] + "bind ENOENT"
     assert (code, text.strip()) == (0, expected)
     assert [path.name for path in outside.iterdir()] == ["file"]
     assert (outside / "file").read_text() == "inside"
@@ -171,4 +259,40 @@ async def test_calls_that_would_make_the_shim_wait_or_err(
     assert (code, text.splitlines()) == (0, EXPECTED_CALLS)
     assert [path.name for path in outside.iterdir()] == ["file"]
     assert (outside / "file").read_text() == "inside"
+    assert "Traceback" not in launcher.said()
+
+
+LISTEN = """
+import socket
+servers = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+for server in servers: server.bind(("127.0.0.1", 7777))
+servers[0].listen()
+print("listens", flush=True)
+while True:
+    client, _ = servers[0].accept()
+    client.close()
+"""
+
+
+async def test_the_loopback_of_another_pod_is_out_of_reach(world: World, launcher: LauncherProcess) -> None:
+    """By no form of its real address, and by none that changes while it is looked at; nor are Wherry's own sockets."""
+    config = world.config()
+    victim = await world.runtime.run_pod_sandbox(config)
+    await world.until_printed(await world.start(victim, ["python3", "-c", LISTEN]), "listens")
+    block = Block.of(str(launcher.state), "10.244.0.1")
+    private = socket.inet_ntoa(block.private(socket.inet_aton(config.ip)))
+    port = next(
+        int(link.readlink().name.rpartition(":")[2]) for link in (launcher.state / "run/ports" / config.ip).iterdir()
+    )
+    sandbox = await world.sandbox()
+    code, text = await world.run(sandbox, ["python3", "-c", NETWORK, str(launcher.state), private, str(port)])
+    expected = EXPECTED_NETWORK
+    if not launcher.exact:  # type: ignore[attr-defined]
+        expected = expected.replace("length 0 EINVAL", "length 0 EAFNOSUPPORT").replace(
+            "fast open ENOTSUP", "fast open ECONNREFUSED"
+        )
+    assert (code, text.strip()) == (0, expected)
+    code, text = await world.run(sandbox, ["python3", "-c", RACE, private, str(port)])
+    if launcher.exact:  # type: ignore[attr-defined]
+        assert (code, text.strip()) == (0, "reached 0")
     assert "Traceback" not in launcher.said()

@@ -80,7 +80,7 @@ class Address:
 
 def decode(raw: bytes) -> Address | None:
     """None for what is no address of IPv4 or IPv6. `::1` and `::` become their IPv4 likes: a pod has no other IPv6."""
-    if len(raw) < 8:
+    if len(raw) < 16:
         return None
     family = raw[0] | raw[1] << 8
     port = raw[2] << 8 | raw[3]

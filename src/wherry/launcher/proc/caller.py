@@ -312,6 +312,12 @@ class Caller:
         except OSError as error:
             self.fail(error.errno or errno.EIO)
 
+    def lend(self, fd: int, number: int) -> bool:
+        """The caller gets our `fd` at a number of its own, in place of what was there; it still waits. False: it cannot."""
+        return _told(
+            self.listener, notify.ADD_FD, notify.NEW_FD.pack(self.id, notify.ADD_FD_AT, fd, number, os.O_CLOEXEC)
+        )
+
 
 def _told(listener: int, what: int, data: bytes) -> bool:
     try:

@@ -100,7 +100,7 @@ class DatagramCalls:
                     raise Refusal(errno.EOPNOTSUPP)  # programs then call connect
                 caller.proceed()
                 return
-            name = _address_of(caller, address, length)
+            name = read_address(caller, address, length)
             piece = struct.pack("=QQ", data, size)
             caller.succeed(self._send_one(caller, guest, sock, name, piece, b"", flags))
 
@@ -126,7 +126,7 @@ class DatagramCalls:
             raise Refusal(errno.EMSGSIZE)
         if room > _CONTROL_BYTES_MAX:
             raise Refusal(errno.ENOBUFS)
-        to = _address_of(caller, name, size) if name and size else b""
+        to = read_address(caller, name, size) if name and size else b""
         vector = _whole(caller, pieces, 16 * count)
         ancillary = _whole(caller, control, room) if control else b""
         return self._send_one(caller, guest, sock, to, vector, ancillary, flags)
@@ -317,7 +317,12 @@ def _as_many(caller: Caller, vector: int, count: int, one: Callable[[int], int |
     return min(count & 0xFFFFFFFF, MESSAGES_MAX)
 
 
-def _address_of(caller: Caller, address: int, length: int) -> bytes:
+def address_of(caller: Caller, at: int, length: int) -> bytes:
+    """Of the call's arguments with these numbers. Raises OSError, GoneError, Refusal."""
+    return read_address(caller, caller.arguments[at], caller.arguments[length])
+
+
+def read_address(caller: Caller, address: int, length: int) -> bytes:
     """An address as the kernel takes it. Raises OSError, GoneError, Refusal."""
     if length & 0xFFFFFFFF > _NAME_BYTES:
         raise Refusal(errno.EINVAL)

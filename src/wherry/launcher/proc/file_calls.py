@@ -21,7 +21,7 @@ from wherry.launcher.proc.finding import Tell, resolve, settle
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.notify import FILES
 from wherry.launcher.proc.programs import ProgramCalls
-from wherry.launcher.proc.reach import Found, by_number
+from wherry.launcher.proc.reach import Found, by_number, real_path
 from wherry.launcher.proc.routing import Refusal
 
 _O_TMPFILE = 0o20200000
@@ -84,7 +84,12 @@ class FileCalls:
             caller, guest, found, lambda at: _opened(caller, at, flags, mode), path, self._tell, changes=changes
         )
         try:
-            if not flags & (os.O_NONBLOCK | os.O_PATH):
+            if flags & os.O_PATH:  # cannot be given away
+                real = real_path(fd)
+                if not caller.again(lambda at: ({path: at}, real + b"\0")):
+                    raise Refusal(errno.EACCES)
+                return
+            if not flags & os.O_NONBLOCK:
                 fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)
             caller.give(fd, close_on_exec=bool(flags & os.O_CLOEXEC))
         finally:

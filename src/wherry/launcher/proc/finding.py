@@ -36,7 +36,7 @@ def resolve_name(caller: Caller, guest: Guest, name: bytes, start: int = AT_FDCW
         concerns = guest.paths.concerns(name)
         if not name or not (concerns or guest.overlay):
             return None
-        real = _base(caller, start)
+        real = start_of(caller, start)
         shown = guest.shown(real)
         if (shown is not None and not concerns) or not real.startswith(b"/"):
             return None  # it is in the real place already; a socket
@@ -85,7 +85,7 @@ def printable(path: bytes) -> str:
     return ascii(path.decode("utf-8", "replace"))[1:-1][:200]
 
 
-def _base(caller: Caller, directory: int) -> bytes:
+def start_of(caller: Caller, directory: int) -> bytes:
     """The real directory that a relative path begins at."""
     link = f"/proc/{caller.thread}/cwd" if directory == AT_FDCWD else f"/proc/{caller.thread}/fd/{directory}"
     try:

@@ -19,14 +19,12 @@ from collections.abc import Callable
 
 from wherry.launcher.proc.addresses import Address, decode
 from wherry.launcher.proc.caller import Caller
-from wherry.launcher.proc.datagrams import DatagramCalls
-from wherry.launcher.proc.file_shapes import Umask
-from wherry.launcher.proc.finding import follow, resolve_name
+from wherry.launcher.proc.datagrams import DatagramCalls, address_of
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.notify import NETWORK
 from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
-from wherry.launcher.proc.reach import Found, by_number
 from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.unix_calls import UnixCalls
 
 _SOCKADDR_BYTES_MAX = 128
 _WILDCARD = bytes(4)
@@ -40,7 +38,7 @@ Handler = Callable[[Caller, Guest], None]
 class NetworkCalls:
     """`handlers` by system call number. They raise OSError, Refusal and GoneError, and answer unless they raise."""
 
-    def __init__(self, routing: Routing, *, exact: bool) -> None:
+    def __init__(self, routing: Routing, state: bytes, *, exact: bool) -> None:
         self._routing = routing
         self._exact = exact
         self._rewritten: OrderedDict[tuple[int, int], tuple[bytes, bytes]] = OrderedDict()
@@ -52,16 +50,17 @@ class NetworkCalls:
             "getpeername": self._getpeername if exact else _as_it_is,
             "uname": _uname,
         }
+        self._others = UnixCalls(state, exact=exact)
         self._datagrams = DatagramCalls(routing, self._rewrite, exact=exact)
         self.handlers = {NETWORK[name]: handler for name, handler in by_name.items()} | self._datagrams.handlers
 
     # connect
 
     def _connect(self, caller: Caller, guest: Guest) -> None:
-        raw = caller.read(caller.arguments[1], min(caller.arguments[2], _SOCKADDR_BYTES_MAX))
+        raw = address_of(caller, 1, 2)
         to = decode(raw)
         if to is None:
-            self._connect_unix(caller, guest, raw)
+            self._others.connect(caller, guest, raw)
             return
         with self._take(caller, to.family) as sock:
             real = self._routing.route(guest, to, _protocol(sock))
@@ -110,31 +109,20 @@ class NetworkCalls:
         else:
             caller.fail(code)
 
-    def _connect_unix(self, caller: Caller, guest: Guest, raw: bytes) -> None:
-        place = _unix_path(raw)
-        found = resolve_name(caller, guest, place, changes=False) if place else None
-        if found is None:
-            caller.proceed()
-            return
-
-        def use(at: Found) -> None:
-            with at.path(follow=True) as there, self._take(caller) as sock:
-                self._begin(caller, sock, (os.fsdecode(by_number(there)),))
-
-        follow(guest, found, use)
-
     # bind
 
     def _bind(self, caller: Caller, guest: Guest) -> None:
-        raw = caller.read(caller.arguments[1], min(caller.arguments[2], _SOCKADDR_BYTES_MAX))
+        raw = address_of(caller, 1, 2)
         wanted = decode(raw)
         if wanted is None:
-            self._bind_unix(caller, guest, raw)
+            self._others.bind(caller, guest, raw)
             return
-        if not guest.ip or len(wanted.ip) == 16:
+        if not guest.ip:
             caller.proceed()
             return
         with self._take(caller) as sock:
+            if len(wanted.ip) == 16:
+                raise Refusal(errno.EADDRNOTAVAIL)  # the machine's, or nobody's: pods have no IPv6
             if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 caller.proceed()
                 return
@@ -173,29 +161,14 @@ class NetworkCalls:
         block = self._routing.block
         if wanted.ip in (_WILDCARD, guest.packed, block.shared(guest.packed)):
             return block.shared(guest.packed), ANY
-        if wanted.ip[0] == 127 and block.pod(wanted.ip) is None:
+        if wanted.ip == block.private(guest.packed):
+            return wanted.ip, OWN
+        if wanted.ip[0] == 127 and block.pod(wanted.ip) is None and not block.is_private(wanted.ip):
             return block.private(guest.packed), OWN
         raise Refusal(errno.EADDRNOTAVAIL)
 
     def _record(self, guest: Guest, protocol: str, port: int, ip: bytes, real: int, scope: str) -> None:
         self._routing.ports.record(guest.ip, protocol, port, (socket.inet_ntoa(ip), real), scope)
-
-    def _bind_unix(self, caller: Caller, guest: Guest, raw: bytes) -> None:
-        place = _unix_path(raw)
-        found = resolve_name(caller, guest, place, changes=True) if place else None
-        if found is None:
-            caller.proceed()
-            return
-
-        def use(at: Found) -> None:
-            if at.readonly:
-                raise Refusal(errno.EROFS)
-            # The real path may be longer than an address of a Unix socket can be: it is named by its directory's descriptor.
-            with at.parent() as (folder, name), self._take(caller) as sock, Umask(caller):
-                sock.bind(by_number(folder) + b"/" + name)
-
-        follow(guest, found, use, changes=True)
-        caller.succeed()
 
     # the others
 
@@ -246,6 +219,10 @@ class NetworkCalls:
     # without duplicates of sockets
 
     def _connect_by_rewriting(self, caller: Caller, guest: Guest) -> None:
+        raw = address_of(caller, 1, 2)
+        if decode(raw) is None:
+            self._others.connect(caller, guest, raw)
+            return
         self._rewrite(caller, guest, caller.arguments[1], caller.arguments[2])
         caller.proceed()
 
@@ -261,7 +238,12 @@ class NetworkCalls:
         address = caller.arguments[1]
         wanted = decode(self._meant(caller, address, caller.arguments[2]))
         protocol = _named_protocol(caller)
-        if wanted is None or not guest.ip or len(wanted.ip) == 16 or not protocol:
+        if wanted is None:
+            if protocol:
+                raise Refusal(errno.EAFNOSUPPORT)
+            self._others.bind(caller, guest, address_of(caller, 1, 2))
+            return
+        if not guest.ip or len(wanted.ip) == 16 or not protocol:
             caller.proceed()
             return
         if protocol == UDP and wanted.port == 0 and wanted.ip == _WILDCARD:
@@ -317,13 +299,6 @@ def _packed(text: str) -> bytes | None:
         return socket.inet_aton(text.removeprefix("::ffff:")) if "." in text else None
     except OSError:
         return None
-
-
-def _unix_path(raw: bytes) -> bytes:
-    """Empty for an abstract or unnamed address, or another family's."""
-    if len(raw) < 3 or raw[0] | raw[1] << 8 != socket.AF_UNIX or raw[2] == 0:
-        return b""
-    return raw[2:].split(b"\0", 1)[0]
 
 
 def _named_protocol(caller: Caller) -> str:

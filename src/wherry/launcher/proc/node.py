@@ -52,7 +52,8 @@ def run(options: Options, inner: Inner) -> int:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     pairs = [protocol.socketpair() for _ in range(shim.DEPTH)]
     ours, theirs = protocol.socketpair()
-    inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), ShimOptions(block, ports, exact))
+    state = os.fsencode(os.path.realpath(options.state))
+    inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), ShimOptions(state, block, ports, exact))
     if inside:
         _be_server(context, inner, theirs, [mine for mine, _ in pairs], {sock for _, sock in pairs} | {ours})
     theirs.close()

@@ -45,8 +45,9 @@ NOTICES_MAX = 16  # per container: a program that asks again and again says noth
 
 @dataclass(frozen=True, slots=True)
 class ShimOptions:
-    """`exact`: duplicates of callers' sockets may be taken."""
+    """`state`: the real path of Wherry's directory; `exact`: duplicates of callers' sockets may be taken."""
 
+    state: bytes
     block: Block
     ports: Ports
     exact: bool
@@ -103,7 +104,7 @@ class Shim:
         self._poll = select.epoll(flags=select.EPOLL_CLOEXEC)
         self._routing = Routing(options.block, options.ports, random.Random())
         files = FileCalls(self._notice)
-        self._handlers = {**NetworkCalls(self._routing, exact=options.exact).handlers, **files.handlers}
+        self._handlers = {**NetworkCalls(self._routing, options.state, exact=options.exact).handlers, **files.handlers}
 
     def run(self) -> None:
         """Idle until told to begin; then everybody is answered."""

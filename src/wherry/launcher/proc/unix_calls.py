@@ -1,0 +1,156 @@
+"""bind and connect with an address that is neither IPv4 nor IPv6: Unix sockets at promised paths, and everything odd.
+
+A path leads where it leads for open(2). Wherry's own sockets lie in its state directory, in which a container has no business:
+who gets at the launcher's may do anything. What the kernel performs itself it performs with what is in memory then; a program
+that meanwhile puts another socket at the descriptor's number and another address into memory is not stopped by this.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+
+from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.file_shapes import Umask
+from wherry.launcher.proc.finding import AT_FDCWD, follow, resolve_name, start_of
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.reach import Found, by_number
+from wherry.launcher.proc.routing import Refusal
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_LENT = 895
+"""A number in the caller for the directory of a Unix socket, replaced by the next one; below it notify.WINDOW begins."""
+
+_ADDRESS_BYTES_MAX = 110  # struct sockaddr_un
+
+
+class UnixCalls:
+    """Raise OSError, Refusal, GoneError and LeadsElsewhereError, and answer unless they raise."""
+
+    def __init__(self, state: bytes, *, exact: bool) -> None:
+        self._state = state
+        self._exact = exact
+
+    def connect(self, caller: Caller, guest: Guest, raw: bytes) -> None:
+        """`raw` is the address, as it was read."""
+        if self._exact:
+            with caller.socket() as sock:
+                if sock.family in _INTERNET:  # AF_UNSPEC ends a connection; all else the kernel refuses
+                    _checked(_libc.connect(sock.fileno(), raw, len(raw)))
+                    caller.succeed()
+                    return
+        found = self._find(caller, guest, raw, changes=False)
+        if found is None:
+            caller.proceed()
+            return
+
+        def use(at: Found) -> None:
+            if self._exact:
+                with at.path(follow=True) as there, caller.socket() as sock:
+                    begin(caller, sock, unix_address(by_number(there)))
+            else:
+                with at.parent() as (folder, name):
+                    _lend(caller, folder, name)
+
+        follow(guest, found, use)
+
+    def bind(self, caller: Caller, guest: Guest, raw: bytes) -> None:
+        if self._exact:
+            with caller.socket() as sock:
+                if sock.family in _INTERNET:  # AF_UNSPEC with no address would be every address of the machine
+                    raise Refusal(errno.EAFNOSUPPORT if len(raw) >= 16 else errno.EINVAL)
+        found = self._find(caller, guest, raw, changes=True)
+        if found is None:
+            caller.proceed()
+            return
+
+        def use(at: Found) -> None:
+            if at.readonly:
+                raise Refusal(errno.EROFS)
+            # The real path may be longer than an address of a Unix socket can be: it is named by its directory's descriptor.
+            with at.parent() as (folder, name):
+                if self._exact:
+                    with caller.socket() as sock, Umask(caller):
+                        sock.bind(by_number(folder) + b"/" + name)
+                    caller.succeed()
+                else:
+                    _lend(caller, folder, name)
+
+        follow(guest, found, use, changes=True)
+
+    def _find(self, caller: Caller, guest: Guest, raw: bytes, *, changes: bool) -> Found | None:
+        """None: the kernel's, or no path at all. Raises Refusal for a path of Wherry's."""
+        path = _path(raw)
+        if not path:
+            return None
+        found = resolve_name(caller, guest, path, changes=changes)
+        if found is None:
+            real = os.path.realpath(_as_the_caller(caller, path))
+            if real.startswith(self._state + b"/") and guest.shown(real) is None:
+                raise Refusal(errno.EACCES)
+        return found
+
+
+def begin(caller: Caller, sock: socket.socket, address: bytes) -> None:
+    """Connect the caller's socket without waiting, and answer: what takes its time the kernel waits for in the caller."""
+    flags = fcntl.fcntl(sock, fcntl.F_GETFL)
+    waits = not flags & os.O_NONBLOCK
+    if waits:
+        fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+    try:
+        code = 0 if _libc.connect(sock.fileno(), address, len(address)) == 0 else ctypes.get_errno()
+    finally:
+        if waits:
+            fcntl.fcntl(sock, fcntl.F_SETFL, flags)
+    if code == 0:
+        caller.succeed()
+    elif waits and code in (errno.EINPROGRESS, errno.EINTR):
+        caller.proceed()
+    else:
+        caller.fail(code)
+
+
+def unix_address(path: bytes) -> bytes:
+    return struct.pack("=H", socket.AF_UNIX) + path + b"\0"
+
+
+def _lend(caller: Caller, folder: int, name: bytes) -> None:
+    """The caller makes its call again with an address below a descriptor that it is given for that."""
+    address = unix_address(by_number(_LENT) + b"/" + name)
+    if len(address) > _ADDRESS_BYTES_MAX:
+        raise Refusal(errno.ENAMETOOLONG)
+    whole = os.open(
+        by_number(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    )  # one of O_PATH cannot be given away
+    try:
+        lent = caller.lend(whole, _LENT)
+    finally:
+        os.close(whole)
+    if not lent or not caller.again(lambda at: ({1: at, 2: len(address)}, address)):
+        raise Refusal(errno.EACCES)
+
+
+def _path(raw: bytes) -> bytes:
+    """Empty for an abstract or unnamed address, or another family's."""
+    if len(raw) < 3 or raw[0] | raw[1] << 8 != socket.AF_UNIX or raw[2] == 0:
+        return b""
+    return raw[2:].split(b"\0", 1)[0]
+
+
+def _as_the_caller(caller: Caller, path: bytes) -> bytes:
+    """An absolute path that means to us what `path` means to the caller."""
+    for own, theirs in ((b"/proc/self", b"/proc/%d"), (b"/proc/thread-self", b"/proc/%d")):
+        if path == own or path.startswith(own + b"/"):
+            return theirs % caller.thread + path[len(own) :]
+    return path if path.startswith(b"/") else start_of(caller, AT_FDCWD) + b"/" + path
+
+
+def _checked(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
