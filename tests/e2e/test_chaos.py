@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from wherry.api.errors import StatusError
 from wherry.chaos.faults import LEASE_SECONDS
 from wherry.testing.system import System, unavailable
 
-NODE_AGENT = "system:node:*"
+PRETENDED = "simulated-0"
 ASK = """
 import socket, time
 while True:
@@ -34,8 +35,15 @@ while True:
 def broken() -> Iterator[System]:
     if reason := unavailable():
         pytest.skip(reason)
-    with System() as system:
+    with System("--simulated-nodes", "1") as system:
+        system.wait_for("node", PRETENDED, "Ready", timeout="30s")
+        system.patch("node", PRETENDED, {"spec": {"unschedulable": True}})
         yield system
+
+
+def real_node(system: System) -> str:
+    (name,) = [one["metadata"]["name"] for one in system.list("nodes") if one["metadata"]["name"] != PRETENDED]
+    return name
 
 
 @contextmanager
@@ -111,22 +119,80 @@ def test_names_do_not_resolve(broken: System) -> None:
     broken.delete("pod", "asks", grace_seconds=0)
 
 
-def test_a_node_says_that_it_lacks_memory(broken: System) -> None:
-    (node,) = [one["metadata"]["name"] for one in broken.list("nodes")]
-    with broken.chaos.pressure("memory", node=node):
+def pod(name: str, mebibytes: int = 1, **spec: Any) -> dict[str, Any]:
+    program = f"kept = b'x' * ({mebibytes} << 20); print('up', flush=True); import time; time.sleep(1000)"
+    container = {"name": "main", "image": "wherry.dev/host", "command": [sys.executable, "-c", program]}
+    spec = {"terminationGracePeriodSeconds": 1, "containers": [container], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_node_that_lacks_memory_evicts_until_there_is_enough(broken: System) -> None:
+    node = real_node(broken)
+    pods = {"large": 60, "small": 1, "critical": 90}
+    for name, size in pods.items():
+        more = {"priorityClassName": "system-node-critical"} if name == "critical" else {}
+        broken.apply(pod(name, size, **more))
+    for name in pods:
+        until(lambda name=name: "up" in broken.logs(name), f"{name} has its memory")  # type: ignore[misc]
+    with broken.chaos.pressure("memory", node=node, available="70Mi"):
         broken.wait_for("node", node, "MemoryPressure", timeout="30s")
+        large = broken.wait_for("pod", "large", lambda one: one["status"].get("reason") == "Evicted", "30s")
+        assert large["status"]["phase"] == "Failed"
+        low = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 70Mi. Container main was using "
+        assert large["status"]["message"].startswith(low)
         taint = "node.kubernetes.io/memory-pressure"
         broken.wait_for(
             "node", node, lambda one: taint in [each["key"] for each in one["spec"].get("taints", ())], "30s"
         )
+        broken.apply(pod("late", nodeName=node))
+        late = broken.wait_for("pod", "late", lambda one: one["status"]["phase"] == "Failed", "30s")
+        assert late["status"]["message"] == "Pod was rejected: The node had condition: [MemoryPressure]. "
     broken.wait_for("node", node, "MemoryPressure=False", timeout="30s")
+    phases = {one["metadata"]["name"]: one["status"]["phase"] for one in broken.list("pods")}
+    assert {name: phases[name] for name in pods} == {"large": "Failed", "small": "Running", "critical": "Running"}
+    for name in (*pods, "late"):
+        broken.delete("pod", name, grace_seconds=0)
 
 
-def test_a_node_that_is_cut_off_is_missed_and_its_pods_go_on(broken: System) -> None:
-    (node,) = [one["metadata"]["name"] for one in broken.list("nodes")]
-    with chaos(broken, "node", node, "--for", "5m"):
-        broken.wait_for("node", node, "Ready=Unknown", timeout="90s")
-    broken.wait_for("node", node, "Ready", timeout="30s")
+def test_writes_fail_while_the_storages_disk_is_full_and_none_is_lost(broken: System) -> None:
+    kept = [create(broken) for _ in range(3)]
+    with chaos(broken, "disk", "storage", "--for", "1m") as run:
+        until(lambda: refused(lambda: create(broken)) == 500, "nothing can be written")
+        assert "of=storage" in listed(broken)
+        known = {one["metadata"]["name"] for one in broken.list("configmaps")}
+        run.send_signal(signal.SIGINT)
+        run.wait()
+    until(lambda: refused(lambda: create(broken)) == 0, "and again it can", LEASE_SECONDS)
+    assert {one["metadata"]["name"] for one in kept} <= known
+
+
+def test_a_disk_that_others_use_too_is_not_filled(broken: System) -> None:
+    where = ["--state-dir", str(broken.folder / "state")]
+    command = [sys.executable, "-m", "wherry", "chaos", "disk", *where, "filesystem"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search("too, so everything on this machine would fail|more than half would go", done.stderr), done.stderr
+
+
+def test_nodes_that_are_cut_off_are_missed_and_their_pods_go_on(broken: System) -> None:
+    """A real one and one that pretends."""
+    node = real_node(broken)
+    broken.apply(pod("goes-on"))
+    broken.wait_for("pod", "goes-on", "Ready", timeout="60s")
+    before = container_id(broken, "goes-on")
+    with chaos(broken, "node", node, "--for", "5m"), chaos(broken, "node", PRETENDED, "--for", "5m"):
+        for name in (node, PRETENDED):
+            broken.wait_for("node", name, "Ready=Unknown", timeout="90s")
+    for name in (node, PRETENDED):
+        broken.wait_for("node", name, "Ready", timeout="30s")
+    broken.wait_for("pod", "goes-on", "Ready", timeout="30s")
+    assert container_id(broken, "goes-on") == before
+    broken.delete("pod", "goes-on", grace_seconds=0)
+
+
+def container_id(system: System, name: str) -> str:
+    found: str = system.get("pod", name)["status"]["containerStatuses"][0]["containerID"]
+    return found
 
 
 def test_a_node_that_is_not_there_is_not_cut_off(broken: System) -> None:
