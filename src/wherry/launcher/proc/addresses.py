@@ -12,11 +12,17 @@ import socket
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 _FIRST, _COUNT = 64, 94  # 127.64 … 127.251: clear of 127.0 (localhost, 127.0.0.53) and of 127.255
 
 MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 IPV6_ANY, IPV6_LOOPBACK = bytes(16), bytes(15) + b"\1"
+_HEAD_4 = struct.pack("=H", socket.AF_INET)
+
+text_of = lru_cache(maxsize=4096)(socket.inet_ntoa)
+"""An IPv4 address as text. Kept: every connection asks for several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,7 @@ class Block:
         return real[0] == 127 and real[1] == self.second + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """A socket address. `ip` has 4 bytes; a family of 10 with 4 bytes is IPv4 in IPv6's clothes."""
 
     family: int
@@ -63,14 +68,14 @@ class Address:
     def encode(self) -> bytes:
         """As struct sockaddr_in or sockaddr_in6."""
         if self.family == socket.AF_INET:
-            return struct.pack("=H", socket.AF_INET) + struct.pack(">H", self.port) + self.ip + bytes(8)
+            return _HEAD_4 + self.port.to_bytes(2) + self.ip + bytes(8)
         ip = self.ip if len(self.ip) == 16 else MAPPED + self.ip
         return struct.pack("=H", socket.AF_INET6) + struct.pack(">HI", self.port, 0) + ip + bytes(4)
 
     def python(self) -> tuple[str, int]:
         """As the socket module wants it."""
         if self.family == socket.AF_INET:
-            return socket.inet_ntoa(self.ip), self.port
+            return text_of(self.ip), self.port
         ip = self.ip if len(self.ip) == 16 else MAPPED + self.ip
         return socket.inet_ntop(socket.AF_INET6, ip), self.port
 

@@ -205,6 +205,17 @@ class Caller:
         """A duplicate of the caller's descriptor. Raises OSError(EBADF), PermissionError where that is forbidden, GoneError."""
         return self._threads.duplicate(self.thread, fd & 0xFFFFFFFF)
 
+    def take_and_check(self, fd: int) -> int:
+        """As `take`; what was peeked at before is the caller's own. A kept pidfd says that by itself: it is of this very
+        thread, which still lives."""
+        found = self._threads.duplicate_of_known(self.thread, fd & 0xFFFFFFFF)
+        if found < 0:
+            found = self.take(fd)
+            if not self.waits():
+                os.close(found)
+                raise GoneError
+        return found
+
     def socket(self) -> socket.socket:
         """A duplicate of the socket in the first argument. Raises OSError (ENOTSOCK and EBADF too), GoneError."""
         fd = self.take(self.arguments[0])

@@ -16,8 +16,10 @@ import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
+from socket import SocketType
 
-from wherry.launcher.proc.addresses import Address, decode
+from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.datagrams import DatagramCalls, address_of
 from wherry.launcher.proc.guest import Guest
@@ -26,9 +28,12 @@ from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
 from wherry.launcher.proc.routing import Refusal, Routing
 from wherry.launcher.proc.unix_calls import UnixCalls
 
-_SOCKADDR_BYTES_MAX = 128
+_SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES, _SOCKADDR_6_BYTES = 128, 16, 28
+_FAMILY_4 = struct.pack("=H", socket.AF_INET)
 _WILDCARD = bytes(4)
 _IP_BIND_ADDRESS_NO_PORT = 24
+_DATAGRAM = int(socket.SOCK_DGRAM)  # an enumeration's member is compared more slowly than the kernel answers
+_WAITS = -1
 REWRITTEN_MAX = 4096
 """Addresses rewritten in callers' memory that are remembered, so that a second try starts from what was meant."""
 
@@ -41,7 +46,7 @@ class NetworkCalls:
     def __init__(self, routing: Routing, state: bytes, *, exact: bool) -> None:
         self._routing = routing
         self._exact = exact
-        self._rewritten: OrderedDict[tuple[int, int], tuple[bytes, bytes]] = OrderedDict()
+        self._rewritten: OrderedDict[tuple[str, int, bytes], bytes] = OrderedDict()
         by_name: dict[str, Handler] = {
             "bind": self._bind if exact else self._bind_by_rewriting,
             "connect": self._connect if exact else self._connect_by_rewriting,
@@ -57,18 +62,32 @@ class NetworkCalls:
     # connect
 
     def _connect(self, caller: Caller, guest: Guest) -> None:
-        raw = address_of(caller, 1, 2)
+        """Every connection waits for this: the address is looked at before it is known to be the caller's, so that this is
+        asked once, and the duplicate is closed before the answer, so that the caller's own close is the last one."""
+        raw = _peek_address(caller)
         to = decode(raw)
         if to is None:
+            caller.check()
             self._others.connect(caller, guest, raw)
             return
-        with self._take(caller, to.family) as sock:
-            real = self._routing.route(guest, to, _protocol(sock))
-            if real is not None and sock.type == socket.SOCK_DGRAM:
-                self._datagrams.remember(sock, real, to)
-            if real is not None and guest.ip:
-                self._come_from(sock, guest, real)
-            self._begin(caller, sock, real.python() if real else _python(raw, to))
+        sock = _take_plain(caller, to.family)
+        try:
+            kind = sock.type
+            real = self._routing.route(guest, to, UDP if kind == _DATAGRAM else TCP)
+            if real is not None:
+                if kind == _DATAGRAM:
+                    self._datagrams.remember(sock, real, to)
+                if guest.ip and real.ip[0] == 127:
+                    _come_from(sock, _source(self._routing.block, guest.packed, real.family))
+            code = _begin(sock, real.python() if real else _python(raw, to))
+        finally:
+            sock.close()
+        if code == 0:
+            caller.succeed()
+        elif code == _WAITS:
+            caller.proceed()  # for what we began
+        else:
+            caller.fail(code)
 
     @staticmethod
     def _take(caller: Caller, family: int = -1) -> socket.socket:
@@ -79,35 +98,6 @@ class NetworkCalls:
         except OSError:
             os.close(fd)
             raise
-
-    def _come_from(self, sock: socket.socket, guest: Guest, real: Address) -> None:
-        """The other end sees which pod it is; a socket that is bound already stays as it is."""
-        if real.ip[0] != 127:
-            return
-        place = real.at(self._routing.block.shared(guest.packed), 0).python()
-        try:
-            sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-            sock.bind(place)
-        except OSError:
-            return
-
-    def _begin(self, caller: Caller, sock: socket.socket, address: tuple[str | int, ...]) -> None:
-        """Never waits: see the top of the file."""
-        flags = fcntl.fcntl(sock, fcntl.F_GETFL)
-        waits = not flags & os.O_NONBLOCK
-        if waits:
-            fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_NONBLOCK)
-        try:
-            code = sock.connect_ex(address)
-        finally:
-            if waits:
-                fcntl.fcntl(sock, fcntl.F_SETFL, flags)
-        if code == 0:
-            caller.succeed()
-        elif waits and code == errno.EINPROGRESS:
-            caller.proceed()  # it waits for what we began
-        else:
-            caller.fail(code)
 
     # bind
 
@@ -227,16 +217,16 @@ class NetworkCalls:
         caller.proceed()
 
     def _rewrite(self, caller: Caller, guest: Guest, address: int, length: int) -> None:
-        to = decode(self._meant(caller, address, length))
+        to = decode(self._meant(caller, guest, address, length))
         if to is not None:
             protocol = _named_protocol(caller)
             real = self._routing.route(guest, to, protocol) if protocol else None
             if real is not None:
-                self._replace(caller, address, to.encode(), real.encode())
+                self._replace(caller, guest, address, to.encode(), real.encode())
 
     def _bind_by_rewriting(self, caller: Caller, guest: Guest) -> None:
         address = caller.arguments[1]
-        wanted = decode(self._meant(caller, address, caller.arguments[2]))
+        wanted = decode(self._meant(caller, guest, address, caller.arguments[2]))
         protocol = _named_protocol(caller)
         if wanted is None:
             if protocol:
@@ -252,21 +242,72 @@ class NetworkCalls:
         ip, scope = self._place(guest, wanted)
         known = self._routing.ports.find(guest.ip, protocol, wanted.port, scope) if wanted.port else None
         port = known[1] if known else _free_port(socket.inet_ntoa(ip), wanted.port, protocol)
-        self._replace(caller, address, wanted.encode(), wanted.at(ip, port).encode())
+        self._replace(caller, guest, address, wanted.encode(), wanted.at(ip, port).encode())
         self._record(guest, protocol, wanted.port or port, ip, port, scope)
         caller.proceed()
 
-    def _meant(self, caller: Caller, address: int, length: int) -> bytes:
-        """What the program wrote there, even if we have replaced it before."""
+    def _meant(self, caller: Caller, guest: Guest, address: int, length: int) -> bytes:
+        """What the program wrote there, even if we have replaced it before; a fork of it has what we wrote too."""
         raw = caller.read(address, min(length, _SOCKADDR_BYTES_MAX))
-        before = self._rewritten.get((caller.process(), address))
-        return before[1] if before is not None and raw.startswith(before[0]) else raw
+        size = _SOCKADDR_4_BYTES if raw[:2] == _FAMILY_4 else _SOCKADDR_6_BYTES
+        return self._rewritten.get((guest.container, address, raw[:size]), raw)
 
-    def _replace(self, caller: Caller, address: int, meant: bytes, real: bytes) -> None:
+    def _replace(self, caller: Caller, guest: Guest, address: int, meant: bytes, real: bytes) -> None:
         caller.write(address, real)
-        self._rewritten[caller.process(), address] = (real, meant)
+        self._rewritten[guest.container, address, real] = meant
         while len(self._rewritten) > REWRITTEN_MAX:
             self._rewritten.popitem(last=False)
+
+
+def _peek_address(caller: Caller) -> bytes:
+    """As `address_of` of connect(2), but it may be another process's by now."""
+    size = caller.arguments[2] & 0xFFFFFFFF
+    if size > _SOCKADDR_BYTES_MAX:
+        raise Refusal(errno.EINVAL)
+    raw = caller.peek(caller.arguments[1], size) if size else b""
+    if len(raw) < size:
+        raise Refusal(errno.EFAULT)
+    return raw
+
+
+def _take_plain(caller: Caller, family: int) -> SocketType:
+    """A duplicate without what makes Python's sockets comfortable and slow to make; what was peeked at is the caller's."""
+    fd = caller.take_and_check(caller.arguments[0])
+    try:
+        return SocketType(family, -1, 0, fd)
+    except OSError:
+        os.close(fd)
+        raise
+
+
+def _come_from(sock: SocketType, place: tuple[str, int]) -> None:
+    """The other end sees which pod it is; a socket that is bound already stays as it is."""
+    try:
+        sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind(place)
+    except OSError:
+        return
+
+
+@lru_cache(maxsize=1024)
+def _source(block: Block, pod: bytes, family: int) -> tuple[str, int]:
+    return Address(family, block.shared(pod), 0).python()
+
+
+def _begin(sock: SocketType, address: tuple[str | int, ...]) -> int:
+    """0 for a connection, an errno, `_WAITS` where the caller has to wait. Never waits itself: see the top of the file."""
+    fd = sock.fileno()
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    if flags & os.O_NONBLOCK:
+        return sock.connect_ex(address)
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+    try:
+        code = sock.connect_ex(address)
+        if code == errno.EINPROGRESS:
+            code = sock.connect_ex(address)  # on this machine it is there by now
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+    return _WAITS if code == errno.EALREADY else code
 
 
 def _as_it_is(caller: Caller, _: Guest) -> None:

@@ -4,7 +4,9 @@
 
 A link is made in one step, read with one system call by whoever needs it (netd, the node agent, the shim) and outlives the
 shim that made it. Names beginning with `own-` are for the pod itself: what it bound on 127.0.0.1. Ports below 1024 and those
-that the machine itself has in use are somewhere else than they say.
+that the machine itself has in use are somewhere else than they say; how to find back from there is a link too:
+
+    <directory>/10.244.0.7/at-tcp-41233 -> 80
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from functools import lru_cache
 
 TCP, UDP = "tcp", "udp"
 ANY, OWN = "", "own-"
@@ -48,15 +51,11 @@ class Ports:
 
     def record(self, ip: str, protocol: str, port: int, place: Place, scope: str = ANY) -> None:
         """From now on `port` of `ip` is at `place`; what was said before no longer counts."""
-        path = f"{self._directory}/{ip}/{scope}{protocol}-{port}"
-        beside = f"{self._directory}/{ip}/.new"
+        folder = f"{self._directory}/{ip}"
         try:
-            os.unlink(beside)
-        except FileNotFoundError:
-            pass
-        try:
-            os.symlink(f"{place[0]}:{place[1]}", beside)
-            os.rename(beside, path)
+            _link(folder, f"{scope}{protocol}-{port}", f"{place[0]}:{place[1]}")
+            if place[1] != port:
+                _link(folder, f"{scope}at-{protocol}-{place[1]}", str(port))
         except FileNotFoundError:  # its pod has just ended
             return
 
@@ -65,8 +64,7 @@ class Ports:
             text = os.readlink(f"{self._directory}/{ip}/{scope}{protocol}-{port}")
         except OSError:
             return None
-        address, _, number = text.rpartition(":")
-        return address, int(number)
+        return _parsed(text)
 
     def of(self, ip: str) -> list[tuple[str, int, Place]]:
         """(protocol, port, where it really is) of what others can reach there."""
@@ -82,20 +80,36 @@ class Ports:
                 found.append((protocol, int(port), place))
         return found
 
-    def reverse(self, ip: str, protocol: str, place: Place) -> int | None:
+    def reverse(self, ip: str, protocol: str, place: Place, scope: str = ANY) -> int | None:
         """The port that is really at `place`."""
-        wanted = f"{place[0]}:{place[1]}"
+        port = place[1]
+        if self.find(ip, protocol, port, scope) == place:
+            return port
         try:
-            names = os.listdir(f"{self._directory}/{ip}")
-            for name in names:
-                head, _, port = name.rpartition("-")
-                if head.endswith(protocol) and os.readlink(f"{self._directory}/{ip}/{name}") == wanted:
-                    return int(port)
+            port = int(os.readlink(f"{self._directory}/{ip}/{scope}at-{protocol}-{port}"))
         except OSError:
             return None
-        return None
+        return port if self.find(ip, protocol, port, scope) == place else None
 
 
+def _link(folder: str, name: str, text: str) -> None:
+    """Made in one step, also in the place of another one. Raises FileNotFoundError without the folder."""
+    beside = f"{folder}/.new"
+    try:
+        os.unlink(beside)
+    except FileNotFoundError:
+        pass
+    os.symlink(text, beside)
+    os.rename(beside, f"{folder}/{name}")
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Place:
+    address, _, number = text.rpartition(":")
+    return address, int(number)
+
+
+@lru_cache(maxsize=4096)
 def real(place: Place) -> tuple[bytes, int]:
     """With the address packed."""
     return socket.inet_aton(place[0]), place[1]

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wherry.launcher.proc.addresses import Address, Block
+from wherry.launcher.proc.addresses import Address, Block, text_of
 from wherry.launcher.proc.detours import Detours
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.ports import OWN, UDP, Place, Ports, real
@@ -95,25 +95,26 @@ class Routing:
             return self._loopback(guest, to, protocol)
         if ip[:2] == self.block.pods and ip != self.block.gateway:
             return to.at(*self._pod(ip, to.port, protocol))
-        entry = self.services.find(socket.inet_ntoa(ip), protocol, to.port)
+        entry = self.services.find(text_of(ip), protocol, to.port)
         if entry is not None:
             return to.at(*self._backend(guest, entry, protocol))
         if ip == self.block.gateway:
             return to.at(*self._pod(ip, to.port, protocol))
-        if int.from_bytes(ip) & self._range[0] == self._range[1] or self.ports.exists(socket.inet_ntoa(ip)):
-            return to.at(*self._listening(socket.inet_ntoa(ip), to.port, protocol))
+        text = text_of(ip)
+        if int.from_bytes(ip) & self._range[0] == self._range[1] or self.ports.exists(text):
+            return to.at(*self._listening(text, to.port, protocol))
         return None
 
     def shown(self, guest: Guest, protocol: str, ip: bytes, port: int) -> tuple[bytes, int] | None:
         """A real address as the pods know it; None: as it is."""
-        place = socket.inet_ntoa(ip), port
+        place = text_of(ip), port
         if self.block.is_private(ip):
-            return LOOPBACK, self.ports.reverse(guest.ip, protocol, place) or port
+            return LOOPBACK, self.ports.reverse(guest.ip, protocol, place, OWN) or port
         pod = self.block.pod(ip)
         if pod is None:
             return None
         behind = self.detours.port(protocol, ip, port) if self.detours else None
-        return pod, behind or self.ports.reverse(socket.inet_ntoa(pod), protocol, place) or port
+        return pod, behind or self.ports.reverse(text_of(pod), protocol, place) or port
 
     def _loopback(self, guest: Guest, to: Address, protocol: str) -> Address | None:
         pod = self.block.pod(to.ip)
@@ -128,9 +129,9 @@ class Routing:
 
     def _pod(self, ip: bytes, port: int, protocol: str) -> tuple[bytes, int]:
         if ip == self.block.gateway:
-            own = self.ports.find(socket.inet_ntoa(ip), protocol, port)
+            own = self.ports.find(text_of(ip), protocol, port)
             return real(own) if own else (LOOPBACK, port)
-        return self._listening(socket.inet_ntoa(ip), port, protocol)
+        return self._listening(text_of(ip), port, protocol)
 
     def _listening(self, ip: str, port: int, protocol: str) -> tuple[bytes, int]:
         found = self.ports.find(ip, protocol, port)

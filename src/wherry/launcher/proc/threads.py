@@ -30,15 +30,20 @@ class Threads:
 
     def duplicate(self, thread: int, fd: int) -> int:
         """Of a descriptor of the thread's. Raises OSError (EBADF, EPERM), GoneError."""
+        found = self.duplicate_of_known(thread, fd)
+        return found if found >= 0 else self._duplicate_first(thread, fd)
+
+    def duplicate_of_known(self, thread: int, fd: int) -> int:
+        """As `duplicate`; -1 where no pidfd is kept that says that the thread lives."""
         kept = self._kept.get(thread)
-        if kept is not None:
-            found: int = _call(_PIDFD_GETFD, kept, fd, 0)
-            if found >= 0:
-                return found
+        if kept is None:
+            return -1
+        found: int = _call(_PIDFD_GETFD, kept, fd, 0)
+        if found < 0:
             if ctypes.get_errno() != errno.ESRCH:
                 raise SyscallError(ctypes.get_errno(), "pidfd_getfd")
             os.close(self._kept.pop(thread))  # it has ended, and its number is another's
-        return self._duplicate_first(thread, fd)
+        return found
 
     def _duplicate_first(self, thread: int, fd: int) -> int:
         pidfd, keep = _open(thread)
