@@ -15,6 +15,7 @@ import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from socket import SocketType
 
 from wherry.launcher.proc.addresses import IPV6_ANY, MAPPED, Address, decode
 from wherry.launcher.proc.caller import BUFFER_BYTES, Caller, GoneError
@@ -173,7 +174,7 @@ class DatagramCalls:
                 found += _control(level, kind, data)
         return found
 
-    def remember(self, sock: socket.socket, real: Address, meant: Address) -> None:
+    def remember(self, sock: SocketType, real: Address, meant: Address) -> None:
         """Answers from `real` shall come from whom the program wrote to."""
         if meant.ip == real.ip and meant.port == real.port:
             return
