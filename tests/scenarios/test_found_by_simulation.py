@@ -67,3 +67,11 @@ def test_a_rollout_does_not_count_pods_that_are_going_already() -> None:
     left = (do(1, "create", "Deployment", 5), do(17, "delete", "Deployment", seed=ORPHAN))
     broad = Fault(19.5, 2.4, "lag", "", 0.05, 1)
     assert broken(*left, broad, do(20.6, "create", "Deployment", 3, seed=2), nodes=4) == []
+
+
+def test_a_deployment_whose_replica_set_is_somebody_elses_by_now_is_no_bug_of_ours() -> None:
+    """It was deleted and left its ReplicaSet; a controller that had not heard of it called that a failure of its own."""
+    left = (do(1, "create", "Deployment", 2), do(12, "delete", "Deployment", seed=ORPHAN))
+    apart = ("garbage-collector", "deployment-controller")
+    lags = [Fault(11, 9, "lag", "deployment-controller", 10, seed) for seed in range(4)]
+    assert [broken(*left, lag, do(17, "create", "Deployment", 5), alone=apart) for lag in lags] == [[], [], [], []]

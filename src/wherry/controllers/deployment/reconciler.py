@@ -15,7 +15,7 @@ from wherry.client.informer import Informer
 from wherry.controllers.deployment import plan as planning
 from wherry.controllers.deployment import revisions
 from wherry.controllers.deployment import status as statuses
-from wherry.controllers.deployment.template import HASH_LABEL, same_template
+from wherry.controllers.deployment.template import same_template
 from wherry.reconcile import pods as podlib
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.ownership import (
@@ -139,7 +139,8 @@ class DeploymentReconciler:
             outcome.sets[name] = await self._client.create(REPLICA_SETS, new)
         except StatusError as error:
             if is_already_exists(error):
-                await self._adopt_or_count_collision(new, outcome)
+                if not await self._adopt_or_count_collision(new, outcome):
+                    raise
                 return
             text = f'Failed to create new replica set "{name}": {error.message}'
             self._recorder.event(deployment, "Warning", "ReplicaSetCreateError", text)
@@ -149,20 +150,20 @@ class DeploymentReconciler:
         outcome.created = True
         self._tell_scaled(deployment, None, new)
 
-    async def _adopt_or_count_collision(self, new: Obj, outcome: _Outcome) -> None:
-        """Its name is taken: by what we created a moment ago and do not see yet, or by another template's ReplicaSet."""
+    async def _adopt_or_count_collision(self, new: Obj, outcome: _Outcome) -> bool:
+        """Its name is taken: by what we created a moment ago and do not see yet, which is taken, or by somebody else's
+        ReplicaSet: False, and the next try has another name."""
         metadata = new["metadata"]
         existing = await self._client.get(REPLICA_SETS, metadata["name"], metadata["namespace"])
         deployment = outcome.deployment
         ours = controller_uid(existing) == deployment["metadata"]["uid"]
         if ours and same_template(existing["spec"]["template"], deployment["spec"]["template"]):
             outcome.sets[metadata["name"]] = existing
-            return
+            return True
         status = deployment.get("status", {})
         status = {**status, "collisionCount": status.get("collisionCount", 0) + 1}
         await write_status(self._client, DEPLOYMENTS, deployment, status)
-        value = metadata["labels"][HASH_LABEL]
-        raise RuntimeError(f"hash collision of {deployment['metadata']['name']}: {value} is another template's")
+        return False
 
     def _tell_scaled(self, deployment: Obj, before: Obj | None, after: Obj) -> None:
         old = planning.replicas_of(before) if before is not None else 0

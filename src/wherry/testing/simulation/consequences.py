@@ -11,6 +11,7 @@ from wherry.api.resources import (
     CONFIG_MAPS,
     CRON_JOBS,
     ENDPOINT_SLICES,
+    IP_ADDRESSES,
     POD_DISRUPTION_BUDGETS,
     PODS,
     RESOURCE_QUOTAS,
@@ -30,6 +31,7 @@ WATCHED_KINDS = frozenset(
 def unsettled(state: State, now: float) -> Iterator[str]:
     """`now` is the wall's."""
     yield from _endpoints(state)
+    yield from _addresses(state)
     yield from _budgets(state)
     yield from _quotas(state)
     yield from _schedules(state, now)
@@ -57,6 +59,22 @@ def _endpoints(state: State) -> Iterator[str]:
         ready = {pod["status"]["podIP"] for pod in pods if is_ready(pod)}
         if ready != (have := told.get((metadata["namespace"], metadata["name"]), set())):
             yield f"{named(service, 'service')} leads to {sorted(have)} instead of {sorted(ready)}"
+
+
+def _addresses(state: State) -> Iterator[str]:
+    held = {
+        one: f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+        for service in state.of(SERVICES)
+        for one in service["spec"].get("clusterIPs") or ()
+        if one != "None"
+    }
+    told = {}
+    for one in state.of(IP_ADDRESSES):
+        parent = one["spec"]["parentRef"]
+        told[one["metadata"]["name"]] = f"{parent['namespace']}/{parent['name']}"
+    for address in sorted({*held, *told}):
+        if held.get(address) != told.get(address):
+            yield f"address {address} is held by {held.get(address)}, and its IPAddress names {told.get(address)}"
 
 
 def _budgets(state: State) -> Iterator[str]:
