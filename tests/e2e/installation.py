@@ -40,7 +40,7 @@ def install(directory: Path, *more: str) -> Path:
     shutil.copytree(
         Path(wherry.__file__).parent, target / "wherry", ignore=shutil.ignore_patterns("*.nbi"), dirs_exist_ok=True
     )
-    for distribution in _needed("wherry", "kubernetes", *more):
+    for distribution in _needed("wherry", "kubernetes", "uvicorn", "uvloop", *more):
         for file in distribution.files or []:
             if ".." not in file.parts:
                 _link(Path(str(distribution.locate_file(file))), target / file)

@@ -20,7 +20,7 @@ http.createServer((_, answer) => answer.end(fs.readFileSync('/srv/web/greeting')
 NODE_CLIENT = """
 const http = require('http'), dgram = require('dgram'), dns = require('dns'), fs = require('fs');
 http.get('http://node-js/', answer => answer.on('data', data => console.log('http', String(data))));
-dns.resolve4('node-js.' + process.env.NAMESPACE + '.svc.cluster.local', (error, found) => console.log('c-ares', error || found[0]));
+dns.resolve4(`node-js.${process.env.NAMESPACE}.svc.cluster.local`, (error, found) => console.log('c-ares', error || found[0]));
 const server = fs.readFileSync('/etc/resolv.conf', 'utf8').match(/nameserver (.*)/)[1], socket = dgram.createSocket('udp4');
 const name = ['kubernetes', 'default', 'svc', 'cluster', 'local'].map(word => String.fromCharCode(word.length) + word).join('');
 const question = Buffer.from('\\x12\\x34\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0' + name + '\\0\\0\\1\\0\\1', 'latin1');
@@ -33,23 +33,16 @@ socket.send(question, 53, server);
 NGINX = "server { listen 8080; root /srv/web; }"
 WRITTEN_BY_NGINX = ("/var/log/nginx", "/var/lib/nginx")
 CGI = "#!/bin/sh\necho; cat /srv/web/greeting; hostname\n"
-ASYNC_SERVER = """
-import asyncio, socket, sys
-try:
-    import uvloop as chosen
-except ImportError:
-    chosen = asyncio
-async def answer(reader, writer):
-    await reader.readuntil(b"\\r\\n\\r\\n")
-    text = open("/srv/web/greeting").read() + socket.gethostname()
-    writer.write(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + text.encode())
-    await writer.drain()
-    writer.close()
-async def main():
-    server = await asyncio.start_server(answer, None, 8080)  # of every address, IPv6's too
-    await server.serve_forever()
-chosen.run(main())
+UVICORN = """
+import socket, uvicorn
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        text = open("/srv/web/greeting").read() + socket.gethostname()
+        await send({"type": "http.response.body", "body": text.encode()})
+uvicorn.run(app, host="0.0.0.0", port=8080, loop="uvloop", log_level="warning")
 """
+OURS = "the Python that runs Wherry"
 ENVIRONMENT = [
     {"name": "HOME", "value": "/tmp"},
     {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
@@ -82,7 +75,7 @@ PROGRAMS = [
         "f/name", ["kubectl", "--server=http://static-go", "get", "--raw=/f/greeting"],
     ),
     Program("cpython", "python3", ["python3", "-m", "http.server", "8080", "--directory", "/srv/web"], "name"),
-    Program("asyncio", "python3", ["python3", "-c", ASYNC_SERVER, "asyncio"]),
+    Program("uvloop", "python3", [OURS, "-c", UVICORN]),
 ]  # fmt: skip
 
 
@@ -121,7 +114,8 @@ def test_two_of_a_program_side_by_side(kubectl: Kubectl, each: Program) -> None:
             volumes.append({"name": f"written-{number}", "emptyDir": {}})
             mounts.append({"name": f"written-{number}", "mountPath": path})
     probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
-    main = container(each.server, volumeMounts=mounts, readinessProbe=probe, env=ENVIRONMENT)
+    command = [kubectl.system.tier.python if word == OURS else word for word in each.server]
+    main = container(command, volumeMounts=mounts, readinessProbe=probe, env=ENVIRONMENT)
     kubectl.apply(
         config,
         deployment(each.name, main, replicas=2, volumes=volumes),
