@@ -71,8 +71,12 @@ class _Copy:
 _copy = _Copy(BUFFER_BYTES)
 
 
+FOREIGN = -1
+"""In the place of a call's number where it is another architecture's."""
+
+
 class Caller:
-    """`number` and `arguments` are the call's; `listener` is where it is answered."""
+    """`number` (or FOREIGN) and `arguments` are the call's; `listener` is where it is answered."""
 
     __slots__ = ("_threads", "arguments", "id", "listener", "number", "thread")
 
@@ -81,7 +85,7 @@ class Caller:
         self.listener = listener
         self.id: int = found[0]
         self.thread: int = found[1]
-        self.number: int = found[3]
+        self.number: int = found[3] if found[4] == notify.ARCHITECTURE else FOREIGN
         self.arguments: tuple[int, ...] = found[6:]
         self._threads = threads
 

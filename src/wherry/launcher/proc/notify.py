@@ -17,9 +17,10 @@ from wherry.launcher.syscalls import SyscallError
 
 MACHINE = "x86_64"
 """The one architecture whose system calls are known here."""
-_AUDIT_ARCH = 0xC000003E
+ARCHITECTURE = 0xC000003E
+"""AUDIT_ARCH_X86_64, as notifications name it."""
 _X32_BIT = 0x40000000
-_IO_URING_SETUP, _USERFAULTFD = 425, 323
+IO_URING_SETUP, _USERFAULTFD = 425, 323
 
 NETWORK = {"connect": 42, "sendto": 44, "bind": 49, "listen": 50, "getsockname": 51, "getpeername": 52,
            "uname": 63}  # fmt: skip
@@ -43,7 +44,7 @@ _FLAGS_ARGUMENT = {"newfstatat": 3, "statx": 2}
 _LD_W_ABS, _JEQ_K, _JGE_K, _JSET_K, _AND_K, _RET_K = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _SOCK_TYPE_MASK = 0xF
 _STREAMS = (0, 6, 262)  # IPPROTO_IP, IPPROTO_TCP, IPPROTO_MPTCP
-_ALLOW, _NOTIFY, _KILL, _ENOSYS = 0x7FFF0000, 0x7FC00000, 0x80000000, 0x00050000 | errno.ENOSYS
+_ALLOW, _NOTIFY, _ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | errno.ENOSYS
 _EPERM, _EOPNOTSUPP = 0x00050000 | errno.EPERM, 0x00050000 | errno.EOPNOTSUPP
 _MSG_FASTOPEN = 0x20000000
 _SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
@@ -59,17 +60,17 @@ NEW_FD = struct.Struct("=QIIII")  # id, flags, ours, theirs, its flags
 
 
 def program() -> bytes:
-    """The filter as an array of struct sock_filter. Another architecture's call ends the process, x32's does not exist."""
+    """The filter as an array of struct sock_filter. x32's calls do not exist, see refused_calls.py for others."""
     plain = sorted(n for name, n in {**NETWORK, **FILES}.items() if name != "sendto" and name not in _FLAGS_ARGUMENT)
     head = [
         (_LD_W_ABS, 0, 0, 4),
-        (_JEQ_K, 1, 0, _AUDIT_ARCH),
-        (_RET_K, 0, 0, _KILL),
+        (_JEQ_K, 1, 0, ARCHITECTURE),
+        (_RET_K, 0, 0, _NOTIFY),
         (_LD_W_ABS, 0, 0, 0),
         (_JGE_K, 0, 1, _X32_BIT),
         (_RET_K, 0, 0, _ENOSYS),
-        (_JEQ_K, 0, 1, _IO_URING_SETUP),
-        (_RET_K, 0, 0, _ENOSYS),
+        (_JEQ_K, 0, 1, IO_URING_SETUP),
+        (_RET_K, 0, 0, _NOTIFY),
         # a page that is filled by its owner would stop who reads it for ever
         (_JEQ_K, 0, 1, _USERFAULTFD),
         (_RET_K, 0, 0, _EPERM),

@@ -34,6 +34,7 @@ from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.ports import Ports
 from wherry.launcher.proc.reach import LeadsElsewhereError
+from wherry.launcher.proc.refused_calls import RefusedCalls
 from wherry.launcher.proc.routing import Refusal, Routing
 from wherry.launcher.proc.threads import GoneError, Threads
 
@@ -99,12 +100,14 @@ class Shim:
         self._mailbox = mailbox
         self._threads = Threads()
         self._guests: dict[int, Guest] = {}
-        self._notices: dict[str, int] = {}
+        self._notices: dict[str, set[str]] = {}
+        """What was said of containers that live, by their ids."""
         self._left: bytes | None = None
         self._poll = select.epoll(flags=select.EPOLL_CLOEXEC)
         self._routing = Routing(options.block, options.ports, random.Random())
         files = FileCalls(self._notice)
-        self._handlers = {**NetworkCalls(self._routing, options.state, exact=options.exact).handlers, **files.handlers}
+        network = NetworkCalls(self._routing, options.state, exact=options.exact)
+        self._handlers = {**network.handlers, **files.handlers, **RefusedCalls(self._notice).handlers}
 
     def run(self) -> None:
         """Idle until told to begin; then everybody is answered."""
@@ -181,14 +184,17 @@ class Shim:
 
     def _leave(self, listener: int) -> None:
         self._poll.unregister(listener)
-        self._guests.pop(listener, None)
+        gone = self._guests.pop(listener, None)
         os.close(listener)
+        if gone is not None and not any(each.container == gone.container for each in self._guests.values()):
+            self._notices.pop(gone.container, None)
 
     def _notice(self, guest: Guest, text: str) -> None:
         """A container asked for something that this tier cannot give."""
-        told = self._notices[guest.container] = self._notices.get(guest.container, 0) + 1
-        if told > NOTICES_MAX:
+        told = self._notices.setdefault(guest.container, set())
+        if text in told or len(told) >= NOTICES_MAX:
             return
+        told.add(text)
         try:
             protocol.send(
                 self._control, {"event": "notice", "sandbox": guest.sandbox, "container": guest.container, "text": text}
