@@ -294,13 +294,27 @@ def restock(api: Api, stock: int) -> None:
     pod = api.call(f"{jobs}/seed")["spec"]["template"]["spec"]
     pod["containers"][0]["command"] = ["python", "-m", "products.seed", str(stock)]
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
-    api.call(jobs, "POST", job)
+    insist(lambda: api.call(jobs, "POST", job))
     end = time.monotonic() + PATIENCE_SECONDS
     while not api.call(f"{jobs}/{name}")["status"].get("succeeded"):
         if time.monotonic() > end:
             raise SystemExit(f"nobody filled the shelves: kubectl describe job {name} -n {NAMESPACE}")
         time.sleep(0.1)
-    api.call(f"{jobs}/{name}?propagationPolicy=Background", "DELETE")
+    insist(lambda: api.call(f"{jobs}/{name}?propagationPolicy=Background", "DELETE"))
+
+
+def insist(action: Callable[[], object]) -> None:
+    """Until the API is able to: something may be failing on purpose there too."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            action()
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def run(system: System, orders: int, visitors: int, kills: int, seed: int) -> Report:

@@ -97,6 +97,11 @@ class ShopSystem:
     def api(self) -> Any:
         return module("client").Api(self.system.status())
 
+    def evicted(self) -> list[Any]:
+        """Its pods that had to go for others to stay."""
+        found = self.api().call("/api/v1/namespaces/shop/pods?fieldSelector=status.phase%3DFailed")["items"]
+        return [one for one in found if one["status"].get("reason") == "Evicted"]
+
     def visitor(self) -> Any:
         return module("client").Visitor(self.system.status())
 

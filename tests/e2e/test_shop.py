@@ -84,6 +84,34 @@ def test_no_order_is_lost_while_things_fail_on_purpose(shop: ShopSystem) -> None
     until(lambda: shop.system.status()["state"] == "running", "whole again", 60)
 
 
+SCARCE = [
+    ("disk", "storage", "--share", "0.2", "--for", "10m"),
+    ("pressure", "memory", "--available", "40Mi", "--for", "25s"),
+    ("node", "NODE", "--for", "15s"),
+    ("network", "-n", "shop", "--to", "service/payments", "--delay", "30ms", "--loss", "3%", "--for", "10m"),
+]
+
+
+def test_no_order_is_lost_while_everything_is_scarce(shop: ShopSystem) -> None:
+    """The storage's disk is full now and then, pods are evicted, the node and the API lose one another, packets are lost: all
+    of it at once, but for packets in tier `proc`, where there are none to lose."""
+    node = next(one["metadata"]["name"] for one in shop.api().call("/api/v1/nodes")["items"])
+    before = {one["metadata"]["uid"] for one in shop.evicted()}
+    with ExitStack() as stack:
+        for number, (kind, *rest) in enumerate(SCARCE):
+            if kind != "network" or shop.system.tier.name != "proc":
+                told = [node if each == "NODE" else each for each in rest]
+                stack.enter_context(shop.chaos(kind, *told, "--seed", str(number)))
+        text = shop.run("verify.py", *shop.where, "--orders", "24", "--kills", "0", "--seed", "3")
+        new = [one for one in shop.evicted() if one["metadata"]["uid"] not in before]
+    assert "every book agrees" in text
+    assert new, "somebody had to go"
+    assert all(one["status"]["message"].startswith("The node was low on resource: memory. ") for one in new)
+    for one in new:
+        shop.api().call(f"/api/v1/namespaces/shop/pods/{one['metadata']['name']}", "DELETE")
+    assert shop.run("-m", "wherry", "chaos", "list", *shop.where) == ""
+
+
 def test_a_new_version_drops_no_request_and_neither_does_the_old(shop: ShopSystem) -> None:
     update = shop.under_load(PAGES, lambda: print(shop.up("-p", "v2")))
     assert (update.failed, update.problems) == (0, {})
