@@ -54,12 +54,13 @@ def deployment(name: str, program: str) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
-@pytest.fixture(scope="module")
-def shop() -> Iterator[System]:
+@pytest.fixture(scope="module", params=["namespaces", "proc"])
+def shop(request: pytest.FixtureRequest) -> Iterator[System]:
     """A web and a client that asks it all the time."""
-    if reason := unavailable():
+    proc = request.param == "proc"
+    if not proc and (reason := unavailable()):
         pytest.skip(reason)
-    with System() as system:
+    with System(*(["--tier", "proc"] if proc else [])) as system:
         ports = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": ports}
         system.apply([service, deployment("web", SERVE), deployment("client", ASK)])

@@ -21,8 +21,9 @@ from wherry.chaos.between import Between
 from wherry.chaos.kept import FaultFolder
 from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.launcher.options import PROC
+from wherry.launcher.proc.ports import Ports
 from wherry.network import netd_state, nodeport, relays
-from wherry.network.detour import Detour
+from wherry.network.detour import Detour, Way
 from wherry.network.dns import DnsServer
 from wherry.network.dns_forward import Forwarder
 from wherry.network.dns_zone import Zone
@@ -35,6 +36,7 @@ from wherry.network.nftables import NodeNetwork
 from wherry.network.nodeport import NodePorts
 from wherry.network.places import PlainPlaces, Where, as_named
 from wherry.network.poller import Poller
+from wherry.network.relay_way import RelayWay
 from wherry.network.relays import Relays
 from wherry.network.socket_pool import SocketPool
 from wherry.network.told import Told
@@ -237,7 +239,8 @@ class Netd:
         tier = (await launcher.call("ping")).args["tier"]
         self._told.look()  # a fault may hold since before this launcher, or this netd, was there
         between = Between()
-        way = KernelWay(launcher, self._clock)
+        ports = Ports(str(options.run_directory / "ports"))
+        way: Way = RelayWay(launcher, ports, between, self._clock) if tier == PROC else KernelWay(launcher, self._clock)
         detour = Detour(way, between, FaultFolder(options.faults, self._clock), self._told, self._clock)
         where = PlainPlaces(options.run_directory, options.network).real if tier == PROC else as_named
         return _Session(

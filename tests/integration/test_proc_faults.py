@@ -1,0 +1,139 @@
+"""Latency and partition between pods of tier proc, where netd carries what they send: real processes, as an ordinary user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+from network_node import Netd, connected
+from runtime_world import World
+from test_proc_pods import may_take_descriptors
+
+from wherry.aio.clock import RealClock
+from wherry.chaos import kept
+from wherry.chaos.faults import NETWORK, Fault
+from wherry.network.netd_control import ask_netd
+from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+
+ECHO = """
+import select, socket
+tcp, udp = socket.create_server(("0.0.0.0", 8080)), socket.socket(type=socket.SOCK_DGRAM)
+udp.bind(("0.0.0.0", 8080))
+print("listens", flush=True)
+both = [tcp, udp]
+while True:
+    for sock in select.select(both, [], [])[0]:
+        if sock is tcp:
+            both.append(tcp.accept()[0])
+        elif sock is udp:
+            data, caller = udp.recvfrom(99)
+            udp.sendto(data, caller)
+        elif data := sock.recv(99):
+            sock.sendall(data)
+        else:
+            both.remove(sock)
+            sock.close()
+"""
+ASK = """
+import socket, sys, time
+host, patience = sys.argv[1], float(sys.argv[2])
+for kind in map(int, sys.argv[3:]):
+    with socket.socket(type=kind) as sock:
+        sock.settimeout(patience)
+        try:
+            sock.connect((host, 8080))
+            sock.sendall(b"x")
+            sock.recv(9)
+            began = time.monotonic()
+            sock.sendall(b"x")
+            sock.recv(9)
+            print(int((time.monotonic() - began) * 1000), sock.getpeername()[1])
+        except OSError as error:
+            print(type(error).__name__)
+"""
+CLOCK = RealClock()
+
+
+@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
+def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
+    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
+    launcher.exact = not request.param and may_take_descriptors()  # type: ignore[attr-defined]
+    (launcher.state / "run" / "launcher.sock").symlink_to(launcher.socket)
+    yield launcher
+    launcher.close()
+
+
+@pytest.fixture
+async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
+    world = World(launcher)
+    netd = Netd(SimpleNamespace(run_directory=launcher.state / "run"))  # type: ignore[arg-type]  # all it looks at
+    control, reader = await connected(launcher.state / "run")
+    yield world
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    control.close()
+    netd.kill()
+    await world.close()
+
+
+@asynccontextmanager
+async def fault(world: World, source: str, target: str, **what: float) -> AsyncIterator[None]:
+    """Made when the block begins, and undone when it has ended."""
+    run = world.launcher.state / "run"
+    made = Fault(kept.new_name(NETWORK), NETWORK, {}, what, ends={"from": [source], "to": [target]})
+    kept.renew(run / "chaos", made, CLOCK.time())
+    ask_netd(run / "netd.sock", "faults")
+    while made.name not in (answer := ask_netd(run / "netd.sock", "status")).made:
+        assert answer.refused == {}
+        await asyncio.sleep(0.01)
+    yield
+    kept.end(run / "chaos", made)
+    while made.name in ask_netd(run / "netd.sock", "status").made:
+        await asyncio.sleep(0.01)
+
+
+async def ask(world: World, sandbox: str, ip: str, patience: float = 10) -> list[str]:
+    """Of TCP and UDP: milliseconds of a round trip and the port it was with, or what failed.
+
+    Where memory is rewritten a server that answers datagrams sees nobody but 127.0.0.1, and reaches nobody: TCP only.
+    """
+    kinds = ["1", "2"] if world.launcher.exact else ["1"]  # type: ignore[attr-defined]
+    code, text = await world.run(sandbox, ["python3", "-c", ASK, ip, str(patience), *kinds])
+    assert code == 0, text
+    return text.splitlines()
+
+
+async def test_connections_and_datagrams_of_those_chosen_are_late(world: World) -> None:
+    server, client, other = world.config(), world.config(), world.config()
+    serving, asking, idle = [await world.runtime.run_pod_sandbox(each) for each in (server, client, other)]
+    await world.until_printed(await world.start(serving, ["python3", "-c", ECHO]), "listens")
+    async with fault(world, client.ip, server.ip, delay=0.2):
+        late = await ask(world, asking, server.ip)
+        assert [int(line.split()[0]) >= 200 for line in late] == [True] * len(late), late
+        if world.launcher.exact:  # type: ignore[attr-defined]
+            assert [line.split()[1] for line in late] == ["8080", "8080"], "nobody sees that it is another"
+        assert all(int(line.split()[0]) < 200 for line in await ask(world, idle, server.ip)), "nobody else"
+    assert all(int(line.split()[0]) < 200 for line in await ask(world, asking, server.ip)), "and no longer"
+
+
+async def test_parted_pods_get_no_answer(world: World) -> None:
+    server, client = world.config(), world.config()
+    serving, asking = [await world.runtime.run_pod_sandbox(each) for each in (server, client)]
+    await world.until_printed(await world.start(serving, ["python3", "-c", ECHO]), "listens")
+    async with fault(world, client.ip, server.ip, loss=1.0):
+        assert set(await ask(world, asking, server.ip, 0.5)) == {"TimeoutError"}
+    assert all(line[0].isdigit() for line in await ask(world, asking, server.ip))
+
+
+async def test_a_loss_of_some_packets_is_refused_with_the_reason(world: World) -> None:
+    run = world.launcher.state / "run"
+    made = Fault("some", NETWORK, {}, {"loss": 0.5}, ends={"from": ["10.244.0.2"], "to": ["10.244.0.3"]})
+    kept.renew(run / "chaos", made, CLOCK.time())
+    ask_netd(run / "netd.sock", "faults")
+    while not (refused := ask_netd(run / "netd.sock", "status").refused):
+        await asyncio.sleep(0.01)
+    assert refused["some"].startswith("in tier proc what pods send is carried on by connections, not by packets")
+    kept.end(run / "chaos", made)
