@@ -31,6 +31,7 @@ def become(
     hostname: str,
     writable: Writable,
     shared: str,
+    readable: list[bytes],
     status: socket.socket,
     stdio: list[int],
 ) -> NoReturn:
@@ -38,7 +39,7 @@ def become(
 
     def prepare() -> None:
         made = promises.prepare(spec, writable, shared)
-        _prepare(spec, spec["argv"], hostname, made, writable, status, stdio, tty=spec["tty"], waits=True)
+        _prepare(spec, spec["argv"], hostname, made, writable, readable, status, stdio, tty=spec["tty"], waits=True)
 
     _run(prepare, status, "RunContainerError", 128)
 
@@ -49,6 +50,7 @@ def become_beside(
     hostname: str,
     made: Wire,
     writable: Writable,
+    readable: list[bytes],
     status: socket.socket,
     stdio: list[int],
     *,
@@ -56,7 +58,7 @@ def become_beside(
 ) -> NoReturn:
     """An exec'ed process of a container that was promised `made`."""
     _run(
-        lambda: _prepare(spec, argv, hostname, unpack(made), writable, status, stdio, tty=tty, waits=False),
+        lambda: _prepare(spec, argv, hostname, unpack(made), writable, readable, status, stdio, tty=tty, waits=False),
         status,
         "ExecError",
         126,
@@ -95,6 +97,7 @@ def _prepare(
     hostname: str,
     made: list[Promise],
     writable: Writable,
+    readable: list[bytes],
     status: socket.socket,
     stdio: list[int],
     *,
@@ -108,7 +111,7 @@ def _prepare(
     os.umask(0o022)
     paths = Paths(made)
     upper = upper_of(spec, writable)
-    overlay = Overlay(os.fsencode(upper)) if upper else None
+    overlay = Overlay(os.fsencode(upper), b"") if upper else None  # nothing is changed here
     env = identity.environment(spec, hostname, tty=tty)
     identity.enter_directory(os.fsdecode(promises.locate(os.fsencode(spec["cwd"] or "/"), paths, overlay)))
     if tty:
@@ -125,7 +128,10 @@ def _prepare(
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
     own = [os.fsencode(upper)] if upper else []
-    landlock.limit_writes([*own, *(each.source for each in made if not each.readonly)])
+    given = [each.source for each in made if each.readonly]
+    landlock.limit(
+        [*own, *(each.source for each in made if not each.readonly)], [*readable, *promises.interpreters(), *given]
+    )
     wire = [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in made]
     listener = notify.install()
     protocol.send(status, {"ready": True, "promises": wire}, [listener])

@@ -1,7 +1,7 @@
-"""Landlock: what a pod may write, and whom it may signal or look into. Skipped where the kernel lacks it (`version` is 0).
+"""Landlock: what a pod may read and write, and whom it may signal or look into. Skipped where the kernel lacks it.
 
 A pod's init enters a domain of its own: its processes then cannot signal (Linux 6.12), trace or read the memory of any other.
-A container is limited further to writing what it was given.
+A container is limited further to writing what it was given, and to reading what is hidden from nobody (hidden.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wherry.launcher.syscalls import SyscallError
 
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _PATH_BENEATH = 1
-_WRITE_FILE, _TRUNCATE, _REFER = 1 << 1, 1 << 14, 1 << 13
+_WRITE_FILE, _READ_FILE, _TRUNCATE, _REFER = 1 << 1, 1 << 2, 1 << 14, 1 << 13
 _REMOVE_AND_MAKE = sum(1 << bit for bit in range(4, 13))
 _SCOPES = 1 << 0 | 1 << 1  # abstract Unix sockets, signals
 _REFER_SINCE, _TRUNCATE_SINCE, SCOPES_SINCE = 2, 3, 6
@@ -47,17 +47,21 @@ def keep_apart() -> bool:
     return True
 
 
-def limit_writes(allowed: Iterable[bytes]) -> bool:
-    """From now on only `allowed` files and directories (and devices) can be written. False without Landlock."""
+def limit(writable: Iterable[bytes], readable: Iterable[bytes]) -> bool:
+    """From now on only `writable` files and directories (and devices) can be written, those and `readable` ones be read.
+
+    Directories can be listed, whose they may be. False without Landlock. Raises SyscallError."""
     abi = version()
     if not abi:
         return False
-    handled = _WRITE_FILE | _REMOVE_AND_MAKE
-    handled |= _REFER if abi >= _REFER_SINCE else 0
-    handled |= _TRUNCATE if abi >= _TRUNCATE_SINCE else 0
-    ruleset = _create(struct.pack("=Q", handled))
-    for path in (*DEVICES, *allowed):
-        _allow(ruleset, path, handled)
+    written = _WRITE_FILE | _REMOVE_AND_MAKE
+    written |= _REFER if abi >= _REFER_SINCE else 0
+    written |= _TRUNCATE if abi >= _TRUNCATE_SINCE else 0
+    ruleset = _create(struct.pack("=Q", written | _READ_FILE))
+    for path in (*DEVICES, *writable):
+        _allow(ruleset, path, written | _READ_FILE)
+    for path in readable:
+        _allow(ruleset, path, _READ_FILE)
     _enter(ruleset)
     return True
 
@@ -73,7 +77,7 @@ def _allow(ruleset: int, path: bytes, handled: int) -> None:
     except OSError:  # a machine without it
         return
     try:
-        access = handled if stat.S_ISDIR(os.fstat(fd).st_mode) else handled & (_WRITE_FILE | _TRUNCATE)
+        access = handled if stat.S_ISDIR(os.fstat(fd).st_mode) else handled & (_WRITE_FILE | _READ_FILE | _TRUNCATE)
         rule = ctypes.create_string_buffer(struct.pack("=Qi", access, fd), 12)
         syscalls.raw("landlock_add_rule", ruleset, _PATH_BENEATH, rule, 0, target=os.fsdecode(path))
     finally:

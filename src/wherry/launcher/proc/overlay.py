@@ -1,7 +1,7 @@
 """A container's writable layer over the machine's root, path by path: what was written there is found there first.
 
-Differs from a mount: a directory that both have lists what the machine has, what the machine has cannot be removed, and a name
-that nobody wrote yet costs one more look. Nothing under /proc, /sys and /dev is copied.
+Differs from a mount: a directory that both have lists what the machine has, removed or not; directories of the machine cannot be
+removed; and a name that nobody wrote yet costs one more look. Nothing under /proc, /sys and /dev is copied.
 """
 
 from __future__ import annotations
@@ -10,24 +10,28 @@ import errno
 import os
 import stat
 
+from wherry.launcher.proc.hidden import is_hidden
 from wherry.launcher.proc.paths import normal
 from wherry.launcher.proc.reach import Found, copy, make_directories
 
 _KERNELS = (b"/proc", b"/sys", b"/dev")
+_NOWHERE = b".gone"  # after the layer's own name: nobody makes such a directory
 COPIED_BYTES_MAX = 64 << 20
 """Of one file of the machine that is changed; a larger one cannot be. Nobody else is answered meanwhile."""
 
 
 class Overlay:
-    """`upper` is the layer's directory."""
+    """`upper` is the layer's directory, `state` Wherry's: what no pod may read (hidden.py) is not copied."""
 
-    def __init__(self, upper: bytes) -> None:
+    def __init__(self, upper: bytes, state: bytes) -> None:
         self.upper = upper
+        self._state = state
 
-    def find(self, path: bytes, *, changes: bool) -> bytes | None:
+    def find(self, path: bytes, *, changes: bool, creates: bool = False) -> bytes | None:
         """The real path of an absolute one; None: it is the machine's. With `changes` it is made possible to write there.
 
-        Raises OSError where the file is too large to be copied."""
+        What was removed is nowhere, unless something is to be made in its place. Raises OSError where the file is too large to be
+        copied."""
         clean = normal(path)
         if clean == b"/" or clean.startswith(self.upper) or clean.startswith(_KERNELS):
             return None
@@ -36,6 +40,10 @@ class Overlay:
             mode = os.lstat(own).st_mode
         except OSError:
             return self._for_change(clean, own) if changes else None
+        if stat.S_ISCHR(mode):
+            if not creates:
+                return self.upper + _NOWHERE + clean
+            os.unlink(own)
         if stat.S_ISDIR(mode) and os.path.isdir(clean):
             return None  # made only to hold what is below: the machine's is the one to look at
         return own
@@ -56,9 +64,21 @@ class Overlay:
         if stat.S_ISREG(found.st_mode):
             if found.st_size > COPIED_BYTES_MAX:
                 raise PermissionError(errno.EPERM, f"{os.fsdecode(clean)} is too large to be copied")
-            copy(clean, Found(clean, own, self.upper, readonly=False))
+            copy(clean, Found(clean, own, self.upper, readonly=False), lambda real: not is_hidden(real, self._state))
+            return own
+        if stat.S_ISLNK(found.st_mode):
+            with Found(clean, own, self.upper, readonly=False).parent() as (fd, name):
+                os.symlink(os.readlink(clean), name, dir_fd=fd)
             return own
         return None
+
+    def hide(self, name: bytes) -> None:
+        """What was removed from the layer is gone, though the machine may have it: overlayfs' mark, which anybody may make."""
+        try:
+            if not stat.S_ISDIR(os.lstat(name).st_mode):
+                os.mknod(self.upper + name, stat.S_IFCHR, 0)
+        except OSError:
+            return  # the machine does not have it
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None when it is not of the layer."""

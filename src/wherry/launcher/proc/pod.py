@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from wherry.launcher import syscalls
 from wherry.launcher.init import PodInit
-from wherry.launcher.proc import container, landlock, remains
+from wherry.launcher.proc import container, hidden, landlock, remains
 from wherry.launcher.processes import Running
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.rootfs import Writable
@@ -33,19 +33,28 @@ class ProcPod(PodInit):
             raise LauncherError("CreatePodSandboxError", f"sysctls {names}: tier proc has no namespaces to set them in")
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         landlock.keep_apart()
+        self._readable = hidden.shown(os.fsencode(self._context.options.state))
         for path in self._spec["memory_volumes"]:
             os.chmod(path, 0o1777)  # noqa: S103 -- as a tmpfs of a pod is
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
     def _become(self, spec: ContainerSpec, writable: Writable, status: socket.socket, stdio: list[int]) -> NoReturn:
         shared = os.path.join(self._context.options.state, IMAGES)
-        container.become(spec, self._spec["hostname"], writable, shared, status, stdio)
+        container.become(spec, self._spec["hostname"], writable, shared, self._readable, status, stdio)
 
     def _become_beside(
         self, argv: list[str], running: Running, status: socket.socket, stdio: list[int], *, tty: bool
     ) -> NoReturn:
         container.become_beside(
-            argv, running.spec, self._spec["hostname"], running.promises, running.writable, status, stdio, tty=tty
+            argv,
+            running.spec,
+            self._spec["hostname"],
+            running.promises,
+            running.writable,
+            self._readable,
+            status,
+            stdio,
+            tty=tty,
         )
 
     def _fork_child(self, *, shared: bool) -> tuple[int, str]:

@@ -22,6 +22,8 @@ from wherry.launcher.rootfs import Writable
 from wherry.launcher.specs import ContainerSpec
 
 _PRIVATE = (b"/tmp", b"/var/tmp")
+NOWHERE = b"/proc/removed"
+"""Nothing is there, and nobody can make something there."""
 COPIED_BYTES_MAX = 2 << 30
 """Of an image's files per container; above that the pod is refused instead of filling the disk."""
 
@@ -57,6 +59,8 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
             if path not in targets:
                 found.append(Promise(path, root + path, spec["readonly_rootfs"]))
                 targets.add(path)
+    if spec["readonly_rootfs"]:
+        found += [Promise(path, NOWHERE, readonly=True) for path in _removed(roots[-1], b"") if path not in targets]
     for path in _PRIVATE:
         if path not in targets:
             own = os.fsencode(os.path.realpath(writable.directory)) + b"/own" + path
@@ -72,12 +76,16 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
     return all_promises
 
 
+def interpreters() -> list[bytes]:
+    """Where the Python that runs Wherry lies."""
+    return sorted({os.fsencode(os.path.realpath(each)) for each in (sys.prefix, sys.base_prefix)})
+
+
 def _interpreters() -> list[Promise]:
     """The Python that runs Wherry is reachable at its own path, as in the other tiers, also where that lies in /tmp."""
-    prefixes = {os.fsencode(os.path.realpath(each)) for each in (sys.prefix, sys.base_prefix)}
     return [
         Promise(each, each, readonly=True)
-        for each in sorted(prefixes)
+        for each in interpreters()
         if each.startswith(tuple(p + b"/" for p in _PRIVATE))
     ]
 
@@ -100,15 +108,28 @@ def _real(path: bytes) -> bytes | None:
 
 
 def _pieces(root: bytes, path: bytes) -> list[bytes]:
-    """What of a tree the machine does not have, and what it has and is no directory in both."""
+    """What of a tree the machine does not have, and what it has and is no directory in both; not what the tree removes."""
     found: list[bytes] = []
     for name in sorted(os.listdir(root + path)):
         at = path + b"/" + name
         ours = os.lstat(root + at).st_mode
         if stat.S_ISDIR(ours) and os.path.isdir(at):
             found += _pieces(root, at)
-        else:
+        elif not stat.S_ISCHR(ours):
             found.append(at)
+    return found
+
+
+def _removed(root: bytes, path: bytes) -> list[bytes]:
+    """What the machine has and the image's layers removed, see `Overlay.hide`."""
+    found: list[bytes] = []
+    with os.scandir(root + path) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            at = path + b"/" + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                found += _removed(root, at) if os.path.isdir(at) else []
+            elif stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
+                found.append(at)
     return found
 
 
@@ -128,7 +149,7 @@ def _merged(layers: list[str], shared: str) -> str:
 
 
 def _put_image(layers: list[str], target: str, put: Callable[[str, str], None]) -> None:
-    """Lowest first. What a layer removes of the one below is removed; what it removes of the machine stays in sight."""
+    """Lowest first. What a layer removes of the one below is removed; of the machine's directories it can remove none."""
     room = COPIED_BYTES_MAX
     for layer in reversed(layers):
         room -= _put(layer, target, put)
@@ -149,8 +170,8 @@ def _link_file(source: str, target: str) -> None:
         _copy_file(source, target)
 
 
-def _put(source: str, target: str, put: Callable[[str, str], None]) -> int:
-    """Bytes of the files."""
+def _put(source: str, target: str, put: Callable[[str, str], None], at: str = "") -> int:
+    """Bytes of the files; `at` is where in the container."""
     total = 0
     with os.scandir(source) as entries:
         for entry in entries:
@@ -158,11 +179,13 @@ def _put(source: str, target: str, put: Callable[[str, str], None]) -> int:
             mode = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISCHR(mode):  # a whiteout, see images/rootfs.py
                 _remove(to)
+                if os.path.lexists(f"{at}/{entry.name}") and not os.path.isdir(f"{at}/{entry.name}"):
+                    os.mknod(to, stat.S_IFCHR, 0)
             elif stat.S_ISDIR(mode):
                 if is_opaque(entry.path) or (os.path.lexists(to) and not os.path.isdir(to)):
                     _remove(to)
                 os.makedirs(to, exist_ok=True)
-                total += _put(entry.path, to, put)
+                total += _put(entry.path, to, put, f"{at}/{entry.name}")
                 os.chmod(to, stat.S_IMODE(mode) | 0o700)
             elif stat.S_ISLNK(mode) or stat.S_ISREG(mode):
                 _remove(to)

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from wherry.launcher.proc.paths import normal
@@ -157,12 +157,14 @@ def make_directories(anchor: bytes, path: bytes) -> None:
         os.close(fd)
 
 
-def copy(source: bytes, to: Found) -> None:
-    """A regular file with its mode and time, to a place where nothing is. Raises OSError, LeadsElsewhereError."""
+def copy(source: bytes, to: Found, allowed: Callable[[bytes], bool]) -> None:
+    """A regular file with its mode and time, to a place where nothing is; its real path must be `allowed`.
+
+    Raises OSError, LeadsElsewhereError."""
     ours = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         facts = os.fstat(ours)
-        if not stat.S_ISREG(facts.st_mode):
+        if not stat.S_ISREG(facts.st_mode) or not allowed(real_path(ours)):
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         theirs = to.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:

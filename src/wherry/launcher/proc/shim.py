@@ -99,6 +99,7 @@ class Shim:
         self._control = control
         self._mailbox = mailbox
         self._threads = Threads()
+        self._state = options.state
         self._guests: dict[int, Guest] = {}
         self._notices: dict[str, set[str]] = {}
         """What was said of containers that live, by their ids."""
@@ -168,7 +169,7 @@ class Shim:
 
     def _enter(self, message: protocol.Message, listener: int) -> None:
         paths = Paths(unpack(message["promises"]))
-        overlay = Overlay(os.fsencode(message["upper"])) if message["upper"] else None
+        overlay = Overlay(os.fsencode(message["upper"]), self._state) if message["upper"] else None
         guest = Guest(
             listener, message["sandbox"], message["container"], message["ip"], message["hostname"], paths, overlay
         )

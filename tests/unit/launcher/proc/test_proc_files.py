@@ -52,7 +52,7 @@ def test_parents_that_the_machine_lacks_are_promised_too() -> None:
 
 
 def test_what_is_written_is_found_first(tmp_path: Path) -> None:
-    overlay, upper = Overlay(os.fsencode(tmp_path)), os.fsencode(tmp_path)
+    overlay, upper = Overlay(os.fsencode(tmp_path), b"/state"), os.fsencode(tmp_path)
     assert overlay.find(b"/etc/hostname-of-nobody", changes=False) is None
     assert overlay.find(b"/etc/passwd", changes=False) is None
     assert overlay.find(b"/etc/passwd", changes=True) == upper + b"/etc/passwd"
