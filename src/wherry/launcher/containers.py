@@ -86,6 +86,7 @@ class ContainerOperations:
                 request.refuse(message["error"]["reason"], message["error"]["message"])
             else:
                 request.answer()
+                self._started(container)
 
         self._inits.ask(
             sandbox, request, answered, "start", id=container.id, spec=container.spec, writable=container.directory
@@ -160,6 +161,9 @@ class ContainerOperations:
             layers.archive(upper, output[0])
 
         jobs.run(self._loop, archive, set(output), done)
+
+    def _started(self, container: Container) -> None:
+        """Its program runs, and who asked for it knows."""
 
     def _settle(self, container: Container) -> None:
         """In the fork that archives: the directory becomes a layer, if it is not one."""

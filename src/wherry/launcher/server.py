@@ -121,11 +121,13 @@ def _of_tier(
     from wherry.launcher.proc.containers import ProcContainers
     from wherry.launcher.proc.node import network
     from wherry.launcher.proc.node_ops import ProcNode
+    from wherry.launcher.proc.pod import IMAGES
     from wherry.launcher.proc.sandboxes import ProcSandboxes
 
     block, ports = network(context.options)
     sandboxes = ProcSandboxes(context, loop, control, records, inits, ports, block)
-    return ProcNode(ports, block), sandboxes, ProcContainers(loop, records, inits)
+    images = os.path.join(context.options.state, IMAGES)
+    return ProcNode(ports, block), sandboxes, ProcContainers(loop, records, inits, images)
 
 
 def _reap() -> None:

@@ -1,14 +1,58 @@
-"""Operations on containers in tier `proc`: a writable layer is told from the copy of the image that it began as."""
+"""Operations on containers in tier `proc`: a writable layer is told from the copy of the image that it began as, and the next
+container of the same image finds a copy in store."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
+from wherry.launcher import jobs
 from wherry.launcher.containers import ContainerOperations
-from wherry.launcher.proc import difference
-from wherry.launcher.records import Container
+from wherry.launcher.inits import Inits
+from wherry.launcher.loop import Loop
+from wherry.launcher.proc import difference, image_files
+from wherry.launcher.protocol import LauncherError
+from wherry.launcher.records import Container, Records
+
+STARTED_MAX = 256
+"""Images of which is known that they were started before."""
 
 
 class ProcContainers(ContainerOperations):
-    """As in the other tiers but for the layer."""
+    """As in the other tiers but for the layer. In `shared` lie copies of images."""
+
+    def __init__(self, loop: Loop, records: Records, inits: Inits, shared: str) -> None:
+        super().__init__(loop, records, inits)
+        self._shared = shared
+        self._before: dict[tuple[str, ...], bool] = {}
+        """Images by their layers; whether a copy is being made."""
+
+    def _started(self, container: Container) -> None:
+        """One that was started twice will be again; a step of a build, whose image nobody has, will not."""
+        layers = tuple(container.spec["rootfs"]["layers"])
+        if not layers or container.spec["readonly_rootfs"]:
+            return
+        making = self._before.get(layers)
+        if making is None and len(self._before) >= STARTED_MAX:
+            del self._before[next(iter(self._before))]
+        self._before[layers] = making is not None
+        if making is False:
+            self._store(layers)
+
+    def _store(self, layers: tuple[str, ...]) -> None:
+        def done(error: str | None) -> None:
+            if error is not None:
+                print(f"launcher: no copy of an image in store: {error}", file=sys.stderr, flush=True)
+            self._before[layers] = False
+
+        jobs.run(self._loop, lambda: _copy(layers, self._shared), set(), done)
 
     def _settle(self, container: Container) -> None:
         difference.reduce(container.spec["rootfs"]["layers"], f"{container.directory}/upper")
+
+
+def _copy(layers: Sequence[str], shared: str) -> None:
+    try:
+        image_files.store(layers, shared)
+    except LauncherError:  # too large: it is copied at every start
+        return

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from wherry.launcher.proc.promises import is_opaque
+from wherry.launcher.proc.image_files import is_opaque
 
 _Facts = dict[str, os.stat_result]
 

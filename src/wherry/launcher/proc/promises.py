@@ -1,20 +1,16 @@
 """The files of one container: its image's, copied, its volumes, a /tmp of its own; as promises for the shim.
 
-Is not: the machine's root, which every container sees as it is. An image's files are copied to where the container may write
-them; of directories that the machine has too, what lies in them is promised piece by piece.
+Is not: the machine's root, which every container sees as it is. An image's files are where the container may write them
+(image_files.py); of directories that the machine has too, what lies in them is promised piece by piece.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Callable
 
-from wherry.launcher.overlays import OPAQUE
+from wherry.launcher.proc import image_files
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
@@ -24,12 +20,10 @@ from wherry.launcher.specs import ContainerSpec
 _PRIVATE = (b"/tmp", b"/var/tmp")
 NOWHERE = b"/proc/removed"
 """Nothing is there, and nobody can make something there."""
-COPIED_BYTES_MAX = 2 << 30
-"""Of an image's files per container; above that the pod is refused instead of filling the disk."""
 
 
 def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promise]:
-    """Make the container's files; what is promised to it. In `shared` lie images of read-only roots, one for all.
+    """Make the container's files; what is promised to it. In `shared` lie images, see image_files.py.
 
     Raises LauncherError, OSError."""
     if not spec["rootfs"]["host"]:
@@ -42,9 +36,9 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
     roots = [os.fsencode(os.path.realpath(writable.upper))]
     layers = spec["rootfs"]["layers"]
     if layers and spec["readonly_rootfs"]:
-        roots.append(os.fsencode(os.path.realpath(_merged(layers, shared))))
+        roots.append(os.fsencode(os.path.realpath(image_files.merged(layers, shared))))
     else:
-        _put_image(layers, writable.upper, _copy_file)
+        image_files.put(layers, writable.upper, shared)
     mounted = [
         _mounted(mount["source"], mount["target"], mount["readonly"], mount["propagation"]) for mount in spec["mounts"]
     ]
@@ -131,82 +125,6 @@ def _removed(root: bytes, path: bytes) -> list[bytes]:
             elif stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
                 found.append(at)
     return found
-
-
-def _merged(layers: list[str], shared: str) -> str:
-    """The directory of an image's files, made once: links to those of its layers, which nobody may write."""
-    name = hashlib.sha256("\0".join(layers).encode()).hexdigest()[:32]
-    made = os.path.join(shared, name)
-    if not os.path.isdir(made):
-        os.makedirs(shared, exist_ok=True)
-        draft = tempfile.mkdtemp(dir=shared)
-        _put_image(layers, draft, _link_file)
-        try:
-            os.rename(draft, made)
-        except OSError:  # another container's start was faster
-            shutil.rmtree(draft)
-    return made
-
-
-def _put_image(layers: list[str], target: str, put: Callable[[str, str], None]) -> None:
-    """Lowest first. What a layer removes of the one below is removed; of the machine's directories it can remove none."""
-    room = COPIED_BYTES_MAX
-    for layer in reversed(layers):
-        room -= _put(layer, target, put)
-        if room < 0:
-            raise LauncherError(
-                "CreateContainerError", f"the image's files have more than {COPIED_BYTES_MAX >> 30} GiB"
-            )
-
-
-def _copy_file(source: str, target: str) -> None:
-    shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _link_file(source: str, target: str) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:  # another file system, or too many links
-        _copy_file(source, target)
-
-
-def _put(source: str, target: str, put: Callable[[str, str], None], at: str = "") -> int:
-    """Bytes of the files; `at` is where in the container."""
-    total = 0
-    with os.scandir(source) as entries:
-        for entry in entries:
-            to = f"{target}/{entry.name}"
-            mode = entry.stat(follow_symlinks=False).st_mode
-            if stat.S_ISCHR(mode):  # a whiteout, see images/rootfs.py
-                _remove(to)
-                if os.path.lexists(f"{at}/{entry.name}") and not os.path.isdir(f"{at}/{entry.name}"):
-                    os.mknod(to, stat.S_IFCHR, 0)
-            elif stat.S_ISDIR(mode):
-                if is_opaque(entry.path) or (os.path.lexists(to) and not os.path.isdir(to)):
-                    _remove(to)
-                os.makedirs(to, exist_ok=True)
-                total += _put(entry.path, to, put, f"{at}/{entry.name}")
-                os.chmod(to, stat.S_IMODE(mode) | 0o700)
-            elif stat.S_ISLNK(mode) or stat.S_ISREG(mode):
-                _remove(to)
-                put(entry.path, to)
-                total += entry.stat(follow_symlinks=False).st_size
-    return total
-
-
-def is_opaque(path: str) -> bool:
-    """Whether a directory of a layer hides those below it."""
-    try:
-        return OPAQUE in os.listxattr(path)
-    except OSError:
-        return False
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
 
 
 def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay | None) -> str:

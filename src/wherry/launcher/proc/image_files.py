@@ -1,0 +1,169 @@
+"""The files of an image as one directory: copied for each container that may write them, linked once for all that may not.
+
+Copying is most of a container's start, so an image that was started before has a copy in store, which the next container takes
+by a rename. Without one, as when many start at once, it is copied at the start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Sequence
+
+from wherry.launcher.overlays import OPAQUE
+from wherry.launcher.protocol import LauncherError
+
+COPIED_BYTES_MAX = 2 << 30
+"""Of an image's files per container; above that the pod is refused instead of filling the disk."""
+STORED_BYTES_MAX = 256 << 20
+"""Of the copy in store; larger images have none."""
+STORED_MAX = 16
+"""Images with a copy in store: nobody says when an image is not needed any more."""
+_STORED = ".copy"
+
+
+def put(layers: Sequence[str], target: str, shared: str) -> None:
+    """A container's own copy in `target`, an empty directory. Raises LauncherError, OSError."""
+    if not layers:
+        return
+    try:
+        os.rename(_stored(layers, shared), target)
+    except OSError:  # there is none, or it lies on another disk
+        _put_image(layers, target, _copy_file, COPIED_BYTES_MAX)
+
+
+def store(layers: Sequence[str], shared: str) -> None:
+    """Have a copy for the next container. Raises LauncherError for an image that is too large, OSError."""
+    stored = _stored(layers, shared)
+    if os.path.isdir(stored):
+        return
+    os.makedirs(shared, exist_ok=True)
+    with os.scandir(shared) as entries:
+        others = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.endswith(_STORED))
+    for _, path in others[: len(others) - STORED_MAX + 1]:
+        shutil.rmtree(path)
+    _make(layers, stored, shared, _copy_file, STORED_BYTES_MAX)
+
+
+def merged(layers: Sequence[str], shared: str) -> str:
+    """The directory of an image's files, made once: links to those of its layers, which nobody may write."""
+    made = os.path.join(shared, _name(layers))
+    if not os.path.isdir(made):
+        os.makedirs(shared, exist_ok=True)
+        _make(layers, made, shared, _link_file, COPIED_BYTES_MAX)
+    return made
+
+
+def is_opaque(path: str) -> bool:
+    """Whether a directory of a layer hides those below it."""
+    try:
+        return OPAQUE in os.listxattr(path)
+    except OSError:
+        return False
+
+
+def _name(layers: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(layers).encode()).hexdigest()[:32]
+
+
+def _stored(layers: Sequence[str], shared: str) -> str:
+    return os.path.join(shared, _name(layers) + _STORED)
+
+
+def _make(layers: Sequence[str], made: str, shared: str, put: Callable[[str, str], None], room: int) -> None:
+    """Appears whole or not at all."""
+    draft = tempfile.mkdtemp(dir=shared)
+    try:
+        os.chmod(draft, 0o755)  # noqa: S103 -- it becomes a container's root
+        _put_image(layers, draft, put, room)
+        os.rename(draft, made)
+    except OSError:
+        shutil.rmtree(draft)
+        if not os.path.isdir(made):  # else another one was faster
+            raise
+    except LauncherError:
+        shutil.rmtree(draft)
+        raise
+
+
+def _put_image(layers: Sequence[str], target: str, put: Callable[[str, str], None], room: int) -> None:
+    """Lowest first. What a layer removes of the one below is removed; what it removes of the machine stays in sight."""
+    left = room
+    for layer in reversed(layers):
+        left -= _put(layer, target, put)
+        if left < 0:
+            raise LauncherError("CreateContainerError", f"the image's files have more than {room >> 20} MiB")
+
+
+def _copy_file(source: str, target: str) -> None:
+    """With mode, times and attributes. Raises FileExistsError."""
+    if os.path.islink(source):
+        os.symlink(os.readlink(source), target)
+        shutil.copystat(source, target, follow_symlinks=False)
+        return
+    reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(reading)
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            while os.sendfile(writing, reading, None, found.st_size or 1):
+                pass
+            for name in os.listxattr(reading):
+                os.setxattr(writing, name, os.getxattr(reading, name))
+            os.fchmod(writing, stat.S_IMODE(found.st_mode))
+            os.utime(writing, ns=(found.st_atime_ns, found.st_mtime_ns))
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _link_file(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # another file system, or too many links
+        _copy_file(source, target)
+
+
+def _put(source: str, target: str, put: Callable[[str, str], None]) -> int:
+    """Bytes of the files."""
+    total = 0
+    with os.scandir(source) as entries:
+        for entry in entries:
+            to = f"{target}/{entry.name}"
+            found = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(found.st_mode):  # a whiteout, see images/rootfs.py
+                _remove(to)
+            elif stat.S_ISDIR(found.st_mode):
+                total += _put_directory(entry.path, to, put)
+                os.chmod(to, stat.S_IMODE(found.st_mode) | 0o700)
+            elif stat.S_ISLNK(found.st_mode) or stat.S_ISREG(found.st_mode):
+                try:
+                    put(entry.path, to)
+                except FileExistsError:  # of a layer below
+                    _remove(to)
+                    put(entry.path, to)
+                total += found.st_size
+    return total
+
+
+def _put_directory(source: str, to: str, put: Callable[[str, str], None]) -> int:
+    try:
+        os.mkdir(to)
+    except FileExistsError:  # of a layer below
+        if is_opaque(source) or os.path.islink(to) or not os.path.isdir(to):
+            _remove(to)
+            os.mkdir(to)
+    return _put(source, to, put)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
