@@ -23,13 +23,15 @@ class Refused(Failed):
         self.code = code
 
 
-def ask(state: State, options: Options, method: str, path: str, body: Obj | None = None) -> Obj:
-    """The answer, an object. Raises Refused, and Failed when there is no answer."""
+def ask(
+    state: State, options: Options, method: str, path: str, body: Obj | None = None, seconds: float = ANSWER_SECONDS
+) -> Obj:
+    """The answer, an object. Raises Refused, and Failed when there is no answer within `seconds`."""
     pki = Pki(state.pki)
     try:
         context = ssl.create_default_context(cafile=str(pki.ca))
         context.load_cert_chain(pki.certificate("admin"), pki.key("admin"))
-        connection = http.client.HTTPSConnection(options.address, options.port, timeout=ANSWER_SECONDS, context=context)
+        connection = http.client.HTTPSConnection(options.address, options.port, timeout=seconds, context=context)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()

@@ -8,12 +8,15 @@ from urllib.parse import quote
 
 from wherry.api.types import Obj
 from wherry.chaos import ends
-from wherry.chaos.faults import BadFault, Fault
-from wherry.cli.asking import Refused, ask
+from wherry.chaos.faults import LEASE_SECONDS, BadFault, Fault
+from wherry.cli.asking import ANSWER_SECONDS, Refused, ask
 from wherry.cli.session import Failed, options_of
 from wherry.cluster.paths import State
 from wherry.cluster.system import wait_for
 from wherry.network.fault_asking import MADE_SECONDS, NotMade, is_made, tell
+
+ASK_SECONDS = LEASE_SECONDS / 4
+"""An API that is stuck must not end the fault: it is asked for two things at each end at most, between two renewals."""
 
 
 class Following:
@@ -22,13 +25,16 @@ class Following:
     def __init__(self, state: State) -> None:
         self._state = state
         self._options = options_of(state)
+        self._seconds = ANSWER_SECONDS
 
     def begin(self, fault: Fault) -> Fault:
         """Raises Failed."""
         try:
-            return replace(fault, ends=ends.find(self, fault.where))
+            fault = replace(fault, ends=ends.find(self, fault.where))
         except BadFault as error:
             raise Failed(str(error)) from None
+        self._seconds = ASK_SECONDS
+        return fault
 
     def __call__(self, fault: Fault) -> Fault:
         """As far as the API answers; who was meant before is meant until it does."""
@@ -50,16 +56,19 @@ class Following:
 
     def pods(self, namespace: str, selector: str) -> list[Obj]:
         path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(selector)}"
-        found: list[Obj] = ask(self._state, self._options, "GET", path)["items"]
+        found: list[Obj] = self._ask(path)["items"]
         return found
 
     def service(self, namespace: str, name: str) -> Obj | None:
         try:
-            return ask(self._state, self._options, "GET", f"/api/v1/namespaces/{namespace}/services/{quote(name)}")
+            return self._ask(f"/api/v1/namespaces/{namespace}/services/{quote(name)}")
         except Refused as error:
             if error.code != NOT_FOUND:
                 raise
             return None
+
+    def _ask(self, path: str) -> Obj:
+        return ask(self._state, self._options, "GET", path, seconds=self._seconds)
 
 
 def share(text: str) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from wherry.chaos.faults import LEASE_SECONDS
 from wherry.network.netd_control import ask_netd
 
 FOLLOW_SECONDS = 0.25
 """How often pods are asked for, and so how long a new one may go unharmed."""
-MADE_SECONDS = 10.0
-"""After that nobody will make it."""
+MADE_SECONDS = LEASE_SECONDS - 1
+"""After that nobody will make it: nobody has renewed it meanwhile."""
 
 
 class NotMade(Exception):

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -191,13 +192,13 @@ class InMemory:
 
 
 class Renewed:
-    """Of a running system: a thread renews their leases while there are any."""
+    """Of a running system: threads renew their leases while there are any."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._netd = folder.parent / "netd.sock"
         self._clock = RealClock()
-        self._held: dict[str, tuple[threading.Thread, threading.Event]] = {}
+        self._held: dict[str, _Lease] = {}
 
     def hold(self, fault: Fault, follow: Follow | None = None) -> None:
         if follow:
@@ -209,25 +210,13 @@ class Renewed:
         except NotMade:
             kept.end(self._folder, fault)
             raise
-        over = threading.Event()
-        thread = threading.Thread(
-            target=self._renew, args=(fault, over, follow), name=f"chaos {fault.name}", daemon=True
-        )
-        self._held[fault.name] = (thread, over)
-        thread.start()
+        lease = self._held[fault.name] = _Lease(fault, self._renew, follow)
+        lease.begin()
 
-    def _renew(self, fault: Fault, over: threading.Event, follow: Follow | None) -> None:
-        while not over.wait(FOLLOW_SECONDS if follow else LEASE_SECONDS / 5):
-            try:
-                if follow:
-                    tell(self._netd)
-                    fault = follow(fault)
-            except (OSError, StatusError, BadFault):
-                pass  # whom it was about it is about until the API answers
-            try:
-                kept.renew(self._folder, fault, self._clock.time())
-            except OSError:  # the system has gone
-                return
+    def _renew(self, fault: Fault) -> None:
+        kept.renew(self._folder, fault, self._clock.time())
+        if fault.ends:
+            tell(self._netd)
 
     def _confirm(self, fault: Fault) -> None:
         """Raises NotMade."""
@@ -239,11 +228,45 @@ class Renewed:
             pause.wait(0.02)
 
     def release(self, fault: Fault) -> None:
-        thread, over = self._held.pop(fault.name)
-        over.set()
-        thread.join()
+        self._held.pop(fault.name).end()
         kept.end(self._folder, fault)
 
     def list(self) -> list[Fault]:
         now = self._clock.time()
         return [each for each in kept.listed(self._folder) if each.holds(now)]
+
+
+class _Lease:
+    """One thread renews it, another asks whom it is about: an API that is stuck ends nothing."""
+
+    def __init__(self, fault: Fault, renew: Callable[[Fault], None], follow: Follow | None) -> None:
+        self._fault = fault
+        self._renew = renew
+        self._over = threading.Event()
+        work: list[Callable[[], None]] = [self._keep]
+        if follow:
+            work.append(partial(self._follow, follow))
+        self._threads = [threading.Thread(target=each, name=f"chaos {fault.name}", daemon=True) for each in work]
+
+    def begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep(self) -> None:
+        while not self._over.wait(FOLLOW_SECONDS if self._fault.ends else LEASE_SECONDS / 5):
+            try:
+                self._renew(self._fault)
+            except OSError:  # the system has gone
+                return
+
+    def _follow(self, follow: Follow) -> None:
+        while not self._over.wait(FOLLOW_SECONDS):
+            try:
+                self._fault = follow(self._fault)
+            except (OSError, StatusError, BadFault):
+                continue  # whom it was about it is about until the API answers
