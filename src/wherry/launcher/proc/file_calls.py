@@ -27,6 +27,7 @@ from wherry.launcher.proc.routing import Refusal
 _O_TMPFILE = 0o20200000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _FOLLOW = 0x400  # AT_SYMLINK_FOLLOW
+_EXCHANGE = 2  # RENAME_EXCHANGE
 _DONT_FOLLOW = 0x02000000  # IN_DONT_FOLLOW
 
 _PAIRS = {
@@ -76,7 +77,7 @@ class FileCalls:
     def _open(self, caller: Caller, guest: Guest, directory: int, path: int, flags: int, mode: int) -> None:
         flags &= 0xFFFFFFFF
         changes = bool(flags & _WRITES)
-        found = resolve(caller, guest, path, directory, changes=changes)
+        found = resolve(caller, guest, path, directory, changes=changes, creates=bool(flags & os.O_CREAT))
         if found is None:
             caller.proceed()
             return
@@ -105,7 +106,7 @@ class FileCalls:
 
     def _single(self, name: str, shape: Shape) -> Callable[[Caller, Guest], None]:
         def handle(caller: Caller, guest: Guest) -> None:
-            found = resolve(caller, guest, shape.path, shape.directory, changes=shape.changes)
+            found = resolve(caller, guest, shape.path, shape.directory, changes=shape.changes, creates=shape.creates)
             if found is None:
                 caller.proceed()
                 return
@@ -115,9 +116,12 @@ class FileCalls:
             def use(at: Found) -> int:
                 if shape.changes and at.readonly:
                     raise Refusal(errno.EROFS)
-                if removes and guest.paths.is_promised_itself(at.name):
+                if removes and guest.is_mount(at.name):
                     raise Refusal(errno.EBUSY)
-                return shape.use(caller, at, flags)
+                done = shape.use(caller, at, flags)
+                if removes:
+                    guest.removed(at)
+                return done
 
             caller.succeed(settle(caller, guest, found, use, shape.path, self._tell, changes=shape.changes))
 
@@ -129,7 +133,8 @@ class FileCalls:
         number = FILES["linkat" if name.startswith("link") else "renameat2"]
 
         def handle(caller: Caller, guest: Guest) -> None:
-            first, second = (resolve(caller, guest, *place, changes=True) for place in pair)
+            first = resolve(caller, guest, *pair[0], changes=True)
+            second = resolve(caller, guest, *pair[1], changes=True, creates=True)
             if first is None and second is None:
                 caller.proceed()
                 return
@@ -143,7 +148,7 @@ class FileCalls:
                 for each in (at, target):
                     if each.readonly:
                         raise Refusal(errno.EROFS)
-                    if guest.paths.is_promised_itself(each.name):
+                    if guest.is_mount(each.name):
                         raise Refusal(errno.EBUSY)
                 with at.parent() as (old, before):
 
@@ -151,7 +156,10 @@ class FileCalls:
                         if to.readonly:
                             raise Refusal(errno.EROFS)
                         with to.parent() as (new, after):
-                            return perform(number, old, before, new, after, wanted)
+                            done = perform(number, old, before, new, after, wanted)
+                        if number != FILES["linkat"] and not wanted & _EXCHANGE:
+                            guest.removed(at)
+                        return done
 
                     return settle(caller, guest, target, finish, pair[1][0], self._tell, changes=True)
 
@@ -179,7 +187,7 @@ class FileCalls:
         caller.succeed(len(text))
 
     def _symlink(self, caller: Caller, guest: Guest, path: int, directory: int) -> None:
-        found = resolve(caller, guest, path, directory, changes=True)
+        found = resolve(caller, guest, path, directory, changes=True, creates=True)
         if found is None:
             caller.proceed()
             return

@@ -67,6 +67,7 @@ class Shape:
     flags: int = -1
     always: int = 0
     changes: bool = False
+    creates: bool = False
 
 
 def _fill(number: int, size: int, argument: int) -> Use:
@@ -171,10 +172,10 @@ SHAPES = {
     "faccessat": Shape(_access(2), 1, 0),
     "faccessat2": Shape(_access(2), 1, 0, 3),
     "truncate": Shape(_truncate, changes=True),
-    "mkdir": Shape(_mkdir(1), always=_NOFOLLOW, changes=True),
-    "mkdirat": Shape(_mkdir(2), 1, 0, always=_NOFOLLOW, changes=True),
-    "mknod": Shape(_mknod(1), always=_NOFOLLOW, changes=True),
-    "mknodat": Shape(_mknod(2), 1, 0, always=_NOFOLLOW, changes=True),
+    "mkdir": Shape(_mkdir(1), always=_NOFOLLOW, changes=True, creates=True),
+    "mkdirat": Shape(_mkdir(2), 1, 0, always=_NOFOLLOW, changes=True, creates=True),
+    "mknod": Shape(_mknod(1), always=_NOFOLLOW, changes=True, creates=True),
+    "mknodat": Shape(_mknod(2), 1, 0, always=_NOFOLLOW, changes=True, creates=True),
     "rmdir": Shape(_remove, always=_REMOVEDIR, changes=True),
     "unlink": Shape(_remove, changes=True),
     "unlinkat": Shape(_remove, 1, 0, 2, changes=True),

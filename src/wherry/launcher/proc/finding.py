@@ -21,16 +21,20 @@ class MadeAgainError(GoneError):
     """The caller makes its call again, by another path: nobody waits for an answer to this one."""
 
 
-def resolve(caller: Caller, guest: Guest, path: int, directory: int, *, changes: bool = False) -> Found | None:
+def resolve(
+    caller: Caller, guest: Guest, path: int, directory: int, *, changes: bool = False, creates: bool = False
+) -> Found | None:
     """What a call names; None: the kernel finds it. Arguments are given by their number."""
     address = caller.arguments[path]
     if address == 0:  # futimens(3): the descriptor itself
         return None
     start = AT_FDCWD if directory < 0 else _signed(caller.arguments[directory])
-    return resolve_name(caller, guest, caller.path(address), start, changes=changes)
+    return resolve_name(caller, guest, caller.path(address), start, changes=changes, creates=creates)
 
 
-def resolve_name(caller: Caller, guest: Guest, name: bytes, start: int = AT_FDCWD, *, changes: bool) -> Found | None:
+def resolve_name(
+    caller: Caller, guest: Guest, name: bytes, start: int = AT_FDCWD, *, changes: bool, creates: bool = False
+) -> Found | None:
     """The same of a path that is known, from a directory's descriptor."""
     if name[:1] != b"/":
         concerns = guest.paths.concerns(name)
@@ -41,7 +45,7 @@ def resolve_name(caller: Caller, guest: Guest, name: bytes, start: int = AT_FDCW
         if (shown is not None and not concerns) or not real.startswith(b"/"):
             return None  # it is in the real place already; a socket
         name = (shown or real).rstrip(b"/") + b"/" + name
-    return guest.find(name, changes=changes)
+    return guest.find(name, changes=changes, creates=creates)
 
 
 def settle(

@@ -28,8 +28,9 @@ class Guest:
     def __post_init__(self) -> None:
         self.packed = socket.inet_aton(self.ip) if self.ip else b""
 
-    def find(self, name: bytes, *, changes: bool) -> Found | None:
-        """What an absolute path leads to; None: the machine's. With `changes` it is made possible to write there."""
+    def find(self, name: bytes, *, changes: bool, creates: bool = False) -> Found | None:
+        """What an absolute path leads to; None: the machine's. With `changes` it is made possible to write there, with `creates`
+        also where something was removed."""
         if self.overlay is not None and self.overlay.shown(name) is not None:
             return None  # the real path, of a call that is made again
         found = self.paths.look(name)
@@ -37,10 +38,22 @@ class Guest:
         if found is not None:
             real, promise = found
             return Found(normal(name) + end, real, promise.source, readonly=promise.readonly)
-        own = self.overlay.find(name, changes=changes) if self.overlay is not None else None
+        own = self.overlay.find(name, changes=changes, creates=creates) if self.overlay is not None else None
         if own is None or self.overlay is None:
             return None
         return Found(self.overlay.shown(own) or b"/", own, self.overlay.upper, readonly=False)
+
+    def is_mount(self, name: bytes) -> bool:
+        """It can be neither removed nor renamed. What is of the image can, where it was copied for this container."""
+        found = self.paths.look(name)
+        if found is None or found[1].target != normal(name):
+            return False
+        return self.overlay is None or not found[1].source.startswith(self.overlay.upper + b"/")
+
+    def removed(self, found: Found) -> None:
+        """A name is there no longer: what the machine has by that name does not come to light again."""
+        if self.overlay is not None and found.anchor == self.overlay.upper and not self.paths.look(found.name):
+            self.overlay.hide(normal(found.name))
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None: as it is."""

@@ -61,10 +61,6 @@ class Paths:
                 return promise.target + real[len(promise.source) :]
         return None
 
-    def is_promised_itself(self, path: bytes) -> bool:
-        """A mount point: it can be neither removed nor renamed."""
-        return normal(path) in self._by_target
-
 
 def normal(path: bytes) -> bytes:
     """Of an absolute path. Links are not followed: `..` after one of them leads elsewhere than the kernel would go."""

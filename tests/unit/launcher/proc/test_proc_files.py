@@ -142,3 +142,49 @@ def test_a_layer_is_what_was_changed(tmp_path: Path) -> None:
     left = {str(path.relative_to(upper)): path.lstat().st_mode for path in upper.rglob("*")}
     assert left.keys() == {"app", "app/changed", "app/gone", "app/made"}
     assert stat.S_ISCHR(left["app/gone"])
+
+
+def test_what_is_removed_is_gone_until_it_is_made_again(tmp_path: Path) -> None:
+    upper = os.fsencode(tmp_path / "upper")
+    os.mkdir(upper)
+    overlay = Overlay(upper, b"/state")
+    own = overlay.find(b"/etc/hostname-of-nobody", changes=True)
+    assert own is not None
+    overlay.hide(b"/etc/hostname-of-nobody")  # the machine does not have it
+    assert not os.path.lexists(own)
+    own = overlay.find(b"/etc/passwd", changes=True)
+    assert own is not None
+    os.unlink(own)
+    overlay.hide(b"/etc/passwd")
+    assert stat.S_ISCHR(os.lstat(own).st_mode)  # overlayfs' mark
+    for changes in (False, True):
+        gone = overlay.find(b"/etc/passwd", changes=changes)
+        assert gone is not None
+        assert not os.path.lexists(gone)
+    assert overlay.find(b"/etc/passwd", changes=True, creates=True) == own
+    Path(os.fsdecode(own)).write_text("mine")
+    assert overlay.find(b"/etc/passwd", changes=False) == own
+    overlay.hide(b"/etc")  # a directory of the machine stays
+    assert overlay.find(b"/etc", changes=False) is None
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_what_an_image_removed_of_the_machine_is_gone(tmp_path: Path, readonly: bool) -> None:
+    removes = layer(tmp_path / "layer", usr__share__x="1")
+    (removes / "etc").mkdir()
+    os.mknod(removes / "etc/passwd", stat.S_IFCHR, 0)
+    os.mknod(removes / "etc/no-such-file-here", stat.S_IFCHR, 0)
+    spec = container([removes], readonly_rootfs=readonly)
+    writable = Writable(str(tmp_path / "container"))
+    os.mkdir(writable.directory)
+    made = prepare(spec, writable, str(tmp_path / "shared"))  # type: ignore[arg-type]
+    found = Paths(made).find(b"/etc/passwd")
+    if readonly:
+        assert found is not None
+        assert not os.path.exists(found[0])
+    else:
+        assert found is None
+        gone = Overlay(os.fsencode(os.path.realpath(writable.upper)), b"/state").find(b"/etc/passwd", changes=False)
+        assert gone is not None
+        assert not os.path.lexists(gone)
+    assert not os.path.lexists(f"{writable.upper}/etc/no-such-file-here")
