@@ -53,9 +53,14 @@ def system() -> Iterator[System]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    clusters = [*item.stash.get(_CLUSTERS, []), *_real(item)]
+    if clusters and call.excinfo is not None and not item.config.getoption("fulltrace"):
+        from wherry.testing.report import without_us
+
+        call.excinfo = without_us(call.excinfo)
     report: Any = yield
     if report.failed and report.when == "call":
-        for each in [*item.stash.get(_CLUSTERS, []), *_real(item)]:
+        for each in clusters:
             from wherry.testing.report import sections  # only here is anything to tell
 
             report.sections.extend(sections(each))

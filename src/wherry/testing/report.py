@@ -6,17 +6,46 @@ Bounded: a report is read by people.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent import futures
 from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
 
+import wherry
+from wherry.api.errors import StatusError
 from wherry.api.types import Obj
 from wherry.testing.cluster import Cluster
+from wherry.testing.kinds import UnknownKind
 from wherry.testing.verbs import written
+
+if TYPE_CHECKING:
+    import pytest
 
 OBJECTS_MAX = 30
 EVENTS_MAX = 40
 LOG_LINES_MAX = 10
 PODS_MAX = 5
+OURS = (Path(wherry.__file__).parent, Path(futures.__file__).parent)
+ANSWERS = (StatusError, UnknownKind, TimeoutError)
+"""What says all there is to say where the test asked; by which way through us it came there helps nobody."""
 _WORKLOADS = ("deployments", "statefulsets", "daemonsets", "jobs", "cronjobs", "horizontalpodautoscalers", "nodes")
+
+
+def without_us(raised: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:
+    """Without what happened inside of Wherry, where that only brought an answer."""
+    if not isinstance(raised.value, ANSWERS):
+        return raised
+    outside: list[TracebackType] = []
+    step: TracebackType | None = raised.tb
+    while step is not None:
+        if not any(each in Path(step.tb_frame.f_code.co_filename).parents for each in OURS):
+            outside.append(step)
+        step = step.tb_next
+    chain: TracebackType | None = None
+    for each in reversed(outside):
+        chain = TracebackType(chain, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return raised if chain is None else raised.from_exc_info((raised.type, raised.value, chain))
 
 
 def sections(cluster: Cluster) -> list[tuple[str, str]]:

@@ -81,6 +81,17 @@ def test_a_failure_shows_events_objects_and_last_lines(run) -> None:  # type: ig
     )
 
 
+def test_what_the_api_refuses_is_told_where_the_test_asked(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        def test_it(control_plane):
+            control_plane.get("deployment", "web")
+        """
+    )
+    result.stdout.fnmatch_lines(["*StatusError: deployments.apps \"web\" not found", "", "test_what*.py:2: StatusError"])
+    assert "in_process" not in result.stdout.str()
+
+
 def test_a_projects_own_fixtures_take_the_place_of_ours(run) -> None:  # type: ignore[no-untyped-def]
     result = run(
         """
