@@ -35,7 +35,19 @@ def interrupted(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[
     """A run in the midst of a test; the process the test runs in, and the port its control plane listens on."""
     (folder / "test_waiting.py").write_text(WAITING)
     (folder / "tmp").mkdir()
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:schemathesis", *options, "--rootdir", str(folder), str(folder)]
+    arguments = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "-p",
+        "no:schemathesis",
+        *options,
+        "--rootdir",
+        str(folder),
+        str(folder),
+    ]
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *arguments],
         stdout=subprocess.DEVNULL,
