@@ -90,7 +90,7 @@ def _make(layers: Sequence[str], made: str, shared: str, put: Callable[[str, str
 
 
 def _put_image(layers: Sequence[str], target: str, put: Callable[[str, str], None], room: int) -> None:
-    """Lowest first. What a layer removes of the one below is removed; what it removes of the machine stays in sight."""
+    """Lowest first. What a layer removes of the one below is removed; of the machine's directories it can remove none."""
     left = room
     for layer in reversed(layers):
         left -= _put(layer, target, put)
@@ -130,8 +130,8 @@ def _link_file(source: str, target: str) -> None:
         _copy_file(source, target)
 
 
-def _put(source: str, target: str, put: Callable[[str, str], None]) -> int:
-    """Bytes of the files."""
+def _put(source: str, target: str, put: Callable[[str, str], None], at: str = "") -> int:
+    """Bytes of the files; `at` is where in the container. What a layer removes of the machine keeps its mark."""
     total = 0
     with os.scandir(source) as entries:
         for entry in entries:
@@ -139,8 +139,10 @@ def _put(source: str, target: str, put: Callable[[str, str], None]) -> int:
             found = entry.stat(follow_symlinks=False)
             if stat.S_ISCHR(found.st_mode):  # a whiteout, see images/rootfs.py
                 _remove(to)
+                if os.path.lexists(f"{at}/{entry.name}") and not os.path.isdir(f"{at}/{entry.name}"):
+                    os.mknod(to, stat.S_IFCHR, 0)  # see Overlay.hide
             elif stat.S_ISDIR(found.st_mode):
-                total += _put_directory(entry.path, to, put)
+                total += _put_directory(entry.path, to, put, f"{at}/{entry.name}")
                 os.chmod(to, stat.S_IMODE(found.st_mode) | 0o700)
             elif stat.S_ISLNK(found.st_mode) or stat.S_ISREG(found.st_mode):
                 try:
@@ -152,14 +154,14 @@ def _put(source: str, target: str, put: Callable[[str, str], None]) -> int:
     return total
 
 
-def _put_directory(source: str, to: str, put: Callable[[str, str], None]) -> int:
+def _put_directory(source: str, to: str, put: Callable[[str, str], None], at: str) -> int:
     try:
         os.mkdir(to)
     except FileExistsError:  # of a layer below
         if is_opaque(source) or os.path.islink(to) or not os.path.isdir(to):
             _remove(to)
             os.mkdir(to)
-    return _put(source, to, put)
+    return _put(source, to, put, at)
 
 
 def _remove(path: str) -> None:
