@@ -34,12 +34,26 @@ def become(
     readable: list[bytes],
     status: socket.socket,
     stdio: list[int],
+    *,
+    holds: bool,
 ) -> NoReturn:
     """Report to `status`: {"master"} with a terminal, {"ready", "promises"} with the listener, or {"error"}."""
 
     def prepare() -> None:
         made = promises.prepare(spec, writable, shared)
-        _prepare(spec, spec["argv"], hostname, made, writable, readable, status, stdio, tty=spec["tty"], waits=True)
+        _prepare(
+            spec,
+            spec["argv"],
+            hostname,
+            made,
+            writable,
+            readable,
+            status,
+            stdio,
+            tty=spec["tty"],
+            waits=True,
+            holds=holds,
+        )
 
     _run(prepare, status, "RunContainerError", 128)
 
@@ -55,10 +69,13 @@ def become_beside(
     stdio: list[int],
     *,
     tty: bool,
+    holds: bool,
 ) -> NoReturn:
     """An exec'ed process of a container that was promised `made`."""
     _run(
-        lambda: _prepare(spec, argv, hostname, unpack(made), writable, readable, status, stdio, tty=tty, waits=False),
+        lambda: _prepare(
+            spec, argv, hostname, unpack(made), writable, readable, status, stdio, tty=tty, waits=False, holds=holds
+        ),
         status,
         "ExecError",
         126,
@@ -103,6 +120,7 @@ def _prepare(
     *,
     tty: bool,
     waits: bool,
+    holds: bool,
 ) -> None:
     after_fork()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -133,7 +151,7 @@ def _prepare(
         [*own, *(each.source for each in made if not each.readonly)], [*readable, *promises.interpreters(), *given]
     )
     wire = [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in made]
-    listener = notify.install()
+    listener = notify.install(streams=holds)
     protocol.send(status, {"ready": True, "promises": wire}, [listener])
     os.close(listener)
     if words:

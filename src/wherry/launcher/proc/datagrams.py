@@ -3,7 +3,7 @@
 Sockets for datagrams are made here and get a number that the filter knows (notify.WINDOW): a stream's sendmsg is never asked
 about. One that a program moves elsewhere by dup(2) sends by sendto(2) only. Receiving is performed here when something is
 there; a call that has to wait is the kernel's, which then tells where the datagram really came from.
-Where duplicates of sockets may not be taken, addresses to send to are rewritten and those that came are the real ones.
+Of sockets without a duplicate (held.py) addresses to send to are rewritten, and those that came are the real ones.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from socket import SocketType
 from wherry.launcher.proc.addresses import IPV6_ANY, MAPPED, Address, decode
 from wherry.launcher.proc.caller import BUFFER_BYTES, Caller, GoneError
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.held import Held
 from wherry.launcher.proc.notify import DATAGRAMS, NETWORK, WINDOW
 from wherry.launcher.proc.ports import UDP
 from wherry.launcher.proc.routing import Refusal, Routing
@@ -54,32 +55,36 @@ Rewrite = Callable[[Caller, Guest, int, int], None]
 class DatagramCalls:
     """`handlers` by number. They raise OSError, Refusal and GoneError, and answer unless they raise."""
 
-    def __init__(self, routing: Routing, rewrite: Rewrite, *, exact: bool) -> None:
+    def __init__(self, routing: Routing, rewrite: Rewrite, held: Held | None) -> None:
         self._routing = routing
+        self._held = held
+        self._made = (socket.SOCK_DGRAM,) if held is None else (socket.SOCK_DGRAM, socket.SOCK_STREAM)
         self._rewrite = rewrite
         self._meant: OrderedDict[tuple[int, str, int], tuple[bytes, int]] = OrderedDict()
         self._namespace = _namespace("self")
         self._buffer = ctypes.create_string_buffer(BUFFER_BYTES)
-        self._name = ctypes.create_string_buffer(_NAME_BYTES)
-        self._control = ctypes.create_string_buffer(_CONTROL_BYTES_MAX)
-        self._piece = ctypes.create_string_buffer(16)
-        self._header = ctypes.create_string_buffer(_HEADER.size)
-        self.handlers = {DATAGRAMS["socket"]: self._make}
-        self.handlers |= self._exactly() if exact else self._by_rewriting()
+        sizes = _NAME_BYTES, _CONTROL_BYTES_MAX, 16, _HEADER.size
+        self._name, self._control, self._piece, self._header = (ctypes.create_string_buffer(size) for size in sizes)
+        exactly, otherwise = self._exactly(), self._by_rewriting()
+        if held is not None:
+            exactly = {number: held.first(handler, otherwise.get(number)) for number, handler in exactly.items()}
+        self.handlers = {DATAGRAMS["socket"]: self._make, **exactly}
 
     # making one
 
-    def _make(self, caller: Caller, _: Guest) -> None:
+    def _make(self, caller: Caller, guest: Guest) -> None:
         family, kind, protocol = (value & 0xFFFFFFFF for value in caller.arguments[:3])
         plain = kind & 0xF
         if plain == _NO_DATAGRAMS[0] or protocol == _NO_DATAGRAMS[1]:
             raise Refusal(errno.EPROTONOSUPPORT)
-        if plain != socket.SOCK_DGRAM or _namespace(str(caller.thread)) != self._namespace:
+        if plain not in self._made or _namespace(str(caller.thread)) != self._namespace:
             caller.proceed()
             return
         with socket.socket(family, kind & ~socket.SOCK_CLOEXEC, protocol) as sock:
-            number = _free_number(caller)
-            caller.give(sock.fileno(), close_on_exec=bool(kind & socket.SOCK_CLOEXEC), at=number)
+            at = _free_number(caller) if plain == socket.SOCK_DGRAM else None
+            caller.give(sock.fileno(), close_on_exec=bool(kind & socket.SOCK_CLOEXEC), at=at)
+            if self._held is not None:
+                self._held.keep(guest, sock)
 
     # on a duplicate of the socket
 

@@ -1,8 +1,7 @@
 """bind, connect, listen, sendto, getsockname, getpeername and uname as a pod's own network would do them.
 
-Where pidfd_getfd(2) is allowed (`exact`) the shim performs the call on a duplicate of the socket with an address that the
-caller cannot change any more. Elsewhere it rewrites the address in the caller's memory and lets the kernel go on: the same for
-programs that mean well, and no barrier for others.
+The shim performs the call on a duplicate of the socket with an address that the caller cannot change any more. Where
+pidfd_getfd(2) is forbidden those are the duplicates that held.py keeps; for what it does not have, see rewriting.py.
 Never waits: a connection that takes its time is begun here and waited for by the kernel in the caller, which then no longer
 looks at the address.
 """
@@ -14,7 +13,6 @@ import fcntl
 import os
 import socket
 import struct
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from socket import SocketType
@@ -23,40 +21,49 @@ from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.datagrams import DatagramCalls, address_of
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.held import Held, NotHeldError
 from wherry.launcher.proc.notify import NETWORK
-from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
+from wherry.launcher.proc.ports import ANY, TCP, UDP
+from wherry.launcher.proc.rewriting import Rewriting, named_protocol, own_place
 from wherry.launcher.proc.routing import Refusal, Routing
 from wherry.launcher.proc.unix_calls import UnixCalls
 
-_SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES, _SOCKADDR_6_BYTES = 128, 16, 28
-_FAMILY_4 = struct.pack("=H", socket.AF_INET)
+_SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES = 128, 16
 _WILDCARD = bytes(4)
 _IP_BIND_ADDRESS_NO_PORT = 24
 _DATAGRAM = int(socket.SOCK_DGRAM)  # an enumeration's member is compared more slowly than the kernel answers
 _WAITS = -1
-REWRITTEN_MAX = 4096
-"""Addresses rewritten in callers' memory that are remembered, so that a second try starts from what was meant."""
-
 Handler = Callable[[Caller, Guest], None]
 
 
 class NetworkCalls:
     """`handlers` by system call number. They raise OSError, Refusal and GoneError, and answer unless they raise."""
 
-    def __init__(self, routing: Routing, state: bytes, *, exact: bool) -> None:
+    def __init__(self, routing: Routing, state: bytes, held: Held | None) -> None:
+        """`held`: where duplicates of sockets may not be taken."""
         self._routing = routing
-        self._exact = exact
-        self._rewritten: OrderedDict[tuple[str, int, bytes], bytes] = OrderedDict()
+        self._held = held
         by_name: dict[str, Handler] = {
-            "bind": self._bind if exact else self._bind_by_rewriting,
-            "connect": self._connect if exact else self._connect_by_rewriting,
-            "listen": self._listen if exact else _as_it_is,
-            "getsockname": self._getsockname if exact else _as_it_is,
-            "getpeername": self._getpeername if exact else _as_it_is,
+            "bind": self._bind,
+            "connect": self._connect,
+            "listen": self._listen,
+            "getsockname": self._getsockname,
+            "getpeername": self._getpeername,
             "uname": _uname,
         }
-        self._others = UnixCalls(state, exact=exact)
-        self._datagrams = DatagramCalls(routing, self._rewrite, exact=exact)
+        rewriting = Rewriting(routing)
+        otherwise: dict[str, Handler | None] = {
+            "bind": rewriting.bind,
+            "connect": rewriting.connect,
+            "listen": None,
+            "getsockname": self._getsockname_remembered,
+            "getpeername": self._getpeername_remembered,
+        }
+        if held is not None:
+            by_name["bind"] = self._bind_beside_held
+            by_name |= {name: held.first(by_name[name], handler) for name, handler in otherwise.items()}
+        self._others = UnixCalls(state, exact=held is None)
+        self._datagrams = DatagramCalls(routing, rewriting.rewrite, held)
         self.handlers = {NETWORK[name]: handler for name, handler in by_name.items()} | self._datagrams.handlers
 
     # connect
@@ -79,7 +86,10 @@ class NetworkCalls:
                     self._datagrams.remember(sock, real, to)
                 if guest.ip and real.ip[0] == 127:
                     _come_from(sock, _source(self._routing.block, guest.packed, real.family))
-            code = _begin(sock, real.python() if real else _python(raw, to))
+            target = real.python() if real else _python(raw, to)
+            code = _begin(sock, target)
+            if self._held is not None:
+                self._held.settle(sock, target)
         finally:
             sock.close()
         if code == 0:
@@ -105,6 +115,8 @@ class NetworkCalls:
         raw = address_of(caller, 1, 2)
         wanted = decode(raw)
         if wanted is None:
+            if self._held is not None and named_protocol(caller):
+                raise Refusal(errno.EAFNOSUPPORT if len(raw) >= _SOCKADDR_4_BYTES else errno.EINVAL)
             self._others.bind(caller, guest, raw)
             return
         if not guest.ip:
@@ -131,8 +143,19 @@ class NetworkCalls:
         port = sock.getsockname()[1]
         self._record(guest, UDP, port, self._routing.block.shared(guest.packed), port, ANY)
 
+    def _bind_beside_held(self, caller: Caller, guest: Guest) -> None:
+        """Who has the port may be a socket that only we still have."""
+        assert self._held is not None
+        try:
+            self._bind(caller, guest)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            self._held.leave(guest.listener)
+            raise NotHeldError from error
+
     def _bind_at(self, sock: socket.socket, guest: Guest, wanted: Address) -> None:
-        ip, scope = self._place(guest, wanted)
+        ip, scope = own_place(self._routing.block, guest, wanted)
         protocol = _protocol(sock)
         known = self._routing.ports.find(guest.ip, protocol, wanted.port, scope) if wanted.port else None
         try:
@@ -146,17 +169,6 @@ class NetworkCalls:
         port = sock.getsockname()[1]
         self._record(guest, protocol, wanted.port or port, ip, port, scope)
 
-    def _place(self, guest: Guest, wanted: Address) -> tuple[bytes, str]:
-        """Where a pod's own address really is, and for whom. Raises Refusal."""
-        block = self._routing.block
-        if wanted.ip in (_WILDCARD, guest.packed, block.shared(guest.packed)):
-            return block.shared(guest.packed), ANY
-        if wanted.ip == block.private(guest.packed):
-            return wanted.ip, OWN
-        if wanted.ip[0] == 127 and block.pod(wanted.ip) is None and not block.is_private(wanted.ip):
-            return block.private(guest.packed), OWN
-        raise Refusal(errno.EADDRNOTAVAIL)
-
     def _record(self, guest: Guest, protocol: str, port: int, ip: bytes, real: int, scope: str) -> None:
         self._routing.ports.record(guest.ip, protocol, port, (socket.inet_ntoa(ip), real), scope)
 
@@ -168,6 +180,8 @@ class NetworkCalls:
             with self._take(caller) as sock:
                 if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] == 0:
                     self._bind_at(sock, guest, Address(sock.family, _WILDCARD, 0))
+                if self._held is not None:
+                    self._held.settle(sock, None)
         caller.proceed()
 
     def _getsockname(self, caller: Caller, guest: Guest) -> None:
@@ -186,10 +200,13 @@ class NetworkCalls:
             assert isinstance(name, tuple)
             ip = _packed(name[0])
             shown = self._shown(guest, sock, ip, name[1]) if ip is not None else None
-            if shown is None:
-                caller.proceed()
-                return
             family = sock.family
+        self._tell(caller, family, shown)
+
+    def _tell(self, caller: Caller, family: int, shown: tuple[bytes, int] | None) -> None:
+        if shown is None:
+            caller.proceed()
+            return
         data = Address(family, *shown).encode()
         if family == socket.AF_INET6 and shown[0] == _WILDCARD:
             data = Address(family, bytes(16), shown[1]).encode()
@@ -208,55 +225,25 @@ class NetworkCalls:
 
     # without duplicates of sockets
 
-    def _connect_by_rewriting(self, caller: Caller, guest: Guest) -> None:
-        raw = address_of(caller, 1, 2)
-        if decode(raw) is None:
-            self._others.connect(caller, guest, raw)
-            return
-        self._rewrite(caller, guest, caller.arguments[1], caller.arguments[2])
-        caller.proceed()
+    def _getsockname_remembered(self, caller: Caller, guest: Guest) -> None:
+        self._name_remembered(caller, guest, of_peer=False)
 
-    def _rewrite(self, caller: Caller, guest: Guest, address: int, length: int) -> None:
-        to = decode(self._meant(caller, guest, address, length))
-        if to is not None:
-            protocol = _named_protocol(caller)
-            real = self._routing.route(guest, to, protocol) if protocol else None
-            if real is not None:
-                self._replace(caller, guest, address, to.encode(), real.encode())
+    def _getpeername_remembered(self, caller: Caller, guest: Guest) -> None:
+        self._name_remembered(caller, guest, of_peer=True)
 
-    def _bind_by_rewriting(self, caller: Caller, guest: Guest) -> None:
-        address = caller.arguments[1]
-        wanted = decode(self._meant(caller, guest, address, caller.arguments[2]))
-        protocol = _named_protocol(caller)
-        if wanted is None:
-            if protocol:
-                raise Refusal(errno.EAFNOSUPPORT)
-            self._others.bind(caller, guest, address_of(caller, 1, 2))
-            return
-        if not guest.ip or len(wanted.ip) == 16 or not protocol:
+    def _name_remembered(self, caller: Caller, guest: Guest, *, of_peer: bool) -> None:
+        """Of a stream that was connected or listens; one that was accepted is not known."""
+        assert self._held is not None
+        names = self._held.names(caller.thread, caller.arguments[0])
+        name = None if names is None else names.peer if of_peer else names.local
+        ip = None if name is None else _packed(name[0])
+        if names is None or name is None or ip is None:
             caller.proceed()
             return
-        if protocol == UDP and wanted.port == 0 and wanted.ip == _WILDCARD:
-            caller.proceed()  # a client: it must be able to send to the world, which a loopback address cannot
-            return
-        ip, scope = self._place(guest, wanted)
-        known = self._routing.ports.find(guest.ip, protocol, wanted.port, scope) if wanted.port else None
-        port = known[1] if known else _free_port(socket.inet_ntoa(ip), wanted.port, protocol)
-        self._replace(caller, guest, address, wanted.encode(), wanted.at(ip, port).encode())
-        self._record(guest, protocol, wanted.port or port, ip, port, scope)
-        caller.proceed()
-
-    def _meant(self, caller: Caller, guest: Guest, address: int, length: int) -> bytes:
-        """What the program wrote there, even if we have replaced it before; a fork of it has what we wrote too."""
-        raw = caller.read(address, min(length, _SOCKADDR_BYTES_MAX))
-        size = _SOCKADDR_4_BYTES if raw[:2] == _FAMILY_4 else _SOCKADDR_6_BYTES
-        return self._rewritten.get((guest.container, address, raw[:size]), raw)
-
-    def _replace(self, caller: Caller, guest: Guest, address: int, meant: bytes, real: bytes) -> None:
-        caller.write(address, real)
-        self._rewritten[guest.container, address, real] = meant
-        while len(self._rewritten) > REWRITTEN_MAX:
-            self._rewritten.popitem(last=False)
+        shown = self._routing.shown(guest, TCP, ip, name[1])
+        if names.peer is None and shown is not None and shown[0] == guest.packed:
+            shown = _WILDCARD, shown[1]
+        self._tell(caller, names.family, shown)
 
 
 def _peek_address(caller: Caller) -> bytes:
@@ -310,10 +297,6 @@ def _begin(sock: SocketType, address: tuple[str | int, ...]) -> int:
     return _WAITS if code == errno.EALREADY else code
 
 
-def _as_it_is(caller: Caller, _: Guest) -> None:
-    caller.proceed()
-
-
 def _uname(caller: Caller, guest: Guest) -> None:
     """The machine, with the pod's host name."""
     machine = os.uname()
@@ -340,29 +323,3 @@ def _packed(text: str) -> bytes | None:
         return socket.inet_aton(text.removeprefix("::ffff:")) if "." in text else None
     except OSError:
         return None
-
-
-def _named_protocol(caller: Caller) -> str:
-    """Of the socket in the call's first argument, as its inode says it; empty for other kinds than TCP and UDP."""
-    link = f"/proc/{caller.thread}/fd/{caller.arguments[0] & 0xFFFFFFFF}"
-    try:
-        name = os.getxattr(link, "system.sockprotoname")
-    except OSError:  # no socket: the kernel says what it is
-        return ""
-    return {b"TCP": TCP, b"TCPv6": TCP, b"MPTCP": TCP, b"MPTCPv6": TCP, b"UDP": UDP, b"UDPv6": UDP}.get(
-        name.rstrip(b"\0"), ""
-    )
-
-
-def _free_port(ip: str, wanted: int, protocol: str) -> int:
-    """`wanted` if it can be had there, else one that can; another process may take it first."""
-    for port in (wanted, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if protocol == UDP else socket.SOCK_STREAM) as probe:
-            if protocol == TCP:  # for datagrams it would mean that both get them
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((ip, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise Refusal(errno.EADDRINUSE)

@@ -13,6 +13,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 from wherry.launcher import end_signals, protocol, syscalls, usermap
 from wherry.launcher.cgroups import Cgroups
@@ -39,7 +40,7 @@ def run(options: Options, inner: Inner) -> int:
     block, ports = network(options)
     ports.clear()
     shutil.rmtree(os.path.join(options.state, IMAGES), ignore_errors=True)
-    exact = options.exact and _may_take_descriptors()
+    options = replace(options, exact=options.exact and _may_take_descriptors())
     context = Context(
         options,
         usermap.Maps(reason=USERS),
@@ -47,13 +48,13 @@ def run(options: Options, inner: Inner) -> int:
         Cgroups(reason=LIMITS),
         staging="",
         shared_memory="",
-        not_isolated=probe.not_isolated(exact=exact),
+        not_isolated=probe.not_isolated(exact=options.exact),
     )
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     pairs = [protocol.socketpair() for _ in range(shim.DEPTH)]
     ours, theirs = protocol.socketpair()
     state = os.fsencode(os.path.realpath(options.state))
-    inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), ShimOptions(state, block, ports, exact))
+    inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), ShimOptions(state, block, ports, options.exact))
     if inside:
         _be_server(context, inner, theirs, [mine for mine, _ in pairs], {sock for _, sock in pairs} | {ours})
     theirs.close()

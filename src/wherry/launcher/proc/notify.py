@@ -59,8 +59,9 @@ ANSWER = struct.Struct("=QqiI")  # id, value, -errno, flags
 NEW_FD = struct.Struct("=QIIII")  # id, flags, ours, theirs, its flags
 
 
-def program() -> bytes:
+def program(*, streams: bool = False) -> bytes:
     """The filter as an array of struct sock_filter. x32's calls do not exist, see refused_calls.py for others."""
+    # `streams`: they are made by who answers too, see held.py.
     plain = sorted(n for name, n in {**NETWORK, **FILES}.items() if name != "sendto" and name not in _FLAGS_ARGUMENT)
     head = [
         (_LD_W_ABS, 0, 0, 4),
@@ -91,13 +92,13 @@ def program() -> bytes:
             (_RET_K, 0, 0, _NOTIFY),
             (_RET_K, 0, 0, _ALLOW),
         ]
-    head += _for_datagrams()
+    head += _for_datagrams(streams=streams)
     tail = [(_JEQ_K, len(plain) - at, 0, number) for at, number in enumerate(plain)]
     code = [*head, *tail, (_RET_K, 0, 0, _ALLOW), (_RET_K, 0, 0, _NOTIFY)]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def _for_datagrams() -> list[tuple[int, int, int, int]]:
+def _for_datagrams(*, streams: bool) -> list[tuple[int, int, int, int]]:
     """Sockets that are no streams are made by who answers, at a number of the `WINDOW`; there, messages are looked at."""
     within = [
         (_LD_W_ABS, 0, 0, _argument(0)),
@@ -119,7 +120,7 @@ def _for_datagrams() -> list[tuple[int, int, int, int]]:
         (_LD_W_ABS, 0, 0, _argument(2)),
         *((_JEQ_K, len(_STREAMS) - at, 0, protocol) for at, protocol in enumerate(_STREAMS)),
         (_RET_K, 0, 0, _NOTIFY),
-        (_RET_K, 0, 0, _ALLOW),
+        (_RET_K, 0, 0, _NOTIFY if streams else _ALLOW),
     ]
     found[0] = (_JEQ_K, 0, len(found) - 1, DATAGRAMS["socket"])
     for name, argument in (("sendmsg", 2), ("sendmmsg", 3)):
@@ -149,7 +150,7 @@ def _argument(number: int) -> int:
     return 16 + 8 * number
 
 
-def install() -> int:
+def install(*, streams: bool = False) -> int:
     """Filter this process and what it becomes; the descriptor to answer at. Raises SyscallError.
 
     Sets no_new_privs, without which an ordinary user may not filter: set-uid programs then run as their caller.
@@ -157,7 +158,7 @@ def install() -> int:
     if os.uname().machine != MACHINE:
         raise SyscallError(errno.ENOSYS, "seccomp", f"system calls of {os.uname().machine} are not known")
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    code = program()
+    code = program(streams=streams)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer)))
     try:

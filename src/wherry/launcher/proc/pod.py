@@ -40,7 +40,16 @@ class ProcPod(PodInit):
 
     def _become(self, spec: ContainerSpec, writable: Writable, status: socket.socket, stdio: list[int]) -> NoReturn:
         shared = os.path.join(self._context.options.state, IMAGES)
-        container.become(spec, self._spec["hostname"], writable, shared, self._readable, status, stdio)
+        container.become(
+            spec,
+            self._spec["hostname"],
+            writable,
+            shared,
+            self._readable,
+            status,
+            stdio,
+            holds=not self._context.options.exact,
+        )
 
     def _become_beside(
         self, argv: list[str], running: Running, status: socket.socket, stdio: list[int], *, tty: bool
@@ -55,6 +64,7 @@ class ProcPod(PodInit):
             status,
             stdio,
             tty=tty,
+            holds=not self._context.options.exact,
         )
 
     def _fork_child(self, *, shared: bool) -> tuple[int, str]:

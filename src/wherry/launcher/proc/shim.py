@@ -29,6 +29,7 @@ from wherry.launcher.proc.caller import Caller, Mailbox
 from wherry.launcher.proc.container import unpack
 from wherry.launcher.proc.file_calls import FileCalls
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.held import Held
 from wherry.launcher.proc.network_calls import NetworkCalls
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
@@ -98,7 +99,9 @@ class Shim:
     def __init__(self, control: socket.socket, mailbox: Mailbox, options: ShimOptions) -> None:
         self._control = control
         self._mailbox = mailbox
-        self._threads = Threads()
+        held = None if options.exact else Held()
+        self._held = held
+        self._threads = held or Threads()
         self._state = options.state
         self._guests: dict[int, Guest] = {}
         self._notices: dict[str, set[str]] = {}
@@ -107,7 +110,7 @@ class Shim:
         self._poll = select.epoll(flags=select.EPOLL_CLOEXEC)
         self._routing = Routing(options.block, options.ports, random.Random())
         files = FileCalls(self._notice)
-        network = NetworkCalls(self._routing, options.state, exact=options.exact)
+        network = NetworkCalls(self._routing, options.state, held)
         self._handlers = {**network.handlers, **files.handlers, **RefusedCalls(self._notice).handlers}
 
     def run(self) -> None:
@@ -186,6 +189,8 @@ class Shim:
     def _leave(self, listener: int) -> None:
         self._poll.unregister(listener)
         gone = self._guests.pop(listener, None)
+        if self._held is not None:
+            self._held.leave(listener)
         os.close(listener)
         if gone is not None and not any(each.container == gone.container for each in self._guests.values()):
             self._notices.pop(gone.container, None)

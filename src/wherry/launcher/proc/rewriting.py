@@ -1,0 +1,110 @@
+"""bind, connect and sendto of sockets of which there is no duplicate: the address is replaced in the caller's memory, and the
+kernel goes on. The same for programs that mean well, and no barrier for others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections import OrderedDict
+
+from wherry.launcher.proc.addresses import Address, Block, decode
+from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
+from wherry.launcher.proc.routing import Refusal, Routing
+
+_SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES, _SOCKADDR_6_BYTES = 128, 16, 28
+_FAMILY_4 = struct.pack("=H", socket.AF_INET)
+_WILDCARD = bytes(4)
+REWRITTEN_MAX = 4096
+"""Addresses rewritten in callers' memory that are remembered, so that a second try starts from what was meant."""
+
+
+class Rewriting:
+    """They raise OSError, Refusal and GoneError; `connect` and `bind` answer unless they raise."""
+
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+        self._rewritten: OrderedDict[tuple[str, int, bytes], bytes] = OrderedDict()
+
+    def connect(self, caller: Caller, guest: Guest) -> None:
+        self.rewrite(caller, guest, caller.arguments[1], caller.arguments[2])
+        caller.proceed()
+
+    def rewrite(self, caller: Caller, guest: Guest, address: int, length: int) -> None:
+        to = decode(self._meant(caller, guest, address, length))
+        if to is not None:
+            protocol = named_protocol(caller)
+            real = self._routing.route(guest, to, protocol) if protocol else None
+            if real is not None:
+                self._replace(caller, guest, address, to.encode(), real.encode())
+
+    def bind(self, caller: Caller, guest: Guest) -> None:
+        address = caller.arguments[1]
+        wanted = decode(self._meant(caller, guest, address, caller.arguments[2]))
+        protocol = named_protocol(caller)
+        if wanted is None or not guest.ip or len(wanted.ip) == 16 or not protocol:
+            caller.proceed()
+            return
+        if protocol == UDP and wanted.port == 0 and wanted.ip == _WILDCARD:
+            caller.proceed()  # a client: it must be able to send to the world, which a loopback address cannot
+            return
+        ip, scope = own_place(self._routing.block, guest, wanted)
+        known = self._routing.ports.find(guest.ip, protocol, wanted.port, scope) if wanted.port else None
+        port = known[1] if known else _free_port(socket.inet_ntoa(ip), wanted.port, protocol)
+        self._replace(caller, guest, address, wanted.encode(), wanted.at(ip, port).encode())
+        place = socket.inet_ntoa(ip), port
+        self._routing.ports.record(guest.ip, protocol, wanted.port or port, place, scope)
+        caller.proceed()
+
+    def _meant(self, caller: Caller, guest: Guest, address: int, length: int) -> bytes:
+        """What the program wrote there, even if we have replaced it before; a fork of it has what we wrote too."""
+        raw = caller.read(address, min(length, _SOCKADDR_BYTES_MAX))
+        size = _SOCKADDR_4_BYTES if raw[:2] == _FAMILY_4 else _SOCKADDR_6_BYTES
+        return self._rewritten.get((guest.container, address, raw[:size]), raw)
+
+    def _replace(self, caller: Caller, guest: Guest, address: int, meant: bytes, real: bytes) -> None:
+        caller.write(address, real)
+        self._rewritten[guest.container, address, real] = meant
+        while len(self._rewritten) > REWRITTEN_MAX:
+            self._rewritten.popitem(last=False)
+
+
+def own_place(block: Block, guest: Guest, wanted: Address) -> tuple[bytes, str]:
+    """Where a pod's own address really is, and for whom. Raises Refusal."""
+    if wanted.ip in (_WILDCARD, guest.packed, block.shared(guest.packed)):
+        return block.shared(guest.packed), ANY
+    if wanted.ip == block.private(guest.packed):
+        return wanted.ip, OWN
+    if wanted.ip[0] == 127 and block.pod(wanted.ip) is None and not block.is_private(wanted.ip):
+        return block.private(guest.packed), OWN
+    raise Refusal(errno.EADDRNOTAVAIL)
+
+
+def named_protocol(caller: Caller) -> str:
+    """Of the socket in the call's first argument, as its inode says it; empty for other kinds than TCP and UDP."""
+    link = f"/proc/{caller.thread}/fd/{caller.arguments[0] & 0xFFFFFFFF}"
+    try:
+        name = os.getxattr(link, "system.sockprotoname")
+    except OSError:  # no socket: the kernel says what it is
+        return ""
+    return {b"TCP": TCP, b"TCPv6": TCP, b"MPTCP": TCP, b"MPTCPv6": TCP, b"UDP": UDP, b"UDPv6": UDP}.get(
+        name.rstrip(b"\0"), ""
+    )
+
+
+def _free_port(ip: str, wanted: int, protocol: str) -> int:
+    """`wanted` if it can be had there, else one that can; another process may take it first."""
+    for port in (wanted, 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if protocol == UDP else socket.SOCK_STREAM) as probe:
+            if protocol == TCP:  # for datagrams it would mean that both get them
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((ip, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Refusal(errno.EADDRINUSE)
