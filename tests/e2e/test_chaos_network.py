@@ -1,20 +1,19 @@
-"""Latency and loss between the services of a small application: made by the command and by the fixture, and undone."""
+"""Latency and loss between the services of a small application: made by the command, in every tier, and by the fixture."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from wherry_system import until
+from kubectl import Kubectl
+from wherry_system import WherrySystem, until
 
 from wherry.chaos.faults import LEASE_SECONDS
-from wherry.cluster import processes
-from wherry.cluster.paths import State
 from wherry.testing.system import System, unavailable
 
 END = """
@@ -44,59 +43,35 @@ while True:
         print("failed", error, flush=True)
     time.sleep(0.05)
 """
-DELAY = ("network", "--from", "app=client", "--to", "service/web", "--delay", "200ms")
 
 
 def deployment(name: str, program: str) -> dict[str, Any]:
-    container = {"name": "main", "image": "wherry.dev/host", "command": [sys.executable, "-c", program]}
+    container = {"name": "main", "image": "wherry.dev/host", "command": ["python3", "-c", program]}
     template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
     spec = {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
-@pytest.fixture(scope="module", params=["namespaces", "proc"])
-def shop(request: pytest.FixtureRequest) -> Iterator[System]:
-    """A web and a client that asks it all the time."""
-    proc = request.param == "proc"
-    if not proc and (reason := unavailable()):
-        pytest.skip(reason)
-    with System(*(["--tier", "proc"] if proc else [])) as system:
-        ports = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
-        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": ports}
-        system.apply([service, deployment("web", SERVE), deployment("client", ASK)])
-        for name in ("web", "client"):
-            system.wait_for("deployment", name, "Available", timeout="60s")
-        yield system
+WEB_PORTS = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": WEB_PORTS}
+APPLICATION = [SERVICE, deployment("web", SERVE), deployment("client", ASK)]
+"""A web, and a client that asks it all the time."""
 
 
-def last(system: System) -> tuple[str, int]:
+def last(log: str) -> tuple[str, int]:
     """What the client saw last: `took` and milliseconds, or `failed`."""
-    (name,) = [pod["metadata"]["name"] for pod in system.list("pods", labels="app=client")]
-    lines = system.logs(name).split("\n")
-    word, _, number = lines[-2].partition(" ") if len(lines) > 1 else ("", "", "")
+    lines = [line for line in log.split("\n") if line]
+    word, _, number = lines[-1].partition(" ") if lines else ("", "", "")
     return word, int(number) if word == "took" else 0
 
 
-def is_slow(system: System) -> bool:
-    """A connection and a request wait for 200 ms each."""
-    word, milliseconds = last(system)
-    return word == "took" and milliseconds >= 400
-
-
-def is_quick(system: System) -> bool:
-    word, milliseconds = last(system)
-    return word == "took" and milliseconds < 400
-
-
-def command(system: System, *arguments: str) -> list[str]:
-    where = ["--state-dir", str(system.folder / "state")]
-    return [sys.executable, "-u", "-m", "wherry", "chaos", arguments[0], *where, *arguments[1:]]
-
-
 @contextmanager
-def chaos(system: System, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`wherry chaos ...`, once it says that it is at work."""
-    with subprocess.Popen(command(system, *arguments), stdout=subprocess.PIPE, text=True) as run:
+def chaos(system: WherrySystem, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`wherry chaos network ...`, once it says that it is at work."""
+    where = ["--name", system.name, "--state-dir", str(system.state)]
+    command = [system.tier.python, "-u", "-m", "wherry", "chaos", "network", *where, *arguments]
+    more: dict[str, Any] = {"cwd": "/", "env": system.environment(), **system.tier.run_as()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **more) as run:
         assert run.stdout is not None
         assert "1 pods to 1" in run.stdout.readline()
         try:
@@ -105,54 +80,67 @@ def chaos(system: System, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             run.terminate()
 
 
-def test_a_service_answers_late_as_long_as_the_command_runs(shop: System) -> None:
-    until(lambda: is_quick(shop), "all is well")
-    with chaos(shop, *DELAY, "--for", "1m") as run:
-        until(lambda: is_slow(shop), "packets are held")
-        listed = subprocess.run(command(shop, "list"), capture_output=True, text=True, check=True).stdout
-        assert "namespace=default from=app=client to=service/web delay=0.2 1 pods to 1" in listed
+def test_a_service_answers_late_whoever_is_killed_until_the_command_ends(
+    system: WherrySystem, kubectl: Kubectl
+) -> None:
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": APPLICATION}))
+    kubectl("wait", "deployment", "--all", "--for=condition=Available", "--timeout=60s")
+
+    def took(enough: Callable[[int], bool]) -> bool:
+        """Asked while the API may be away."""
+        done = kubectl.run("logs", "deployment/client", "--tail=1")
+        word, milliseconds = last(done.stdout)
+        return done.returncode == 0 and word == "took" and enough(milliseconds)
+
+    def is_slow() -> bool:
+        """A connection and a request wait for 200 ms each."""
+        return took(lambda milliseconds: milliseconds >= 400)
+
+    def is_quick() -> bool:
+        return took(lambda milliseconds: milliseconds < 400)
+
+    until(is_quick, "all is well")
+    delay = ("-n", kubectl.namespace, "--from", "app=client", "--to", "service/web", "--delay", "200ms")
+    with chaos(system, *delay, "--for", "10m") as run:
+        until(is_slow, "packets are held")
+        listed = system.wherry("chaos list").stdout
+        assert f"namespace={kubectl.namespace} from=app=client to=service/web delay=0.2 1 pods to 1" in listed
         run.send_signal(signal.SIGINT)
         assert run.wait() == 0
-        until(lambda: is_quick(shop), "and no longer")
-    assert subprocess.run(command(shop, "list"), capture_output=True, text=True, check=True).stdout == ""
-
-
-def test_it_is_undone_although_command_control_plane_and_agent_are_killed(shop: System) -> None:
-    state = State(shop.folder / "state")
-    with chaos(shop, *DELAY, "--for", "1h") as run:
-        for role in ("control-plane", "node-agent"):
-            process = processes.running(state.pid_file(role))
-            assert process is not None
-            process.signal(signal.SIGKILL)
-        until(lambda: _answers(shop) and is_slow(shop), "it goes on without them")
+        until(is_quick, "it is undone by Ctrl-C")
+    with chaos(system, *delay, "--for", "1h") as run:
+        for role in ("control-plane", "node-agent", "netd"):
+            system.back(role, system.kill(role))
+        until(is_slow, "it goes on without them")
         run.kill()
         run.wait()
-        until(lambda: is_quick(shop), "its lease has run out", LEASE_SECONDS + 10)
+        until(is_quick, "its lease has run out", LEASE_SECONDS + 10)
+    assert system.wherry("chaos list").stdout == ""
 
 
-def _answers(system: System) -> bool:
-    try:
-        return bool(system.list("pods"))
-    except OSError:
-        return False
-
-
-def test_parted_pods_stay_parted_when_one_is_replaced(shop: System) -> None:
-    with shop.chaos.network("app=client", "app=web", loss=1.0) as fault:
-        assert [each.name for each in shop.chaos.active()] == [fault.name]
-        until(lambda: last(shop)[0] == "failed", "nothing gets through")
-        shop.delete("pod", shop.list("pods", labels="app=web")[0]["metadata"]["name"], grace_seconds=0)
-        shop.wait_for("deployment", "web", "Available", timeout="60s")
-        until(lambda: _replaced(shop) and last(shop)[0] == "failed", "the new one is meant too")
-    until(lambda: last(shop)[0] == "took", "joined again")
-
-
-def _replaced(system: System) -> bool:
-    addresses = [pod["status"].get("podIP") for pod in system.list("pods", labels="app=web")]
-    return any(list(each.ends["to"]) == addresses for each in system.chaos.active())
-
-
-def test_a_service_that_is_not_there(shop: System) -> None:
-    wrong = ("network", "--to", "service/none", "--loss", "10%")
-    done = subprocess.run(command(shop, *wrong), capture_output=True, text=True, check=False)
+def test_a_service_that_is_not_there(system: WherrySystem) -> None:
+    done = system.wherry("chaos network", "--to", "service/none", "--loss", "100%", check=False)
     assert (done.returncode, done.stderr) == (1, 'wherry: services "none" not found in default\n')
+
+
+def test_parted_pods_stay_parted_when_one_is_replaced() -> None:
+    if reason := unavailable():
+        pytest.skip(reason)
+    with System() as shop:
+        shop.apply(APPLICATION)
+        for name in ("web", "client"):
+            shop.wait_for("deployment", name, "Available", timeout="60s")
+        (client,) = [pod["metadata"]["name"] for pod in shop.list("pods", labels="app=client")]
+
+        def replaced() -> bool:
+            addresses = [pod["status"].get("podIP") for pod in shop.list("pods", labels="app=web")]
+            return any(list(each.ends["to"]) == addresses for each in shop.chaos.active())
+
+        until(lambda: last(shop.logs(client))[0] == "took", "all is well")
+        with shop.chaos.network("app=client", "app=web", loss=1.0) as fault:
+            assert [each.name for each in shop.chaos.active()] == [fault.name]
+            until(lambda: last(shop.logs(client))[0] == "failed", "nothing gets through")
+            shop.delete("pod", shop.list("pods", labels="app=web")[0]["metadata"]["name"], grace_seconds=0)
+            shop.wait_for("deployment", "web", "Available", timeout="60s")
+            until(lambda: replaced() and last(shop.logs(client))[0] == "failed", "the new one is meant too")
+        until(lambda: last(shop.logs(client))[0] == "took", "joined again")
