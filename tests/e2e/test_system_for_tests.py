@@ -29,13 +29,16 @@ POD = {
     },
 }
 WAITING = """
-import sys
+import os, time
 
-def test_that_is_interrupted(system, capfd):
-    with capfd.disabled():
-        print("folder", system.folder, flush=True)
-        sys.stdin.read()
+def test_that_is_interrupted(system):
+    with open("told.new", "w") as told:
+        told.write(f"{os.getpid()} {system.folder}")
+    os.rename("told.new", "told")
+    time.sleep(600)
 """
+ALONE = ("-p", "no:xdist")
+WORKER = ("-n", "1", "--max-worker-restart", "0")
 
 
 @pytest.fixture(autouse=True)
@@ -44,25 +47,27 @@ def _namespaces() -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture
-def interrupted(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A run of pytest in the middle of a test, and the directory of its system."""
+@pytest.fixture(params=[ALONE])
+def interrupted(request, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:  # type: ignore[no-untyped-def]
+    """A run of pytest in the middle of a test, the process the test is in, and the directory of its system."""
     (tmp_path / "test_waiting.py").write_text(WAITING)
-    temporary = tmp_path / "tmp"
+    temporary, told = tmp_path / "tmp", tmp_path / "told"
     temporary.mkdir()
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-s", "--rootdir", str(tmp_path), str(tmp_path)]
+    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:schemathesis", *request.param]
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "pytest", *arguments, "--rootdir", str(tmp_path), str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        cwd=tmp_path,
         start_new_session=True,
         env={**os.environ, "TMPDIR": str(temporary)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     ) as run:
-        assert run.stdout is not None
-        line = next(line for line in run.stdout if "folder " in line)
-        yield run, Path(line.partition("folder ")[2].strip())
-        run.kill()
+        try:
+            until(lambda: told.exists() or run.poll() is not None, "the test runs", 60)
+            pid, _, folder = told.read_text().partition(" ")
+            yield run, int(pid), Path(folder)
+        finally:
+            run.kill()
 
 
 def _running(folder: Path) -> list[int]:
@@ -87,18 +92,30 @@ def test_a_real_pod_runs_and_nothing_is_left() -> None:
     until(lambda: _none_is_left(pids), "its processes have ended")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_interrupted_leaves_nothing(how: signal.Signals, interrupted) -> None:  # type: ignore[no-untyped-def]
-    run, folder = interrupted
+    run, pid, folder = interrupted
     pids = _running(folder)
     assert len(pids) >= 5
+    assert pid == run.pid
     run.send_signal(how)
     until(lambda: not folder.exists(), "its directory is gone")
     until(lambda: _none_is_left(pids), "its processes have ended")
 
 
+@pytest.mark.parametrize("interrupted", [WORKER], indirect=True)
+def test_a_worker_that_is_killed_leaves_nothing(interrupted) -> None:  # type: ignore[no-untyped-def]
+    run, pid, folder = interrupted
+    pids = _running(folder)
+    assert len(pids) >= 5
+    assert pid != run.pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not folder.exists(), "its directory is gone")
+    until(lambda: _none_is_left(pids), "its processes have ended")
+
+
 def test_a_run_killed_with_its_watchdog_is_cleared_up_by_the_next(interrupted, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    run, folder = interrupted
+    run, _, folder = interrupted
     pids = _running(folder)
     (guard,) = [int(pid) for pid in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
     assert b"wherry.testing.watchdog" in Path(f"/proc/{guard}/cmdline").read_bytes()
