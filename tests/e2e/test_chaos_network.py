@@ -123,6 +123,13 @@ def test_a_service_that_is_not_there(system: WherrySystem) -> None:
     assert (done.returncode, done.stderr) == (1, 'wherry: services "none" not found in default\n')
 
 
+def test_a_loss_of_some_packets_is_refused_where_there_are_no_packets(system: WherrySystem) -> None:
+    done = system.wherry("chaos network", "--to", "app=none", "--loss", "3%", "--for", "1s", check=False)
+    said = (done.returncode, done.stderr[:25])
+    assert said == ((1, "wherry: in tier proc what") if system.tier.name == "proc" else (0, "")), done
+    assert system.wherry("chaos list").stdout == ""
+
+
 def test_parted_pods_stay_parted_when_one_is_replaced() -> None:
     if reason := unavailable():
         pytest.skip(reason)
