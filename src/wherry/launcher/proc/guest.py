@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, normal
-from wherry.launcher.proc.reach import Found
+from wherry.launcher.proc.reach import Found, WayOut
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Guest:
             return Found(normal(name) + end, real, promise.source, readonly=promise.readonly)
         own = self.overlay.find(name, changes=changes, creates=creates) if self.overlay is not None else None
         if own is None or self.overlay is None:
-            return None
+            return WayOut(normal(name)) if b"/.." in name and self._begins_inside(name) else None
         return Found(self.overlay.shown(own) or b"/", own, self.overlay.upper, readonly=False)
 
     def is_mount(self, name: bytes) -> bool:
@@ -54,6 +54,16 @@ class Guest:
         """A name is there no longer: what the machine has by that name does not come to light again."""
         if self.overlay is not None and found.anchor == self.overlay.upper and not self.paths.look(found.name):
             self.overlay.hide(normal(found.name))
+
+    def _begins_inside(self, name: bytes) -> bool:
+        """Some `..` of it leads out of what only the container has."""
+        at = name.find(b"/..")
+        while at > 0:
+            before = normal(name[:at])
+            if self.paths.look(before) or (self.overlay and self.overlay.find(before, changes=False)):
+                return True
+            at = name.find(b"/..", at + 1)
+        return False
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None: as it is."""

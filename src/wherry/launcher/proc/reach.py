@@ -118,6 +118,24 @@ class Found:
         return self.anchor if folder == self.anchor or folder.startswith(self.anchor + b"/") else folder
 
 
+class WayOut(Found):
+    """The machine's own, by a path that leads out of something promised (`/app/..`): the kernel would not find the way."""
+
+    __slots__ = ()
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(name, name, name, readonly=False)
+
+    def open(self, flags: int, mode: int = 0) -> int:
+        del flags, mode
+        raise LeadsElsewhereError(self.name)
+
+    @contextmanager
+    def parent(self) -> Iterator[tuple[int, bytes]]:
+        with self.path(follow=False) as fd:
+            yield fd, b""
+
+
 def by_number(fd: int) -> bytes:
     """A path of what a descriptor names, for calls that take none."""
     return b"/proc/self/fd/%d" % fd

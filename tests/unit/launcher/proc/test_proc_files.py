@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from wherry.launcher.proc.difference import reduce
+from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, Promise, parents, plan
 from wherry.launcher.proc.promises import find_program, interpreter, prepare
+from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
 
@@ -188,3 +190,19 @@ def test_what_an_image_removed_of_the_machine_is_gone(tmp_path: Path, readonly: 
         assert gone is not None
         assert not os.path.lexists(gone)
     assert not os.path.lexists(f"{writable.upper}/etc/no-such-file-here")
+
+
+def test_the_way_out_of_what_was_promised() -> None:
+    guest = Guest(-1, "", "", "", "", Paths([Promise(b"/app", b"/real/app")]))
+    inside = guest.find(b"/app/x/../y", changes=False)
+    assert inside is not None
+    assert inside.real == b"/real/app/y"
+    for path, name in ((b"/app/..", b"/"), (b"/app/x/../../usr/", b"/usr"), (b"/usr/../app/../etc", b"/etc")):
+        found = guest.find(path, changes=False)
+        assert found is not None
+        with pytest.raises(LeadsElsewhereError) as caught:
+            found.open(os.O_PATH)
+        assert caught.value.path == name
+        with pytest.raises(LeadsElsewhereError), found.parent():
+            pass
+    assert guest.find(b"/usr/../etc", changes=False) is None
