@@ -23,7 +23,8 @@ LOST = (
 )
 """Whatever the machine allows."""
 NO_DESCRIPTORS = (
-    "addresses are rewritten in the memory of programs, which bars none that means ill, and pods do not see who calls"
+    "sockets are made for programs, and where one is not at hand its addresses are rewritten in their memory, "
+    "which bars none that means ill"
 )
 NO_LANDLOCK = "pods may write whatever their user may"
 NO_SCOPES = "pods may signal and look into one another's processes"
