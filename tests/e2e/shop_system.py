@@ -83,9 +83,11 @@ class ShopSystem:
             first = run.stdout.readline()
             assert first, "it is at work"
             assert "no pod" not in first
-            yield
-            run.terminate()
-            print(run.communicate()[0])
+            try:
+                yield
+            finally:
+                run.terminate()
+                print(run.communicate()[0])
 
     @property
     def where(self) -> tuple[str, ...]:
