@@ -17,6 +17,7 @@ from wherry.api.errors import StatusError
 from wherry.api.types import Obj
 from wherry.testing.cluster import Cluster
 from wherry.testing.kinds import UnknownKind
+from wherry.testing.reach import KubectlFailed
 from wherry.testing.verbs import written
 
 if TYPE_CHECKING:
@@ -77,11 +78,14 @@ def _events(cluster: Cluster) -> list[str]:
     found = sorted(cluster.list("events", "*"), key=written)
     lines = []
     for one in found[-EVENTS_MAX:]:
-        about, count = one["involvedObject"], one.get("count") or 1
+        about, series = one["involvedObject"], one.get("series") or {}
+        count = one.get("count") or series.get("count") or 1
         times = f" (x{count})" if count > 1 else ""
-        when = one.get("lastTimestamp") or one.get("eventTime") or ""
+        when = one.get("lastTimestamp") or series.get("lastObservedTime") or one.get("eventTime") or ""
         who = f"{about.get('kind', '').lower()}/{about.get('name', '')}"
-        lines.append(f"{when} {one.get('type', '')} {one.get('reason', '')} {who}: {one.get('message', '')}{times}")
+        lines.append(
+            f"{when[:19]}Z {one.get('type', '')} {one.get('reason', '')} {who}: {one.get('message', '')}{times}"
+        )
     return lines
 
 
@@ -92,7 +96,7 @@ def _logs(cluster: Cluster) -> list[str]:
     lines = []
     for one in unwell[:PODS_MAX]:
         metadata = one["metadata"]
-        with suppress(LookupError, OSError, RuntimeError):
+        with suppress(LookupError, OSError, RuntimeError, StatusError, KubectlFailed):  # one that never ran has none
             text = cluster.logs(metadata["name"], metadata["namespace"])
             lines += [f"{_name(one)}: {line}" for line in text.splitlines()[-LOG_LINES_MAX:]]
     return lines

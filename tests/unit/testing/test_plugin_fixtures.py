@@ -64,6 +64,9 @@ def test_a_failure_shows_events_objects_and_last_lines(run) -> None:  # type: ig
                            "simulation.wherry.dev/logs": "cannot reach the database"}
             control_plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations},
                                  "spec": {"restartPolicy": "Never", "containers": [{"name": "m", "image": "i"}]}})
+            big = {"name": "m", "image": "i", "resources": {"requests": {"cpu": "60"}}}
+            control_plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "q"}, "spec": {"containers": [big]}})
+            control_plane.clock.advance("30m")
             control_plane.wait_for("pod", "p", "jsonpath={.status.phase}=Succeeded", timeout="1m")
         """
     )
@@ -74,7 +77,8 @@ def test_a_failure_shows_events_objects_and_last_lines(run) -> None:  # type: ig
             "*wherry: objects*",
             "pod default/p: Failed; m: terminated Error*",
             "*wherry: events*",
-            "*Scheduled pod/p: Successfully assigned default/p to simulated-0*",
+            "2026-01-01T00:00:00Z Normal Scheduled pod/p: Successfully assigned default/p to simulated-0",
+            "2026-01-01T00:30:0?Z Warning FailedScheduling pod/q: 0/1 nodes are available: 1 Insufficient cpu.*(x*)",
             "*wherry: logs*",
             "pod default/p: cannot reach the database",
         ]
@@ -88,7 +92,7 @@ def test_what_the_api_refuses_is_told_where_the_test_asked(run) -> None:  # type
             control_plane.get("deployment", "web")
         """
     )
-    result.stdout.fnmatch_lines(["*StatusError: deployments.apps \"web\" not found", "", "test_what*.py:2: StatusError"])
+    result.stdout.fnmatch_lines(['*StatusError: deployments.apps "web" not found', "", "test_what*.py:2: StatusError"])
     assert "in_process" not in result.stdout.str()
 
 
