@@ -12,6 +12,8 @@ import signal
 import socket
 from collections.abc import Callable
 
+from wherry.launcher import syscalls
+
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 GONE = select.EPOLLHUP | select.EPOLLERR
@@ -96,6 +98,9 @@ def reap() -> list[tuple[int, int]]:
             return ended
         if pid == 0:
             return ended
+        if os.WIFSTOPPED(status):  # it asked its parent to trace it (PTRACE_TRACEME), and we have no wish to
+            syscalls.let_go(pid, os.WSTOPSIG(status))
+            continue
         ended.append((pid, exit_code(status)))
 
 

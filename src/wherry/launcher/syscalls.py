@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # Declared once: ctypes then converts in C, which matters to forks that call prctl thirty times before they exec.
@@ -22,6 +23,8 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
+
+_PTRACE_DETACH = 17  # linux/ptrace.h
 
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
@@ -109,6 +112,11 @@ def prctl(option: int, argument: int = 0, second: int = 0) -> int:
     """prctl(2); missing arguments are 0, as newer options insist."""
     result = int(_libc.prctl(option, argument, second, 0, 0))
     return result if result >= 0 else _check(result, "prctl", str(option))
+
+
+def let_go(pid: int, number: int) -> None:
+    """PTRACE_DETACH of a stopped child that had made us its tracer; it gets the signal it was stopped by. Gone: no error."""
+    _libc.ptrace(_PTRACE_DETACH, ctypes.c_long(pid), None, ctypes.c_long(0 if number == signal.SIGTRAP else number))
 
 
 def sethostname(name: str) -> None:

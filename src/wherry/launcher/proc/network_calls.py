@@ -18,6 +18,7 @@ from functools import lru_cache
 from socket import SocketType
 
 from wherry.launcher.proc.addresses import Address, Block, decode
+from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.datagrams import DatagramCalls, address_of
 from wherry.launcher.proc.guest import Guest
@@ -285,16 +286,18 @@ def _begin(sock: SocketType, address: tuple[str | int, ...]) -> int:
     """0 for a connection, an errno, `_WAITS` where the caller has to wait. Never waits itself: see the top of the file."""
     fd = sock.fileno()
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    sock.setblocking(False)  # also says that a connect which is interrupted (alarm.py) is not to be waited for
     if flags & os.O_NONBLOCK:
-        return sock.connect_ex(address)
-    fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        with ALARM:
+            return sock.connect_ex(address)
     try:
-        code = sock.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            code = sock.connect_ex(address)  # on this machine it is there by now
+        with ALARM:
+            code = sock.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                code = sock.connect_ex(address)  # on this machine it is there by now
     finally:
         fcntl.fcntl(fd, fcntl.F_SETFL, flags)
-    return _WAITS if code == errno.EALREADY else code
+    return _WAITS if code in (errno.EALREADY, errno.EINTR) else code
 
 
 def _uname(caller: Caller, guest: Guest) -> None:

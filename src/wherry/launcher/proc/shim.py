@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from wherry.launcher import protocol, syscalls
 from wherry.launcher.proc import notify, remains
 from wherry.launcher.proc.addresses import Block
+from wherry.launcher.proc.alarm import Alarm
 from wherry.launcher.proc.caller import Caller, Mailbox
 from wherry.launcher.proc.container import unpack
 from wherry.launcher.proc.file_calls import FileCalls
@@ -80,6 +81,7 @@ def _live(control: socket.socket, others: list[socket.socket], mailbox: Mailbox,
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # the outer process says when, through the server
+        Alarm.install()
         syscalls.set_process_name("wherry-shim")
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.close_all_but({2, control.fileno()})

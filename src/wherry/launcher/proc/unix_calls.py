@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 
+from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import Umask
 from wherry.launcher.proc.finding import AT_FDCWD, follow, resolve_name, start_of
@@ -103,7 +104,8 @@ def begin(caller: Caller, sock: socket.socket, address: bytes) -> None:
     if waits:
         fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_NONBLOCK)
     try:
-        code = 0 if _libc.connect(sock.fileno(), address, len(address)) == 0 else ctypes.get_errno()
+        with ALARM:
+            code = 0 if _libc.connect(sock.fileno(), address, len(address)) == 0 else ctypes.get_errno()
     finally:
         if waits:
             fcntl.fcntl(sock, fcntl.F_SETFL, flags)
