@@ -312,8 +312,10 @@ class Caller:
         self._answer(0, -number, 0)
 
     def _answer(self, value: int, error: int, flags: int) -> None:
-        # Not told: the caller has gone.
-        _told(self.listener, notify.SEND, notify.ANSWER.pack(self.id, value, error, flags))
+        try:
+            fcntl.ioctl(self.listener, notify.SEND, notify.ANSWER.pack(self.id, value, error, flags))
+        except OSError:  # ENOENT: the caller has gone
+            return
 
     def give(self, fd: int, *, close_on_exec: bool, at: int | None = None) -> None:
         """Succeed with a new descriptor of the caller's that is our `fd`, which stays ours; `at` a number, if that can be."""

@@ -95,12 +95,12 @@ class Routing:
             return self._loopback(guest, to, protocol)
         if ip[:2] == self.block.pods and ip != self.block.gateway:
             return to.at(*self._pod(ip, to.port, protocol))
-        entry = self.services.find(text_of(ip), protocol, to.port)
+        text = text_of(ip)
+        entry = self.services.find(text, protocol, to.port)
         if entry is not None:
             return to.at(*self._backend(guest, entry, protocol))
         if ip == self.block.gateway:
             return to.at(*self._pod(ip, to.port, protocol))
-        text = text_of(ip)
         if int.from_bytes(ip) & self._range[0] == self._range[1] or self.ports.exists(text):
             return to.at(*self._listening(text, to.port, protocol))
         return None

@@ -13,6 +13,7 @@ taken from a queue and not been answered then lies in memory that they share (`M
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import select
@@ -118,6 +119,8 @@ class Shim:
     def run(self) -> None:
         """Idle until told to begin; then everybody is answered."""
         self._poll.register(self._control.fileno(), select.EPOLLIN)
+        gc.collect()
+        gc.freeze()  # what is there now is shared with the other shims, and looked through by no collection
         control, guests = self._control.fileno(), self._guests
         receive, threads = self._mailbox.receive, self._threads
         while True:
