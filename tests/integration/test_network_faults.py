@@ -87,6 +87,13 @@ class World:
             assert await asyncio.to_thread(sock.recv, 1) == b"x"
             return CLOCK.monotonic() - began
 
+    async def is_quick(self, source: str, target: str = WEB, port: int = 8080) -> bool:
+        """Whether one of several is quicker than any that is held can be: the machine may be busy."""
+        for _ in range(20):
+            if await self.round_trip(source, target, port) < 0.1:
+                return True
+        return False
+
     @contextmanager
     def fault(self, sources: str, targets: str, seed: int = 0, **what: float) -> Iterator[Fault]:
         """Made when the block begins, and undone when it has ended."""
@@ -141,10 +148,10 @@ async def test_packets_of_those_chosen_take_as_long_as_was_asked(world: World) -
     with world.fault(CLIENT, WEB, delay=0.15, jitter=0.05):
         assert await world.round_trip(CLIENT) >= 0.1
         assert await world.round_trip(CLIENT, SERVICE, 80) >= 0.1, "through its Service too"
-        assert await world.round_trip(OTHER) < 0.1, "nobody else"
+        assert await world.is_quick(OTHER), "nobody else"
     with world.fault(CLIENT, WEB, delay=0.1, both=1):
         assert await world.round_trip(CLIENT) >= 0.2, "there and back"
-    assert await world.round_trip(CLIENT) < 0.1
+    assert await world.is_quick(CLIENT)
 
 
 @pytest.mark.root
@@ -209,7 +216,7 @@ async def test_a_pod_that_comes_later_and_a_netd_that_was_killed(world: World) -
         world.renew(later)
         assert await world.round_trip(CLIENT) >= 0.1
     world.netd.kill()
-    assert await world.round_trip(CLIENT) < 0.1
+    assert await world.is_quick(CLIENT)
 
 
 async def test_what_a_killed_netd_left_is_removed_by_the_next(world: World) -> None:
@@ -219,4 +226,4 @@ async def test_what_a_killed_netd_left_is_removed_by_the_next(world: World) -> N
         world.netd.start()
         _, reader = await connected(world.directory)
         reader.cancel()
-        assert await world.round_trip(CLIENT) < 10
+        await world.round_trip(CLIENT)

@@ -106,6 +106,17 @@ async def ask(world: World, sandbox: str, ip: str, patience: float = 10) -> list
     return text.splitlines()
 
 
+async def are_quick(world: World, sandbox: str, ip: str) -> bool:
+    """Whether of several each is once quicker than any that is held can be: the machine may be busy."""
+    quick: set[int] = set()
+    for _ in range(10):
+        answers = [int(line.split()[0]) for line in await ask(world, sandbox, ip)]
+        quick |= {kind for kind, milliseconds in enumerate(answers) if milliseconds < 200}
+        if len(quick) == len(answers):
+            return True
+    return False
+
+
 async def test_connections_and_datagrams_of_those_chosen_are_late(world: World) -> None:
     server, client, other = world.config(), world.config(), world.config()
     serving, asking, idle = [await world.runtime.run_pod_sandbox(each) for each in (server, client, other)]
@@ -115,8 +126,8 @@ async def test_connections_and_datagrams_of_those_chosen_are_late(world: World) 
         assert [int(line.split()[0]) >= 200 for line in late] == [True] * len(late), late
         if world.launcher.exact:  # type: ignore[attr-defined]
             assert [line.split()[1] for line in late] == ["8080", "8080"], "nobody sees that it is another"
-        assert all(int(line.split()[0]) < 200 for line in await ask(world, idle, server.ip)), "nobody else"
-    assert all(int(line.split()[0]) < 200 for line in await ask(world, asking, server.ip)), "and no longer"
+        assert await are_quick(world, idle, server.ip), "nobody else"
+    assert await are_quick(world, asking, server.ip), "and no longer"
 
 
 async def test_parted_pods_get_no_answer(world: World) -> None:
