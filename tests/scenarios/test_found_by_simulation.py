@@ -75,3 +75,10 @@ def test_a_deployment_whose_replica_set_is_somebody_elses_by_now_is_no_bug_of_ou
     apart = ("garbage-collector", "deployment-controller")
     lags = [Fault(11, 9, "lag", "deployment-controller", 10, seed) for seed in range(4)]
     assert [broken(*left, lag, do(17, "create", "Deployment", 5), alone=apart) for lag in lags] == [[], [], [], []]
+
+
+def test_a_daemon_set_looks_again_when_it_has_compared_with_an_old_status() -> None:
+    """Of two statuses the second was what it had last seen: not written, and the first stayed."""
+    made, late = do(1, "create", "DaemonSet", seed=629611054), "controller-manager"
+    lags = [(do(10, "evict", "Pod", seed=seed), Fault(9, 15, "lag", late, 10.0, seed)) for seed in (1, 6, 7)]
+    assert [broken(made, *lag, nodes=4) for lag in lags] == [[], [], []]

@@ -79,6 +79,8 @@ class DaemonSetReconciler:
         self._control = PodControl(parts)
         self._failed = FailedPods()
         self._node_count = 0
+        self._told: dict[str, Obj] = {}
+        """uid -> the status last worked out."""
         self._sets.add_handler(self.on_daemonset)
         self._pods.add_handler(self.on_pod)
         self._nodes.add_handler(self.on_node)
@@ -87,7 +89,9 @@ class DaemonSetReconciler:
         if type == "deleted":
             self._control.expectations.forget(obj["metadata"]["uid"])
             self._failed.forget(obj["metadata"]["uid"])
-        if old is None or _asks(old) != _asks(obj):
+            self._told.pop(obj["metadata"]["uid"], None)
+        # Our own status is no news. An earlier one of ours is: what came after it was compared with one still older.
+        if old is None or _asks(old) != _asks(obj) or obj.get("status") != self._told.get(obj["metadata"]["uid"]):
             self._queue.add(Request.of(obj))
 
     def on_pod(self, type: str, pod: Obj, old: Obj | None) -> None:
@@ -126,6 +130,7 @@ class DaemonSetReconciler:
         if may_act:
             failure, look_again = await self._perform(view, plan(view))
         new, next_change = status(view)
+        self._told[uid] = new
         await write_status_if_there(self._client, DAEMON_SETS, daemonset, new)
         await self._clean_up(daemonset, revisions, update, pods)
         if failure is not None:
