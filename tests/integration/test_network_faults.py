@@ -151,6 +151,9 @@ async def test_packets_of_those_chosen_take_as_long_as_was_asked(world: World) -
         assert await world.is_quick(OTHER), "nobody else"
     with world.fault(CLIENT, WEB, delay=0.1, both=1):
         assert await world.round_trip(CLIENT) >= 0.2, "there and back"
+    with world.fault(f"{WEB} {CLIENT}", f"{WEB} {CLIENT}", delay=0.1):
+        assert await world.round_trip(CLIENT) >= 0.2, "each to each"
+        await world.round_trip(WEB, SERVICE, 80)  # a pod that is led to itself
     assert await world.is_quick(CLIENT)
 
 
@@ -171,6 +174,9 @@ async def test_datagrams_are_lost_as_the_seed_says(world: World) -> None:
             assert [server.recv(10)[0] for _ in expected] == expected
         client.send(b"\xff")
         assert server.recv(10) == b"\xff", "and no more came before"
+        with world.fault(CLIENT, WEB, delay=0.01):
+            client.send(bytes(range(256)) * 40)
+            assert server.recv(20_000) == bytes(range(256)) * 40, "in several packets"
 
 
 async def test_a_partition(world: World) -> None:

@@ -46,7 +46,12 @@ class KernelWay:
     async def _build(self, between: Between) -> Packets:
         nfnetlink.check(await self._send(rules.NETLINK_ROUTE, rules.way()))
         reply = await self._launcher.call("node.socket", family=int(FAMILY), type=int(TYPE))
-        self._packets = Packets(socket.socket(fileno=reply.fds[0]), rules.EXIT, between, self._clock)
+        sock = socket.socket(fileno=reply.fds[0])
+        try:
+            self._packets = Packets(sock, rules.EXIT, between, self._clock)
+        except OSError:
+            sock.close()
+            raise
         self._packets.start()
         return self._packets
 
