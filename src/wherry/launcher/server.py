@@ -78,10 +78,18 @@ class Server:
             sock, _ = self._listener.accept()
         except OSError:  # the caller has gone again, or too many files are open: it will try again
             return
-        if len(self._connections) >= CONNECTIONS_MAX:
+        if len(self._connections) >= CONNECTIONS_MAX or self._is_of_a_pod(sock):
             sock.close()
             return
         self._connections.add(Connection(self._loop, sock, self._message, self._gone))
+
+    def _is_of_a_pod(self, sock: socket.socket) -> bool:
+        """In the other tiers no pod finds the socket."""
+        if self._context.options.tier != PROC:
+            return False
+        from wherry.launcher.proc.peers import is_of_a_pod
+
+        return is_of_a_pod(sock)
 
     def _message(self, connection: Connection, message: Message, fds: list[int]) -> None:
         if "op" not in message:
