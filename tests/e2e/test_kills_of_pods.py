@@ -23,7 +23,7 @@ pytestmark = needs_kubectl
 def _broker(word: str) -> dict[str, Any]:
     probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
     mount = {"name": "data", "mountPath": "/data"}
-    main = container(program("broker", word), readinessProbe=probe, volumeMounts=[mount])
+    main = container(program("shelf", word), readinessProbe=probe, volumeMounts=[mount])
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
     labels = {"app": "broker"}
     return {
