@@ -73,9 +73,9 @@ except OSError as error:
 """
 
 
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user())
+@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
+def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
+    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
     yield launcher
     launcher.close()
 
