@@ -36,6 +36,7 @@ pytestmark = [
 SYSTEM = [
     "tests/e2e/test_network.py::test_services_by_every_name",
     "tests/e2e/test_network.py::test_node_ports_from_the_machine_and_from_pods",
+    "tests/e2e/test_network.py::test_udp_services",
     "tests/e2e/test_pod_config.py::test_changed_config_maps_and_secrets_appear_in_running_containers",
     "tests/e2e/test_python_client.py::test_in_a_pod",
 ]
@@ -146,8 +147,12 @@ def test_doctor_names_the_setting(container: Confinement, folder: Path) -> None:
 @pytest.mark.parametrize("container", EXTREMES, indirect=True)
 def test_pods_run(container: Confinement, folder: Path) -> None:
     """The contract of container runtimes, a pod's network, files and end."""
-    where = ["tests/contracts/test_cri.py", "tests/integration/test_proc_pods.py"]
-    chosen = "TestPlain or test_proc_pods" if ALL else "(TestPlain or test_proc_pods) and exact"
+    where = [
+        "tests/contracts/test_cri.py",
+        "tests/integration/test_proc_pods.py",
+        "tests/integration/test_proc_datagrams.py",
+    ]
+    chosen = "TestPlain or test_proc" if ALL else "(TestPlain or test_proc) and not exact"
     assert " passed" in pytest_inside(container, folder, *where, "-k", chosen)
 
 
