@@ -81,6 +81,11 @@ def test_a_port_is_where_it_was_recorded_last(tmp_path: Path) -> None:
     assert ports.find(A, TCP, 80) == ("127.98.0.7", 4002)
     assert ports.find(A, UDP, 80) is None
     assert ports.reverse(A, TCP, ("127.98.0.7", 4002)) == 80
+    assert ports.reverse(A, TCP, ("127.98.0.7", 4001)) is None
+    ports.record(A, TCP, 80, ("127.99.0.7", 80), OWN)
+    assert ports.reverse(A, TCP, ("127.99.0.7", 80), OWN) == 80
+    assert ports.reverse(A, TCP, ("127.99.0.7", 80)) is None
+    assert [(port, place) for _, port, place in ports.of(A)] == [(80, ("127.98.0.7", 4002))]
     ports.drop(A)
     assert ports.find(A, TCP, 80) is None
     assert not ports.exists(A)
