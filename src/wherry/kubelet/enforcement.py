@@ -32,6 +32,13 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str], policies: Sequence[str] =
         found.append(f"resourceClaims: no device is given ({names})")
     if spec.get("runtimeClassName"):
         found.append(f"runtimeClassName: there is one runtime, the handler of {spec['runtimeClassName']} is not used")
+    groups = [name for name in ("schedulingGroup", "workloadRef") if spec.get(name)]
+    found += [f"{name}: pods of a group are placed one by one" for name in groups]
+    if spec.get("evictionResponders"):
+        found.append("evictionResponders: nobody is asked before an eviction")
+    reason = runtime.get("limits", "")
+    if reason and {"cpu", "memory"} & ((spec.get("resources") or {}).get("limits") or {}).keys():
+        found.append(f"resources.limits: {reason}")
     context = spec.get("securityContext") or {}
     reason = runtime.get("users", "")
     if reason and (context.get("fsGroup") or context.get("supplementalGroups")):
@@ -40,14 +47,34 @@ def not_enforced(pod: Obj, runtime: Mapping[str, str], policies: Sequence[str] =
         found += _of_container(pod, container, runtime)
         if plain:
             found += _without_namespaces(pod, container)
+        elif container.get("targetContainerName") and not spec.get("shareProcessNamespace"):
+            found.append(
+                f"ephemeralContainers[{container['name']}].targetContainerName: it does not see the processes of "
+                f"{container['targetContainerName']}"
+            )
     if plain:
         found += _volumes_without_mounts(pod)
     for volume in pod["spec"].get("volumes") or ():
-        source = volume.get("emptyDir") or {}
-        if source.get("sizeLimit") and source.get("medium") != "Memory":
-            found.append(f"volumes[{volume['name']}].emptyDir.sizeLimit: the size is not limited")
+        found += _of_volume(volume)
     found += [f"networkPolicy {name}: nothing is filtered, every pod reaches every other" for name in policies]
     return list(dict.fromkeys(found))
+
+
+def _of_volume(volume: Obj) -> list[str]:
+    found = []
+    source = volume.get("emptyDir") or {}
+    if source.get("sizeLimit") and source.get("medium") != "Memory":
+        found.append(f"volumes[{volume['name']}].emptyDir.sizeLimit: the size is not limited")
+    kinds = [
+        kind
+        for kind in ("configMap", "secret", "downwardAPI", "projected")
+        if "defaultUser" in (volume.get(kind) or {})
+    ]
+    name = volume["name"]
+    found += [
+        f"volumes[{name}].{kind}.defaultUser: its files belong to whom fsGroup and runAsUser say" for kind in kinds
+    ]
+    return found
 
 
 def _without_namespaces(pod: Obj, container: Obj) -> list[str]:
@@ -81,6 +108,8 @@ def _of_container(pod: Obj, container: Obj, runtime: Mapping[str, str]) -> list[
     ports = [str(port["hostPort"]) for port in container.get("ports") or () if port.get("hostPort")]
     if ports and not pod_spec.host_network(pod):
         found.append(f"containers[{name}].ports.hostPort: no port of the machine is opened ({', '.join(ports)})")
+    if any(mount.get("bindMountOptions") for mount in container.get("volumeMounts") or ()):
+        found.append(f"containers[{name}].volumeMounts.bindMountOptions: mounts have their usual options")
     limits = (container.get("resources") or {}).get("limits") or {}
     reason = runtime.get("limits", "")
     if reason and {"cpu", "memory"} & limits.keys():

@@ -76,6 +76,7 @@ class PodWorker:
             self._interrupt()
         elif pod["metadata"].get("generation") != before["metadata"].get("generation") or _gates(pod) != _gates(before):
             self._actions.wait_until = None
+            self._reconsider = True
         elif _labels(pod) != _labels(before):
             self._reconsider = True
         else:

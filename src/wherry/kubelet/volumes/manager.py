@@ -149,6 +149,8 @@ class VolumeManager:
 
     async def _make(self, pod: Obj, volume: Obj, entry: _Pod) -> Mountable:
         name = volume["name"]
+        if name in _devices(pod):
+            raise ValueError("block devices are not supported on this node")
         if payload.is_live(volume):
             kind = next(key for key in _PLUGINS if key in volume)
             directory = self._directory(pod, _PLUGINS[kind], name)
@@ -262,7 +264,14 @@ _PLUGINS = {
 
 
 def _mounted(pod: Obj) -> set[str]:
-    return {mount["name"] for each in pod_spec.all_containers(pod) for mount in each.get("volumeMounts") or ()}
+    return {
+        mount["name"] for each in pod_spec.all_containers(pod) for mount in each.get("volumeMounts") or ()
+    } | _devices(pod)
+
+
+def _devices(pod: Obj) -> set[str]:
+    """Volumes that a container wants as block devices."""
+    return {device["name"] for each in pod_spec.all_containers(pod) for device in each.get("volumeDevices") or ()}
 
 
 def _claim_name(pod: Obj, volume: Obj) -> str:
