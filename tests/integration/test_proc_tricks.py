@@ -82,6 +82,8 @@ upper = os.readlink("/proc/self/fd/%d" % os.open("/opt/own", os.O_CREAT | os.O_W
 os.rename(upper + "/opt", upper + "/was")
 os.symlink(sys.argv[1], upper + "/opt")
 says("planted", lambda: open("/opt/file", "w").write("gone"))
+os.symlink("/dev", upper + "/nodes")
+says("planted node", lambda: os.mkdir("/nodes/null"))
 says("planted copy", lambda: open("/etc/passwd", "a").write("") or open("/opt/made", "w").write("x"))
 """
 )
@@ -198,7 +200,7 @@ bind None"""
 
 EXPECTED_CALLS = [
     *("pipe EACCES", "leased EAGAIN", "umask ['0o700', '0o600']", "mount point EBUSY", "long ENAMETOOLONG"),
-    *(r"odd b'a\nb\xff'", "userfaultfd -1", "planted 4", "planted copy 1"),
+    *(r"odd b'a\nb\xff'", "userfaultfd -1", "planted 4", "planted node EACCES", "planted copy 1"),
 ]
 
 

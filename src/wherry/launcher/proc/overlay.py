@@ -12,7 +12,7 @@ import stat
 
 from wherry.launcher.proc.hidden import is_hidden
 from wherry.launcher.proc.paths import normal
-from wherry.launcher.proc.reach import Found, copy, make_directories
+from wherry.launcher.proc.reach import Found, LeadsElsewhereError, copy, make_directories
 
 _KERNELS = (b"/proc", b"/sys", b"/dev")
 _NOWHERE = b".gone"  # after the layer's own name: nobody makes such a directory
@@ -43,7 +43,8 @@ class Overlay:
         if stat.S_ISCHR(mode):
             if not creates:
                 return self.upper + _NOWHERE + clean
-            os.unlink(own)
+            with Found(clean, own, self.upper, readonly=False).parent() as (fd, name):
+                os.unlink(name, dir_fd=fd)
         if stat.S_ISDIR(mode) and os.path.isdir(clean):
             return None  # made only to hold what is below: the machine's is the one to look at
         return own
@@ -76,9 +77,10 @@ class Overlay:
         """What was removed from the layer is gone, though the machine may have it: overlayfs' mark, which anybody may make."""
         try:
             if not stat.S_ISDIR(os.lstat(name).st_mode):
-                os.mknod(self.upper + name, stat.S_IFCHR, 0)
-        except OSError:
-            return  # the machine does not have it
+                with Found(name, self.upper + name, self.upper, readonly=False).parent() as (fd, last):
+                    os.mknod(last, stat.S_IFCHR, 0, dir_fd=fd)
+        except (OSError, LeadsElsewhereError):
+            return  # the machine does not have it, or the layer has something else there
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None when it is not of the layer."""
