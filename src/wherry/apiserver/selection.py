@@ -17,6 +17,7 @@ from wherry.storage.interface import Entry
 
 _NONE: Mapping[str, str] = {}
 _ALWAYS = ("metadata.name", "metadata.namespace")
+NODE_NAME = "spec.nodeName"
 
 
 class Selection(Struct, frozen=True):
@@ -28,10 +29,14 @@ class Selection(Struct, frozen=True):
     strategy: Strategy
     name: str = ""
     """The one name a field selector pins, or ""."""
+    node: str | None = None
+    """The one `spec.nodeName` it pins: what every node agent asks, and so what is looked at first."""
 
     def matches(self, obj: Obj) -> bool:
         if self.everything:
             return True
+        if self.node is not None and (obj["spec"].get("nodeName") or "") != self.node:
+            return False
         metadata = obj["metadata"]
         if not self.label_selector.is_empty() and not self.label_selector.matches(metadata.get("labels")):
             return False
@@ -39,7 +44,9 @@ class Selection(Struct, frozen=True):
 
     def among(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those that match. Nearly all selectors ask for labels with one value: thousands of objects are looked at in a
-        quarter of the time."""
+        quarter of the time; and node agents ask for the pods of one node."""
+        if self.node is not None:
+            entries = [entry for entry in entries if (entry.value["spec"].get("nodeName") or "") == self.node]
         pairs = self.label_selector.equalities() if self.field_selector.is_empty() else None
         if pairs is None:
             return [entry for entry in entries if self.matches(entry.value)]
@@ -76,7 +83,8 @@ def select(options: ListOptions, strategy: Strategy, served: Resource, name: str
     _check_names(field_selector, strategy)
     everything = label_selector.is_empty() and field_selector.is_empty()
     pinned = field_selector.required("metadata.name") or ""
-    return Selection(everything, label_selector, field_selector, strategy, pinned)
+    node = field_selector.required(NODE_NAME) if strategy.lies_on_nodes else None
+    return Selection(everything, label_selector, field_selector, strategy, pinned, node)
 
 
 def _translated(selector: fields.Selector, spoken: Mapping[str, str]) -> fields.Selector:

@@ -25,6 +25,7 @@ _GATED = {
 class PodStrategy(BuiltIn):
     checks_metadata_again = True
     returns_deleted = True
+    lies_on_nodes = True
 
     def default(self, obj: Obj) -> None:
         super().default(obj)

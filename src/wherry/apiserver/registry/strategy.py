@@ -85,6 +85,8 @@ class Strategy:
     """What errors call the resource, where that is not its name."""
     checks_metadata_again: ClassVar[bool] = False
     """Kubernetes' own validation of an update of this kind looks at metadata once more, so that its causes come once more."""
+    lies_on_nodes: ClassVar[bool] = False
+    """Objects have a `spec.nodeName`, which may be empty, and `fields` names it."""
     may_be_heavy: ClassVar[bool] = False
     """Validation runs expressions somebody wrote (`apiserver/patience.py`)."""
     has_generation: ClassVar[bool | None] = None
