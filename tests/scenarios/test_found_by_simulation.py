@@ -82,3 +82,8 @@ def test_a_daemon_set_looks_again_when_it_has_compared_with_an_old_status() -> N
     made, late = do(1, "create", "DaemonSet", seed=629611054), "controller-manager"
     lags = [(do(10, "evict", "Pod", seed=seed), Fault(9, 15, "lag", late, 10.0, seed)) for seed in (1, 6, 7)]
     assert [broken(made, *lag, nodes=4) for lag in lags] == [[], [], []]
+
+
+def test_a_daemon_set_beside_a_stateful_set_of_its_name_and_template_has_a_revision_of_its_own() -> None:
+    """The name was taken, by a revision without the label that a DaemonSet tells its pods apart by."""
+    assert broken(do(1, "create", "StatefulSet", 2, seed=3), do(2, "create", "DaemonSet", seed=3)) == []

@@ -13,7 +13,7 @@ from wherry.api.errors import StatusError, is_already_exists
 from wherry.api.resources import CONTROLLER_REVISIONS
 from wherry.api.types import GVR, Obj
 from wherry.client.rest import Client
-from wherry.reconcile.ownership import controller_ref
+from wherry.reconcile.ownership import controller_of, controller_ref
 from wherry.reconcile.pods import created_at
 from wherry.reconcile.template_hash import hash_of
 from wherry.reconcile.writes import write_status
@@ -29,10 +29,6 @@ class History(Struct, frozen=True):
     current: Obj
     create: bool
     renumber: bool
-
-
-class HashCollision(Exception):
-    """A revision of that name holds another template; the collision count was raised, the next look finds a free one."""
 
 
 def data_of(owner: Obj) -> Obj:
@@ -72,7 +68,8 @@ def to_forget(owner: Obj, revisions: Sequence[Obj], used: Collection[str]) -> li
 
 
 async def store(client: Client, gvr: GVR, owner: Obj, history: History) -> Obj:
-    """The update revision as stored. Raises HashCollision."""
+    """The update revision as stored. Raises AlreadyExists when one of that name holds another template, or is another kind's:
+    the collision count was raised, and the next look finds a free name."""
     if history.renumber:
         return await client.update(CONTROLLER_REVISIONS, history.update)
     if not history.create:
@@ -83,13 +80,14 @@ async def store(client: Client, gvr: GVR, owner: Obj, history: History) -> Obj:
     except StatusError as error:
         if not is_already_exists(error):
             raise
-    existing = await client.get(CONTROLLER_REVISIONS, metadata["name"], metadata["namespace"])
-    if existing["data"] == history.update["data"]:
-        return existing
-    before = owner.get("status", {})
-    after = {**before, "collisionCount": before.get("collisionCount", 0) + 1}
-    await write_status(client, gvr, owner, after)
-    raise HashCollision(metadata["name"])
+        existing = await client.get(CONTROLLER_REVISIONS, metadata["name"], metadata["namespace"])
+        holder = controller_of(existing)
+        if existing["data"] == history.update["data"] and (holder is None or holder["kind"] == owner["kind"]):
+            return existing
+        before = owner.get("status", {})
+        after = {**before, "collisionCount": before.get("collisionCount", 0) + 1}
+        await write_status(client, gvr, owner, after)
+        raise
 
 
 def _new(owner: Obj, data: Obj, number: int, hash_label: str) -> Obj:

@@ -120,7 +120,7 @@ class DaemonSetReconciler:
         revisions = await claim_children(self._client, DAEMON_SETS, daemonset, CONTROLLER_REVISIONS, self._revisions)
         revisions = [await self._labelled(one) for one in revisions]
         history = histories.look(daemonset, revisions, members.HASH_LABEL)
-        update = await histories.store(self._client, DAEMON_SETS, daemonset, history)
+        update = await self._labelled(await histories.store(self._client, DAEMON_SETS, daemonset, history))
         may_act = self._control.expectations.satisfied(uid)
         pods = await claim_children(self._client, DAEMON_SETS, daemonset, PODS, self._pods)
         hash_value = update["metadata"]["labels"][members.HASH_LABEL]
