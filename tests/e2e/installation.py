@@ -40,6 +40,11 @@ def install(directory: Path, *more: str) -> Path:
     shutil.copytree(
         Path(wherry.__file__).parent, target / "wherry", ignore=shutil.ignore_patterns("*.nbi"), dirs_exist_ok=True
     )
+    own = metadata.distribution("wherry")  # the package's facts: pytest finds the plugin by them
+    facts = target / f"wherry-{own.version}.dist-info"
+    facts.mkdir()
+    for name in ("METADATA", "entry_points.txt"):
+        (facts / name).write_text(own.read_text(name) or "")
     for distribution in _needed("wherry", "kubernetes", "uvicorn", "uvloop", *more):
         for file in distribution.files or []:
             if ".." not in file.parts:
