@@ -57,8 +57,8 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
         found += [Promise(path, NOWHERE, readonly=True) for path in _removed(roots[-1], b"") if path not in targets]
     for path in _PRIVATE:
         if path not in targets:
-            own = os.fsencode(os.path.realpath(writable.directory)) + b"/own" + path
-            os.makedirs(own)
+            own = os.fsencode(os.path.realpath(writable.directory)) + b"/own" + path.replace(b"/", b"-")
+            os.mkdir(own)
             os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
             found.append(Promise(path, own, spec["readonly_rootfs"]))
     found += [each for each in _interpreters() if each.target not in targets]
