@@ -73,7 +73,9 @@ def folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="wherry-confined-"))
     folder.chmod(0o755)
     try:
-        installation.install(folder / "python", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis")
+        installation.install(
+            folder / "python", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis"
+        )
         ignored = shutil.ignore_patterns("__pycache__")
         for name in ("tests", "examples"):
             shutil.copytree(TREE / name, folder / name, ignore=ignored)
