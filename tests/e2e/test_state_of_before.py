@@ -25,7 +25,8 @@ KEPT = "configmap/settings secret/password service/web service/db limitrange/siz
 def kubectl(own_system: WherrySystem) -> Kubectl:
     own_system.state.mkdir(mode=0o700)
     with tarfile.open(LEFT) as archive:
-        archive.extractall(own_system.state, filter="data")
+        # Python 3.11 has known this word since 3.11.4, 3.14 insists on it.
+        archive.extractall(own_system.state, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     options = own_system.state / "config.json"
     options.write_text(json.dumps({**json.loads(options.read_text()), "name": own_system.name}))
     if own_system.tier.user is not None:
