@@ -163,6 +163,9 @@ def test_writes_fail_while_the_storages_disk_is_full_and_none_is_lost(broken: Sy
         run.send_signal(signal.SIGINT)
         run.wait()
     until(lambda: refused(lambda: create(broken)) == 0, "and again it can", LEASE_SECONDS)
+    with broken.chaos.disk():
+        until(lambda: refused(lambda: create(broken)) == 500, "nor from a test")
+    until(lambda: refused(lambda: create(broken)) == 0, "again it can", LEASE_SECONDS)
     assert {one["metadata"]["name"] for one in kept} <= known
 
 

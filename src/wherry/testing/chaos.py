@@ -21,8 +21,8 @@ from wherry.aio.durations import Duration, seconds
 from wherry.api.errors import StatusError
 from wherry.api.quantity import Quantity
 from wherry.chaos import ends, kept
-from wherry.chaos.deciding import SERVFAIL, check
-from wherry.chaos.faults import API, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
+from wherry.chaos.deciding import SERVFAIL, STORAGE, check
+from wherry.chaos.faults import API, DISK, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
 from wherry.chaos.kept import MemoryFaults
 from wherry.kubelet.simulated.nodes import HEARTBEAT
 from wherry.network.fault_asking import FOLLOW_SECONDS, MADE_SECONDS, NotMade, is_made, tell
@@ -112,6 +112,13 @@ class Chaos:
         self._need_real("nodes that pretend have no memory and no disk: patch their status")
         what = {"of": of, "available": Quantity.parse(available).value()}
         with self._holding(Fault(self._name(PRESSURE), PRESSURE, {"node": node}, what)) as fault:
+            yield fault
+
+    @contextmanager
+    def disk(self, *, share: float = 1.0, seed: int = 0) -> Iterator[Fault]:
+        """Writes of the API's storage fail as on a full disk: 500, and nothing acknowledged is lost."""
+        self._need_real("a control plane in a test writes to no disk")
+        with self._holding(Fault(self._name(DISK), DISK, {}, {"of": STORAGE}, share, seed)) as fault:
             yield fault
 
     @contextmanager

@@ -113,6 +113,8 @@ def test_what_cannot_be_broken_is_said(cp: wherry.ControlPlane) -> None:
     why = "pods that pretend ask no DNS; the fixture `system` has real ones"
     with pytest.raises(NotPretended, match=why), cp.chaos.dns("*"):
         pass
+    with pytest.raises(NotPretended, match="writes to no disk"), cp.chaos.disk():
+        pass
     with pytest.raises(BadFault, match="api faults cannot be chosen by 'label'"), cp.chaos.api(fail=500, label="x"):
         pass
     with pytest.raises(BadFault, match="cannot fail with 418: use 409, 429, 500, 503, 504"), cp.chaos.api(fail=418):
