@@ -29,7 +29,13 @@ def resolve(
     if address == 0:  # futimens(3): the descriptor itself
         return None
     start = AT_FDCWD if directory < 0 else _signed(caller.arguments[directory])
-    return resolve_name(caller, guest, caller.path(address), start, changes=changes, creates=creates)
+    if changes or creates:  # something may be copied or removed for it
+        return resolve_name(caller, guest, caller.path(address), start, changes=changes, creates=creates)
+    # Most paths are the kernel's to find, whoever asks by now: only for the others it matters that it is still the caller.
+    found = resolve_name(caller, guest, caller.peek_path(address), start, changes=False)
+    if found is not None:
+        caller.check()
+    return found
 
 
 def resolve_name(
