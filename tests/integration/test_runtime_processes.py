@@ -123,6 +123,18 @@ async def test_orphans_are_reaped_in_a_shared_pid_namespace(world: World) -> Non
             await asyncio.sleep(0.01)
 
 
+async def test_what_a_container_left_in_a_shared_pid_namespace_ends_with_it(world: World) -> None:
+    sandbox = await world.sandbox(share_process_namespace=True)
+    other = await world.start(sandbox, ["sleep", "1000"])
+    assert (await world.sh(sandbox, "setsid sleep 4321 > /dev/null 2>&1 &"))[0] == 0
+    async with asyncio.timeout(10):
+        while b"sleep 4321" in (await world.runtime.exec_sync(other, ["ps", "ax"], 10)).stdout:
+            await asyncio.sleep(0.01)
+    status = await world.runtime.container_status(other)
+    assert status is not None
+    assert status.state is ContainerState.RUNNING
+
+
 async def test_dial_reaches_a_servers_own_loopback(world: World) -> None:
     sandbox = await world.sandbox()
     container_id = await world.start(sandbox, ["/usr/bin/python3", "-c", SERVER])

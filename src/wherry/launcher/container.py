@@ -64,7 +64,7 @@ def become(
     status: socket.socket,
     stdio: list[int],
 ) -> NoReturn:
-    """Report to `status`: {"master"} with a terminal, {"ready"} right before execve, or {"error"}. Never returns."""
+    """Report to `status`: {"master"} with a terminal, {"ready", "mounts"} right before execve, or {"error"}. Never returns."""
     try:
         _prepare(spec, sandbox, writable, context, status, stdio)
     except LauncherError as error:
@@ -95,6 +95,7 @@ def _prepare(
     os.umask(0o022)
     _adjust_oom_score(spec["oom_score_adj"])
     syscalls.unshare(syscalls.CLONE_NEWNS)
+    mounts = os.stat("/proc/self/ns/mnt").st_ino
     kernel = _kernel_trees(spec, context)
     volumes = [_volume(mount, privileged=spec["privileged"]) for mount in sorted(spec["mounts"], key=_depth)]
     devices = [(f"/dev/{name}", open_tree(f"/dev/{name}")) for name in _device_names(privileged=spec["privileged"])]
@@ -119,7 +120,7 @@ def _prepare(
     identity.assume(spec, context)
     if protocol.receive(status) is None:  # limits hold from the first instruction on: the pod's init says when
         raise LauncherError("RunContainerError", "the pod's init has gone")
-    protocol.send(status, {"ready": True})
+    protocol.send(status, {"ready": True, "mounts": mounts})
     identity.execute(spec["argv"], env)
 
 

@@ -156,7 +156,6 @@ class PodInit:
                 return
             running.started = True
             node_pid = _node_pid(running.pidfd)
-            running.namespace = running.namespace or _mount_namespace(node_pid)
             self._report("started", container=container_id, namespace=running.namespace, pid=node_pid, at=time.time())
             request.answer()
 
@@ -177,6 +176,7 @@ class PodInit:
 
     def _ready(self, running: Running, message: Message, fds: list[int]) -> None:
         """A process of the container is about to execve; `fds` are closed afterwards."""
+        running.namespace = running.namespace or f"mnt:{message['mounts']}"
 
     def _fork_child(self, *, shared: bool) -> tuple[int, str]:
         """Fork into a new pid namespace (or ours); pid in ours, and the namespace's name. 0 in the child."""
@@ -350,11 +350,3 @@ def _node_pid(pidfd: int) -> int:
     """The number of a process in the /proc we see, which is the node's; 0 when it has ended."""
     with open(f"/proc/self/fdinfo/{pidfd}") as lines:
         return next((max(int(line[4:]), 0) for line in lines if line.startswith("Pid:")), 0)
-
-
-def _mount_namespace(node_pid: int) -> str:
-    """`mnt:<inode>` of a process."""
-    try:
-        return f"mnt:{os.stat(f'/proc/{node_pid}/ns/mnt').st_ino}"
-    except OSError:
-        return ""

@@ -20,6 +20,9 @@ READY, NOTREADY = "SANDBOX_READY", "SANDBOX_NOTREADY"
 CREATED, RUNNING, EXITED = "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED"
 
 
+LOOKS_MAX = 100  # for what is left of a container: nobody else is answered meanwhile
+
+
 def wall_time() -> float:
     """Unix seconds, for when things began and ended. The launcher has no event loop to take a clock from."""
     return time.time()
@@ -58,6 +61,9 @@ class Container:
     message: str = ""
     pid: int = 0
     namespace: str = ""
+    pin: int = -1
+    """Its mount namespace while it lives, where that is what its processes have in common: the kernel gives the number of one
+    that has gone to the next at once, and who is killed by that number would be another container."""
     starting: bool = False
     waiting: list[Request] = field(default_factory=list)
     """Those who wait for its end."""
@@ -144,6 +150,8 @@ class Records:
             container.started_at = message["at"]
             container.namespace = message["namespace"]
             container.pid = message["pid"]
+            if container.namespace.startswith("mnt:"):
+                container.pin = _pinned(container.pid)
             self.tell(container.sandbox_id, container.id, "started")
         elif container.state != EXITED:
             self.ended(container, message["code"], message["at"], oom=message["oom"], failure=message["failure"])
@@ -156,16 +164,33 @@ class Records:
         container.end(code, at, oom=oom, failure=failure)
         if container.namespace.startswith("mnt:"):
             _kill_all(container.namespace)
+        if container.pin >= 0:
+            os.close(container.pin)
+            container.pin = -1
         self.tell(container.sandbox_id, container.id, "stopped")
         waiting, container.waiting = container.waiting, []
         for request in waiting:
             request.answer()
 
 
+def _pinned(pid: int) -> int:
+    try:
+        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # it has ended already
+        return -1
+
+
 def _kill_all(namespace: str) -> None:
-    """In a shared pid namespace the end of a container's first process does not end the others."""
-    for pid in stats.members(namespace):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except OSError as error:
-            print(f"launcher: kill {pid}: {error}", file=sys.stderr, flush=True)
+    """In a shared pid namespace the end of a container's first process does not end the others. Whoever forks meanwhile is found
+    by another look."""
+    for _ in range(LOOKS_MAX):
+        found = stats.members(namespace)
+        if not found:
+            return
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            except OSError as error:
+                print(f"launcher: kill {pid}: {error}", file=sys.stderr, flush=True)
