@@ -23,7 +23,7 @@ print(*(name for name in sys.modules if sys.modules[name] is not None))
         ("wherry.cluster.system", "", LATER | {"asyncio", "ssl", "ctypes", "msgspec", "tempfile"}),
         ("wherry.cluster.control_plane", "entry._import_lightly()", LATER | {"aiohttp", "typing_extensions", "email.utils"}),
         ("wherry.cluster.netd", "entry._import_lightly(); entry._do_without_openssl()", LATER | {"aiohttp", "ssl", "_hashlib"}),
-        ("wherry.cluster.node_agent", "entry._import_lightly()", LATER | {"aiohttp", "typing_extensions", "h2", "wherry.apiserver"}),
+        ("wherry.cluster.node_agent", "entry._import_lightly()", LATER | {"aiohttp", "h2", "wherry.apiserver"}),
     ],
 )  # fmt: skip
 def test_what_is_for_others_is_not_imported(module: str, prepare: str, absent: set[str]) -> None:

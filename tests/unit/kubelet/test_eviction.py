@@ -188,7 +188,9 @@ def test_one_pod_after_another_goes_until_there_is_enough(play: Play) -> None:
             await world.until(lambda: world.status("late").get("reason") == "Evicted")
             late = world.status("late")
             assert late["message"] == "Pod was rejected: The node had condition: [MemoryPressure]. "
-            assert (late["phase"], late.get("containerStatuses")) == ("Failed", None), "kubectl shows the pod's reason then"
+            assert (late["phase"], late.get("containerStatuses")) == ("Failed", None), (
+                "kubectl shows the pod's reason then"
+            )
             world.injected = {}
             await world.wait(11)
             await conditions(world, "False")
