@@ -154,6 +154,7 @@ class Buyer:
         self.form = {"email": f"{uuid.uuid4()}@example.com", "password": "correct horse", "name": f"Visitor {number}"}
         self.registered = False
         self.failures: Counter[str] = Counter()
+        self._again = partial(again, failures=self.failures, chance=self.random)
 
     def buy(self) -> Wish:
         """Raises TimeoutError when the shop never took it."""
@@ -184,19 +185,21 @@ class Buyer:
             self.visitor.post("/login", action="login", **self.form)  # only the first answer was lost
         self.registered = True
 
-    def _again(self, action: Callable[[], T]) -> T:
-        end = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return action()
-            except (OSError, http.client.HTTPException) as error:
-                status = error.code if isinstance(error, urllib.error.HTTPError) else 0
-                self.failures[f"status {status}" if status else type(error).__name__] += 1
-                if 400 <= status < 500:
-                    raise
-                if time.monotonic() > end:
-                    raise TimeoutError(f"nothing for {PATIENCE_SECONDS:.0f} s: {error}") from None
-                time.sleep(self.random.uniform(0.1, 0.4))
+
+def again(action: Callable[[], T], failures: Counter[str], chance: random.Random) -> T:
+    """Until it works; what is the asker's own mistake (4xx) is raised."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return action()
+        except (OSError, http.client.HTTPException) as error:
+            status = error.code if isinstance(error, urllib.error.HTTPError) else 0
+            failures[f"status {status}" if status else type(error).__name__] += 1
+            if 400 <= status < 500:
+                raise
+            if time.monotonic() > end:
+                raise TimeoutError(f"nothing for {PATIENCE_SECONDS:.0f} s: {error}") from None
+            time.sleep(chance.uniform(0.1, 0.4))
 
 
 class Killer:
@@ -293,28 +296,13 @@ def restock(api: Api, stock: int) -> None:
     jobs, name = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", f"restock-{uuid.uuid4().hex[:6]}"
     pod = api.call(f"{jobs}/seed")["spec"]["template"]["spec"]
     pod["containers"][0]["command"] = ["python", "-m", "products.seed", str(stock)]
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
-    insist(lambda: api.call(jobs, "POST", job))
+    job = {"metadata": {"name": name}, "spec": {"ttlSecondsAfterFinished": 60, "template": {"spec": pod}}}
+    again(lambda: api.call(jobs, "POST", job), Counter(), random.Random(name))
     end = time.monotonic() + PATIENCE_SECONDS
     while not api.call(f"{jobs}/{name}")["status"].get("succeeded"):
         if time.monotonic() > end:
             raise SystemExit(f"nobody filled the shelves: kubectl describe job {name} -n {NAMESPACE}")
         time.sleep(0.1)
-    insist(lambda: api.call(f"{jobs}/{name}?propagationPolicy=Background", "DELETE"))
-
-
-def insist(action: Callable[[], object]) -> None:
-    """Until the API is able to: something may be failing on purpose there too."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            action()
-        except urllib.error.HTTPError as error:
-            if error.code < 500 or time.monotonic() > end:
-                raise
-            time.sleep(0.1)
-        else:
-            return
 
 
 def run(system: System, orders: int, visitors: int, kills: int, seed: int) -> Report:

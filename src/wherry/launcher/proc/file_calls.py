@@ -19,6 +19,7 @@ from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import SHAPES, Shape, Umask, perform
 from wherry.launcher.proc.finding import Tell, resolve, settle
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.held import NotHeldError
 from wherry.launcher.proc.notify import FILES
 from wherry.launcher.proc.programs import ProgramCalls
 from wherry.launcher.proc.reach import Found, by_number, real_path
@@ -209,16 +210,32 @@ class FileCalls:
             caller.proceed()
             return
         mask = caller.arguments[2] & 0xFFFFFFFF
+        follow = not mask & _DONT_FOLLOW
 
         def use(at: Found) -> int:
-            with at.path(follow=not mask & _DONT_FOLLOW) as there:
+            with at.path(follow=follow) as there:
                 return perform(FILES["inotify_add_watch"], fd, by_number(there), mask & ~_DONT_FOLLOW)
 
-        fd = caller.take(caller.arguments[0])
+        try:
+            fd = caller.take(caller.arguments[0])
+        except NotHeldError:
+            self._watch_by_itself(caller, guest, found, follow=follow)
+            return
         try:
             caller.succeed(settle(caller, guest, found, use, 1, self._tell))
         finally:
             os.close(fd)
+
+    def _watch_by_itself(self, caller: Caller, guest: Guest, found: Found, *, follow: bool) -> None:
+        """Where descriptors may not be taken: the caller watches the real path."""
+
+        def use(at: Found) -> bytes:
+            with at.path(follow=follow) as there:
+                return real_path(there)
+
+        real = settle(caller, guest, found, use, 1, self._tell)
+        if not caller.again(lambda at: ({1: at}, real + b"\0")):
+            raise Refusal(errno.EACCES)
 
 
 def _opened(caller: Caller, found: Found, flags: int, mode: int) -> int:
