@@ -12,6 +12,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+pytest.register_assert_rewrite("wherry.testing.contracts")
+
 hypothesis.settings.register_profile(
     "wherry", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from _pytest.assertion.rewrite import AssertionRewritingHook
 
 import wherry
 import wherry.testing.report
@@ -131,3 +133,15 @@ def test_examples_of_the_page_run(run) -> None:  # type: ignore[no-untyped-def]
     assert len(tests) >= 3
     result = run("\n\n".join(tests))
     result.assert_outcomes(passed=sum(block.count("def test_") for block in tests))
+
+
+def test_only_what_is_for_tests_has_its_asserts_rewritten() -> None:
+    """pytest would rewrite all that comes with a plugin, and the control plane be slower by half."""
+    import wherry.apiserver.app
+    import wherry.testing.contracts.transport as contract
+
+    def rewritten(module: ModuleType) -> bool:
+        assert module.__spec__ is not None
+        return isinstance(module.__spec__.loader, AssertionRewritingHook)
+
+    assert (rewritten(wherry.apiserver.app), rewritten(contract)) == (False, True)
