@@ -114,7 +114,7 @@ def test_control_plane_and_agent(system: WherrySystem, shop: Shop, roles: list[s
         logs.line("began")
         kubectl("delete", "pod", "traffic", "--wait=false")
         said = logs.line("^total")
-    assert re.fullmatch(r"total \d+ failed 0", said), said
+    assert re.fullmatch(r"total \d+ failed 0", said), logs.lines
 
 
 def test_control_plane_again_and_again(system: WherrySystem, kubectl: Kubectl) -> None:
@@ -177,7 +177,7 @@ def test_netd(system: WherrySystem, shop: Shop, measured: Measured) -> None:
     measured("requests through the node port that failed", len(visitor.failures) / 1000)
     assert all(when - at < 5 for when, _ in visitor.failures), visitor.failures
     assert shop.kubectl("exec", "traffic", "--", "getent", "ahostsv4", "web")
-    assert re.fullmatch(r"total \d+ failed 0", shop.total())
+    assert re.fullmatch(r"total \d+ failed 0", shop.total()), shop.traffic.lines
 
 
 def test_netd_in_the_middle_of_a_stream(system: WherrySystem, shop: Shop) -> None:
