@@ -29,7 +29,7 @@ else:
     class _ByFileOrTier(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
-            tier = re.search(r"\[(ns-root|ns-user)", test)
+            tier = re.search(r"\[(ns-root|ns-user|proc)\b", test)
             half = "kubectl" if "test_kubectl" in file or "test_rollouts" in file else "rest"
             return f"{tier[1]} {half}" if tier and "e2e/" in file else file
 

@@ -10,8 +10,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wherry.images.layers import OPAQUE_ATTRIBUTE, is_whiteout
+from wherry.images.layers import OPAQUE_ATTRIBUTE
 from wherry.images.rootfs import RootFS
+from wherry.launcher.whiteouts import is_whiteout
 
 ROOT = PurePosixPath("/")
 LINKS_MAX = 40  # as the kernel: more is a loop

@@ -241,7 +241,7 @@ class RuntimeService(Protocol):
         ...
 
     async def container_upper(self, container_id: str) -> Path:
-        """The container's writable layer on the machine, in overlayfs' format (whiteouts are character devices 0:0, opaque
+        """The container's writable layer on the machine, in overlayfs' format (whiteouts: launcher/whiteouts.py; opaque
         directories carry the extended attribute user.overlay.opaque=y); there until the container is removed. The image
         builder makes a layer of it once the container has ended. Raises RuntimeFailure(ContainerNotFound)."""
         ...

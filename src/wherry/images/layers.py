@@ -1,6 +1,6 @@
 """A layer is a tar of changes (OCI image specification, "layer"); unpacked it is a directory in overlayfs' format.
 
-Deleted paths: `.wh.NAME` in the tar, a character device 0:0 unpacked. A directory that hides what lies below it:
+Deleted paths: `.wh.NAME` in the tar, what launcher/whiteouts.py makes unpacked. A directory that hides what lies below it:
 `.wh..wh..opq` in the tar, the attribute `user.overlay.opaque` unpacked. Nothing of a tar may land outside its directory:
 paths with `..`, and paths through a symbolic link of the same layer, are refused.
 """
@@ -17,6 +17,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
+
+from wherry.launcher import whiteouts
+from wherry.launcher.whiteouts import is_whiteout
 
 WHITEOUT = ".wh."
 RESERVED = ".wh..wh."
@@ -134,7 +137,7 @@ class _Unpacking:
         if path.is_dir() and not path.is_symlink():
             os.setxattr(path, OPAQUE_ATTRIBUTE, b"y")
         elif not os.path.lexists(path):
-            whiteout(path)
+            whiteouts.make(path)
 
     def _entry(self, path: Path, member: tarfile.TarInfo) -> None:
         if member.isdir():
@@ -217,12 +220,3 @@ def _attributes(path: Path, member: tarfile.TarInfo) -> None:
                 os.setxattr(path, name, value.encode("utf-8", "surrogateescape"))
             except OSError:
                 continue  # not for an ordinary user, or not on this file system
-
-
-def whiteout(path: Path) -> None:
-    """Mark `path` as deleted."""
-    os.mknod(path, stat.S_IFCHR | 0o600, 0)
-
-
-def is_whiteout(status: os.stat_result) -> bool:
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from wherry.images.layers import OPAQUE, OPAQUE_ATTRIBUTE, WHITEOUT, is_whiteout
+from wherry.images.layers import OPAQUE, OPAQUE_ATTRIBUTE, WHITEOUT
+from wherry.launcher.whiteouts import is_whiteout
 
 
 class Writable(Protocol):

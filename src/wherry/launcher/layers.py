@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 
 from wherry.launcher.overlays import OPAQUE
+from wherry.launcher.whiteouts import is_whiteout
 
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_WHITEOUT = ".wh..wh..opq"
@@ -40,11 +41,11 @@ def _walk(directory: str, prefix: str) -> Iterator[tuple[str, str]]:
 
 def _add(tar: tarfile.TarFile, path: str, name: str) -> None:
     found = os.lstat(path)
-    if stat.S_ISSOCK(found.st_mode):
-        return
-    if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+    if is_whiteout(found):
         head, _, tail = name.rpartition("/")
         tar.addfile(tarfile.TarInfo(f"{head}/{WHITEOUT_PREFIX}{tail}" if head else WHITEOUT_PREFIX + tail))
+        return
+    if stat.S_ISSOCK(found.st_mode):
         return
     info = tar.gettarinfo(path, name)
     info.uname = info.gname = ""

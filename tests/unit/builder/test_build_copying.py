@@ -12,8 +12,9 @@ from wherry.builder.context import BuildContext
 from wherry.builder.copying import Layout, Ownership, from_context, from_view
 from wherry.builder.users import ownership, user
 from wherry.builder.view import View
-from wherry.images.layers import OPAQUE_ATTRIBUTE, whiteout
+from wherry.images.layers import OPAQUE_ATTRIBUTE
 from wherry.images.rootfs import RootFS
+from wherry.launcher import whiteouts
 
 
 def tree(folder: Path, *paths: str) -> Path:
@@ -170,8 +171,8 @@ def test_of_another_image(tmp_path, base):
 def view_of(tmp_path: Path) -> View:
     low = tree(tmp_path / "low", "etc/a", "etc/b", "gone/x", "opaque/old", "replaced/x", "up>..", "abs>/etc", "rel>abs")
     high = tree(tmp_path / "high", "etc/b", "opaque/new", "replaced")
-    whiteout(high / "gone")
-    whiteout(high / "etc/a")
+    whiteouts.make(high / "gone")
+    whiteouts.make(high / "etc/a")
     os.setxattr(high / "opaque", OPAQUE_ATTRIBUTE, b"y")
     return View(RootFS((high, low)))
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_samples import digest, entry, folder, hard_link, link, tar
 
-from wherry.images.layers import OPAQUE_ATTRIBUTE, LayerError, is_whiteout, unpack
+from wherry.images.layers import OPAQUE_ATTRIBUTE, LayerError, unpack
 from wherry.images.packing import pack
+from wherry.launcher.whiteouts import is_whiteout
 
 
 def laid_out(path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:

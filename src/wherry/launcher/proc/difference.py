@@ -6,7 +6,9 @@ import os
 import stat
 from collections.abc import Sequence
 
+from wherry.launcher import whiteouts
 from wherry.launcher.proc.image_files import is_opaque
+from wherry.launcher.whiteouts import is_whiteout
 
 _Facts = dict[str, os.stat_result]
 
@@ -30,7 +32,7 @@ def _merge(layer: str, prefix: str, into: _Facts) -> None:
             if known is not None and not (directory and stat.S_ISDIR(known.st_mode) and not is_opaque(entry.path)):
                 for below in [each for each in into if each == path or each.startswith(path + "/")]:
                     del into[below]
-            if stat.S_ISCHR(found.st_mode):
+            if is_whiteout(found):
                 continue
             into[path] = found
             if directory:
@@ -45,7 +47,7 @@ def _mark_removed(before: _Facts, upper: str) -> None:
         elif not os.path.lexists(upper + path):
             removed.add(path)
             os.makedirs(os.path.dirname(upper + path), exist_ok=True)
-            os.mknod(upper + path, stat.S_IFCHR, 0)  # overlayfs' whiteout, which any user may make
+            whiteouts.make(upper + path)
 
 
 def _drop_unchanged(before: _Facts, upper: str, prefix: str) -> None:

@@ -13,8 +13,10 @@ import stat
 import tempfile
 from collections.abc import Callable, Sequence
 
+from wherry.launcher import whiteouts
 from wherry.launcher.overlays import OPAQUE
 from wherry.launcher.protocol import LauncherError
+from wherry.launcher.whiteouts import is_whiteout
 
 COPIED_BYTES_MAX = 2 << 30
 """Of an image's files per container; above that the pod is refused instead of filling the disk."""
@@ -137,10 +139,10 @@ def _put(source: str, target: str, put: Callable[[str, str], None], at: str = ""
         for entry in entries:
             to = f"{target}/{entry.name}"
             found = entry.stat(follow_symlinks=False)
-            if stat.S_ISCHR(found.st_mode):  # a whiteout, see images/rootfs.py
+            if is_whiteout(found):
                 _remove(to)
                 if os.path.lexists(f"{at}/{entry.name}") and not os.path.isdir(f"{at}/{entry.name}"):
-                    os.mknod(to, stat.S_IFCHR, 0)  # see Overlay.hide
+                    whiteouts.make(to)  # see Overlay.hide
             elif stat.S_ISDIR(found.st_mode):
                 total += _put_directory(entry.path, to, put, f"{at}/{entry.name}")
                 os.chmod(to, stat.S_IMODE(found.st_mode) | 0o700)

@@ -10,9 +10,11 @@ import errno
 import os
 import stat
 
+from wherry.launcher import whiteouts
 from wherry.launcher.proc.hidden import is_hidden
 from wherry.launcher.proc.paths import normal
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, copy, make_directories
+from wherry.launcher.whiteouts import is_whiteout
 
 _KERNELS = (b"/proc", b"/sys", b"/dev")
 _NOWHERE = b".gone"  # after the layer's own name: nobody makes such a directory
@@ -37,15 +39,15 @@ class Overlay:
             return None
         own = self.upper + clean
         try:
-            mode = os.lstat(own).st_mode
+            found = os.lstat(own)
         except OSError:
             return self._for_change(clean, own) if changes else None
-        if stat.S_ISCHR(mode):
+        if is_whiteout(found):
             if not creates:
                 return self.upper + _NOWHERE + clean
             with Found(clean, own, self.upper, readonly=False).parent() as (fd, name):
                 os.unlink(name, dir_fd=fd)
-        if stat.S_ISDIR(mode) and os.path.isdir(clean):
+        if stat.S_ISDIR(found.st_mode) and os.path.isdir(clean):
             return None  # made only to hold what is below: the machine's is the one to look at
         return own
 
@@ -74,11 +76,11 @@ class Overlay:
         return None
 
     def hide(self, name: bytes) -> None:
-        """What was removed from the layer is gone, though the machine may have it: overlayfs' mark, which anybody may make."""
+        """What was removed from the layer is gone, though the machine may have it."""
         try:
             if not stat.S_ISDIR(os.lstat(name).st_mode):
                 with Found(name, self.upper + name, self.upper, readonly=False).parent() as (fd, last):
-                    os.mknod(last, stat.S_IFCHR, 0, dir_fd=fd)
+                    whiteouts.make(last, dir_fd=fd)
         except (OSError, LeadsElsewhereError):
             return  # the machine does not have it, or the layer has something else there
 

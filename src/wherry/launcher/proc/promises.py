@@ -16,6 +16,7 @@ from wherry.launcher.proc.paths import Paths, Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
 from wherry.launcher.specs import ContainerSpec
+from wherry.launcher.whiteouts import is_whiteout
 
 _PRIVATE = (b"/tmp", b"/var/tmp")
 NOWHERE = b"/proc/removed"
@@ -106,10 +107,10 @@ def _pieces(root: bytes, path: bytes) -> list[bytes]:
     found: list[bytes] = []
     for name in sorted(os.listdir(root + path)):
         at = path + b"/" + name
-        ours = os.lstat(root + at).st_mode
-        if stat.S_ISDIR(ours) and os.path.isdir(at):
+        ours = os.lstat(root + at)
+        if stat.S_ISDIR(ours.st_mode) and os.path.isdir(at):
             found += _pieces(root, at)
-        elif not stat.S_ISCHR(ours):
+        elif not is_whiteout(ours):
             found.append(at)
     return found
 
@@ -122,7 +123,7 @@ def _removed(root: bytes, path: bytes) -> list[bytes]:
             at = path + b"/" + entry.name
             if entry.is_dir(follow_symlinks=False):
                 found += _removed(root, at) if os.path.isdir(at) else []
-            elif stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
+            elif is_whiteout(entry.stat(follow_symlinks=False)):
                 found.append(at)
     return found
 

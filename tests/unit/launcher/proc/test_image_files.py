@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wherry.launcher import whiteouts
 from wherry.launcher.proc import image_files
 from wherry.launcher.protocol import LauncherError
 
@@ -24,7 +25,7 @@ def layers(tmp_path: Path) -> list[str]:
     os.chmod(upper / "app/main.py", 0o751)
     os.utime(upper / "app/main.py", ns=(1, 1_000_000_007))
     os.setxattr(upper / "app/main.py", "user.colour", b"blue")
-    os.mknod(upper / "app/gone.py", stat.S_IFCHR, 0)
+    whiteouts.make(upper / "app/gone.py")
     (upper / "app/link").symlink_to("main.py")
     (upper / "data").mkdir()
     os.setxattr(upper / "data", "user.overlay.opaque", b"y")

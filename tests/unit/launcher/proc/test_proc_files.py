@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wherry.launcher import whiteouts
 from wherry.launcher.proc.difference import reduce
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.overlay import Overlay
@@ -92,7 +93,7 @@ def layer(root: Path, **files: str) -> Path:
 def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> None:
     lower = layer(tmp_path / "lower", app__old="old", app__main_sh="#!/app/sh -e\necho", etc__wherry_test="conf")
     upper = layer(tmp_path / "upper", app__sh="a shell", app__new="new")
-    os.mknod(upper / "app/old", stat.S_IFCHR, 0)
+    whiteouts.make(upper / "app/old")
     spec = container([upper, lower], readonly_rootfs=readonly)
     writable = Writable(str(tmp_path / "container"))
     paths = Paths(prepare(spec, writable, str(tmp_path / "shared")))  # type: ignore[arg-type]
@@ -174,8 +175,8 @@ def test_what_is_removed_is_gone_until_it_is_made_again(tmp_path: Path) -> None:
 def test_what_an_image_removed_of_the_machine_is_gone(tmp_path: Path, readonly: bool) -> None:
     removes = layer(tmp_path / "layer", usr__share__x="1")
     (removes / "etc").mkdir()
-    os.mknod(removes / "etc/passwd", stat.S_IFCHR, 0)
-    os.mknod(removes / "etc/no-such-file-here", stat.S_IFCHR, 0)
+    whiteouts.make(removes / "etc/passwd")
+    whiteouts.make(removes / "etc/no-such-file-here")
     spec = container([removes], readonly_rootfs=readonly)
     writable = Writable(str(tmp_path / "container"))
     os.mkdir(writable.directory)
