@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from control_plane_process import ControlPlane
-from kubectl_tool import IMAGE, WEB, Kubectl, every_release
+from kubectl_tool import IMAGE, Kubectl, every_release
+from kubectl_tool import WEB as RUNNING
 
 from wherry.api import yaml
 from wherry.api.scheme import Scheme
@@ -17,6 +18,8 @@ from wherry.client.http import HttpTransport
 from wherry.client.rest import Client
 
 pytestmark = pytest.mark.kubectl
+WEB = RUNNING.replace("replicas: 2", "replicas: 2\n  paused: true")
+"""While its controller rolls a Deployment out it writes every few milliseconds; kubectl tries five times to take fields over."""
 SECOND = WEB.replace(', {name: B, value: "2"}', "").replace(", tier: front", "").replace("nginx:1", "nginx:2")
 
 
