@@ -33,11 +33,11 @@ class System:
 
     def status(self) -> dict[str, Any]:
         """What `wherry status -o json` says. Raises SystemExit unless the shop is there."""
-        done = subprocess.run(self.command("status", "-o", "json"), stdout=subprocess.PIPE, check=False)
-        found: dict[str, Any] = json.loads(done.stdout or b"{}")
-        if f"{NAMESPACE}/storefront" not in found.get("urls", {}):
-            raise SystemExit("the shop does not run: `make demo` brings it up")
-        return found
+        for _ in range(5):  # the API may fail on purpose
+            done = subprocess.run(self.command("status", "-o", "json"), stdout=subprocess.PIPE, check=False)
+            if f"{NAMESPACE}/storefront" in (found := json.loads(done.stdout or b"{}")).get("urls", {}):
+                return dict(found)
+        raise SystemExit("the shop does not run: `make demo` brings it up")
 
 
 class Visitor:
