@@ -196,8 +196,11 @@ class PodInit:
         """Signal a container's first process; one that has ended is no error."""
         running = self._containers.get(request.text("id"))
         if running is not None:
-            running.signal(request.number("signal"))
+            self._signal(running, request.number("signal"))
         request.answer()
+
+    def _signal(self, running: Running, number: int) -> None:
+        running.signal(number)
 
     def _reopen(self, request: Request) -> None:
         running = self._running(request)

@@ -40,8 +40,8 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 # From 424 on the numbers are the same on every architecture; older ones are not.
 _OLD_NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capget": 125, "capset": 126, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "capget": 90, "capset": 91, "seccomp": 277},
+    "x86_64": {"pivot_root": 155, "capget": 125, "capset": 126, "tgkill": 234, "seccomp": 317},
+    "aarch64": {"pivot_root": 41, "capget": 90, "capset": 91, "tgkill": 131, "seccomp": 277},
 }
 _NEW_NUMBERS = {
     "open_tree": 428,

@@ -98,6 +98,24 @@ def program(*, streams: bool = False) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
+def asks(code: bytes, number: int, arguments: list[int]) -> bool:
+    """Whether a filter of `program` lets somebody else answer this call. Pure."""
+    data = struct.pack("=IIQ6Q", number, ARCHITECTURE, 0, *arguments)
+    accumulator = at = 0
+    while True:
+        operation, yes, no, k = struct.unpack_from("=HBBI", code, 8 * at)
+        at += 1
+        if operation == _RET_K:
+            return bool(k == _NOTIFY)
+        if operation == _LD_W_ABS:
+            accumulator = struct.unpack_from("=I", data, k)[0]
+        elif operation == _AND_K:
+            accumulator &= k
+        else:
+            holds = accumulator == k, accumulator >= k, bool(accumulator & k)
+            at += yes if holds[(_JEQ_K, _JGE_K, _JSET_K).index(operation)] else no
+
+
 def _for_datagrams(*, streams: bool) -> list[tuple[int, int, int, int]]:
     """Sockets that are no streams are made by who answers, at a number of the `WINDOW`; there, messages are looked at."""
     within = [

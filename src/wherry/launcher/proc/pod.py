@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from wherry.launcher import syscalls
 from wherry.launcher.init import PodInit
-from wherry.launcher.proc import container, hidden, landlock, remains
+from wherry.launcher.proc import container, hidden, landlock, remains, signalling
 from wherry.launcher.processes import Running
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.rootfs import Writable
@@ -90,6 +90,12 @@ class ProcPod(PodInit):
             "upper": container.upper_of(running.spec, running.writable),
         }
         self._connection.send({"event": "guest", "guest": guest}, fds)
+
+    def _signal(self, running: Running, number: int) -> None:
+        try:
+            signalling.send(running.pid, running.pidfd, number, streams=not self._context.options.exact)
+        except ProcessLookupError:  # it has just ended
+            return
 
     def _ended(self, running: Running) -> None:
         """Also what it left behind. With several containers only what stayed in its session is surely its own."""

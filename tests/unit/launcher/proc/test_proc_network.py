@@ -145,13 +145,15 @@ def test_services_lead_to_endpoints(routing: Routing) -> None:
     assert refused(routing, "10.96.1.1", 80) == errno.ECONNREFUSED
 
 
-def verdict(number: int, arguments: tuple[int, ...] = (0,) * 6, architecture: int = 0xC000003E) -> str:
+def verdict(
+    number: int, arguments: tuple[int, ...] = (0,) * 6, architecture: int = 0xC000003E, code: bytes = b""
+) -> str:
     """What the filter says to a call: a small interpreter of classic BPF."""
     data = struct.pack("=IIQ6Q", number, architecture, 0, *arguments)
-    code = [struct.unpack_from("=HBBI", notify.program(), at) for at in range(0, len(notify.program()), 8)]
+    steps = list(struct.iter_unpack("=HBBI", code or notify.program()))
     accumulator, at = 0, 0
     while True:
-        operation, yes, no, k = code[at]
+        operation, yes, no, k = steps[at]
         at += 1
         if operation == 0x20:
             accumulator = struct.unpack_from("=I", data, k)[0]
@@ -163,6 +165,14 @@ def verdict(number: int, arguments: tuple[int, ...] = (0,) * 6, architecture: in
         else:
             holds = {0x15: accumulator == k, 0x35: accumulator >= k, 0x45: bool(accumulator & k)}[operation]
             at += yes if holds else no
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_the_filter_asks_about_is_known_outside_of_it(streams: bool) -> None:
+    code = notify.program(streams=streams)
+    for number in range(600):
+        for arguments in ([0] * 6, [1] * 6, [notify.WINDOW[0]] * 6, [2, 1, 0, 0, 0, 0], [3, 0, 0, 0x1000, 1 << 40, 0]):
+            assert notify.asks(code, number, arguments) == (verdict(number, tuple(arguments), code=code) == "notify")
 
 
 def test_the_filter_asks_about_names_only() -> None:

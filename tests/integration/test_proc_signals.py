@@ -1,0 +1,105 @@
+"""Tier proc: a signal that the kubelet sends takes no call away, though the shim answers calls that wait to be taken."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from runtime_world import PATIENCE_SECONDS, World
+
+from wherry.launcher.client import LauncherClient
+from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+
+Kill = Callable[[str, int], Awaitable[None]]
+SERVER = """
+import socket
+sock = socket.socket()
+sock.bind(("0.0.0.0", 8080))
+sock.listen(128)
+print("listens", flush=True)
+while True:
+    client, _ = sock.accept()
+    client.sendall(client.recv(9))
+    client.close()
+"""
+SIGNALS = 200
+CLIENT = f"""
+import os, signal, socket, sys, threading, time
+heard, failed = [], []
+signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+print("began", flush=True)
+while len(heard) < {SIGNALS}:
+    try:
+        os.stat("/etc/hosts")
+        with socket.create_connection((sys.argv[1], 8080), timeout=30) as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(9) == b"hello"
+    except OSError as error:
+        failed.append(repr(error))
+    time.sleep(0.001)
+signal.pause()
+print(failed, flush=True)
+os._exit(0)  # an interpreter that ends hears signals no longer
+"""
+STOPS = "trap : TERM; echo $$; kill -STOP $$; echo goes on"
+
+
+@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
+def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
+    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
+    yield launcher
+    launcher.close()
+
+
+@pytest.fixture
+async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
+    world = World(launcher)
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def kill(world: World) -> AsyncIterator[Kill]:
+    launcher = LauncherClient(world.launcher.socket)
+    await launcher.connect()
+
+    async def kill(container: str, number: int) -> None:
+        await launcher.call("container.kill", id=container, signal=number)
+
+    yield kill
+    launcher.close()
+
+
+async def test_no_call_fails_because_of_a_signal(world: World, kill: Kill) -> None:
+    """As connect(2) and stat(2) never do, so that programs which end in order when asked to finish what they began."""
+    config = world.config()
+    sandbox = await world.runtime.run_pod_sandbox(config)
+    await world.until_printed(await world.start(sandbox, ["python3", "-c", SERVER]), "listens")
+    client = await world.start(await world.sandbox(), ["python3", "-c", CLIENT, config.ip])
+    await world.until_printed(client, "began")
+    ended = asyncio.create_task(world.ended(client))
+    while not ended.done():
+        await kill(client, signal.SIGTERM)
+        await asyncio.sleep(0)
+    assert (await ended).exit_code == 0
+    assert await world.printed(client) == "began\n[]\n"
+
+
+async def test_who_was_stopped_stays_so(world: World, kill: Kill) -> None:
+    client = await world.start(await world.sandbox(), ["sh", "-c", STOPS])
+    pid = (await world.until_printed(client, "\n")).strip()
+
+    def state() -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while state() != "T":
+            await asyncio.sleep(0.005)
+    await kill(client, signal.SIGTERM)
+    assert state() == "T"
+    await kill(client, signal.SIGCONT)
+    assert (await world.ended(client)).exit_code == 0
