@@ -19,18 +19,16 @@ import socket
 import struct
 from collections.abc import Callable
 
-from wherry.launcher.proc import notify
+from wherry.launcher.proc import notify, tracing
 from wherry.launcher.proc.threads import GoneError as GoneError
 from wherry.launcher.proc.threads import Threads
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_long, _ulong, _pointer = ctypes.c_long, ctypes.c_ulong, ctypes.c_void_p
+_ulong, _pointer = ctypes.c_ulong, ctypes.c_void_p
 for _name in ("process_vm_readv", "process_vm_writev"):
     _function = getattr(_libc, _name)
     _function.argtypes = [ctypes.c_int, _pointer, _ulong, _pointer, _ulong, _ulong]
     _function.restype = ctypes.c_ssize_t
-_libc.ptrace.argtypes = [_long, ctypes.c_int, _pointer, _pointer]
-_libc.ptrace.restype = _long
 _readv, _writev = _libc.process_vm_readv, _libc.process_vm_writev
 
 PATH_BYTES_MAX = 4096  # PATH_MAX
@@ -41,15 +39,7 @@ _PIECES = struct.Struct("=QQQQ")  # ours, then the caller's
 _ID = struct.Struct("=Q")
 _NOTHING = bytes(notify.NOTIFICATION.size)
 POINTERS_MAX = 65536  # words of a command line
-_PTRACE_GETREGS, _PTRACE_SETREGS, _PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 12, 13, 17, 0x4206, 0x4207
-_REGISTERS = struct.Struct("=27Q")  # struct user_regs_struct of x86_64
-_RAX, _ORIG_RAX, _RIP, _RSP = 10, 15, 16, 19
-_ARGUMENTS = (14, 13, 12, 7, 9, 8)  # rdi rsi rdx r10 r8 r9
-_NO_CALL = (1 << 64) - 1
-_SYSCALL_BYTES = 2  # of the instruction, which is made again
 _BELOW = (32768, 1024)
-_WALL = 0x40000000  # wait for what is no child of ours but traced
-STOP_LOOKS = 100_000  # some 50 ms; whoever is told to stop is at its call's end already
 
 
 Plan = Callable[[int], tuple[dict[int, int], bytes]]
@@ -263,33 +253,36 @@ class Caller:
         """Let the caller make its call again with some arguments replaced; for the moment that takes, it is traced.
 
         False, and nothing is done, where it may not be. Raises OSError, GoneError."""
-        if _libc.ptrace(_PTRACE_SEIZE, self.thread, 0, 0) < 0:
+        if not tracing.interrupt(self.thread):
             return False
-        _libc.ptrace(_PTRACE_INTERRUPT, self.thread, 0, 0)  # it stops on its way out of this call
         self.fail(errno.EINTR)
         try:
-            self._wait_for_stop()
-            registers = ctypes.create_string_buffer(_REGISTERS.size)
-            if _libc.ptrace(_PTRACE_GETREGS, self.thread, 0, ctypes.addressof(registers)) < 0:
-                raise GoneError
-            values = list(_REGISTERS.unpack(registers))
-            for argument, value in self._put_below(values[_RSP], plan).items():
-                values[_ARGUMENTS[argument]] = value
-            values[_RAX], values[_ORIG_RAX] = self.number, _NO_CALL
-            values[_RIP] -= _SYSCALL_BYTES
-            _REGISTERS.pack_into(registers, 0, *values)
-            _libc.ptrace(_PTRACE_SETREGS, self.thread, 0, ctypes.addressof(registers))
-        except ChildProcessError as error:  # it has ended
-            raise GoneError from error
+            values = tracing.registers(self.thread)
+            for argument, value in self._put_below(values[tracing.STACK], plan).items():
+                values[tracing.ARGUMENTS[argument]] = value
+            tracing.call_again(self.thread, values, self.number)
         finally:
-            _libc.ptrace(_PTRACE_DETACH, self.thread, 0, 0)
+            tracing.release(self.thread)
         return True
 
-    def _wait_for_stop(self) -> None:
-        for _ in range(STOP_LOOKS):
-            if os.waitpid(self.thread, _WALL | os.WNOHANG)[0]:
-                return
-        raise GoneError
+    def afterwards(self, change: Callable[[int], None]) -> bool:
+        """Let the kernel do it, and `change` the caller's memory (`peek`, `poke`) before the caller goes on; it is given the
+        kernel's answer. For the moment that takes, the caller is traced. Only for calls that wait for nothing.
+
+        False, and nothing is done, where it may not be. Raises what `change` does, GoneError."""
+        if not tracing.interrupt(self.thread):
+            return False
+        self.proceed()
+        try:
+            answer = tracing.registers(self.thread)[tracing.RESULT]
+            change(answer - (1 << 64) if answer >> 63 else answer)
+        finally:
+            tracing.release(self.thread)
+        return True
+
+    def poke(self, address: int, data: bytes) -> None:
+        """Write to a caller that is traced, and so no other's by now. Raises OSError(EFAULT), GoneError."""
+        self._force(address, data, check=False)
 
     def _put_below(self, stack: int, plan: Plan) -> dict[int, int]:
         """Write the block far enough below the stack that a signal's frame does not reach it; the arguments."""

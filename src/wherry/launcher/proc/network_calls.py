@@ -52,7 +52,7 @@ class NetworkCalls:
             "getpeername": self._getpeername,
             "uname": _uname,
         }
-        rewriting = Rewriting(routing)
+        rewriting = self._rewriting = Rewriting(routing)
         otherwise: dict[str, Handler | None] = {
             "bind": rewriting.bind,
             "connect": rewriting.connect,
@@ -233,13 +233,13 @@ class NetworkCalls:
         self._name_remembered(caller, guest, of_peer=True)
 
     def _name_remembered(self, caller: Caller, guest: Guest, *, of_peer: bool) -> None:
-        """Of a stream that was connected or listens; one that was accepted is not known."""
+        """Of a stream that was connected or listens, by what was remembered; of all others by the kernel's answer."""
         assert self._held is not None
         names = self._held.names(caller.thread, caller.arguments[0])
         name = None if names is None else names.peer if of_peer else names.local
         ip = None if name is None else _packed(name[0])
         if names is None or name is None or ip is None:
-            caller.proceed()
+            self._rewriting.name(caller, guest)
             return
         shown = self._routing.shown(guest, TCP, ip, name[1])
         if names.peer is None and shown is not None and shown[0] == guest.packed:

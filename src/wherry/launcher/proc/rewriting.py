@@ -1,5 +1,5 @@
 """bind, connect and sendto of sockets of which there is no duplicate: the address is replaced in the caller's memory, and the
-kernel goes on. The same for programs that mean well, and no barrier for others.
+kernel goes on; of getsockname and getpeername the answer is. The same for programs that mean well, and no barrier for others.
 """
 
 from __future__ import annotations
@@ -59,6 +59,24 @@ class Rewriting:
         place = socket.inet_ntoa(ip), port
         self._routing.ports.record(guest.ip, protocol, wanted.port or port, place, scope)
         caller.proceed()
+
+    def name(self, caller: Caller, guest: Guest) -> None:
+        """getsockname, getpeername: the kernel's answer becomes what pods know that address by, before the caller sees it."""
+        protocol = named_protocol(caller)
+        if not protocol:
+            caller.proceed()
+            return
+        address, length = caller.arguments[1:3]
+        room = struct.unpack("=i", caller.read(length, 4).ljust(4, b"\0"))[0]
+
+        def change(answer: int) -> None:
+            found = decode(caller.peek(address, min(room, _SOCKADDR_6_BYTES))) if answer == 0 and room > 0 else None
+            shown = self._routing.shown(guest, protocol, found.ip, found.port) if found and len(found.ip) == 4 else None
+            if found is not None and shown is not None:
+                caller.poke(address, found.at(*shown).encode()[:room])
+
+        if not caller.afterwards(change):
+            caller.proceed()
 
     def _meant(self, caller: Caller, guest: Guest, address: int, length: int) -> bytes:
         """What the program wrote there, even if we have replaced it before; a fork of it has what we wrote too."""
