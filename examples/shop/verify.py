@@ -297,7 +297,15 @@ def restock(api: Api, stock: int) -> None:
     pod = api.call(f"{jobs}/seed")["spec"]["template"]["spec"]
     pod["containers"][0]["command"] = ["python", "-m", "products.seed", str(stock)]
     job = {"metadata": {"name": name}, "spec": {"ttlSecondsAfterFinished": 60, "template": {"spec": pod}}}
-    again(lambda: api.call(jobs, "POST", job), Counter(), random.Random(name))
+
+    def order() -> None:
+        try:
+            api.call(jobs, "POST", job)
+        except urllib.error.HTTPError as error:
+            if error.code != 409:  # it is there: only the answer was lost
+                raise
+
+    again(order, Counter(), random.Random(name))
     end = time.monotonic() + PATIENCE_SECONDS
     while not api.call(f"{jobs}/{name}")["status"].get("succeeded"):
         if time.monotonic() > end:
