@@ -25,7 +25,7 @@ from wherry.cluster import processes
 from wherry.cluster.paths import State
 from wherry.cluster.system import ROLES
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a condition that should hold within one is called missing: other work runs on the same cores."""
 T = TypeVar("T")
 
