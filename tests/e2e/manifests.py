@@ -78,3 +78,9 @@ def web(name: str = "web", **fields: Any) -> Obj:
     """A container that serves on 8080 and is ready once it does."""
     probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}
     return container(program("web", name), readinessProbe=probe, **fields)
+
+
+def reaching(url: str) -> Obj:
+    """An init container that ends once the URL answers pods: a Service leads to ready pods a moment after they are."""
+    ask = "while True:\n try: r.urlopen(sys.argv[1], timeout=10).read(); break\n except OSError: time.sleep(0.05)"
+    return container(["python3", "-c", f"import sys, time, urllib.request as r\n{ask}", url], "reach")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 from clients import Stream, Talk, Visitor, Writer, request, tls
 from kubectl import Kubectl, Running, needs_kubectl, newest
-from manifests import FOREVER, container, deployment, node_port, pod, program, web
+from manifests import FOREVER, container, deployment, node_port, pod, program, reaching, web
 from wherry_system import WherrySystem, until
 
 pytestmark = needs_kubectl
@@ -47,8 +47,8 @@ def shop(kubectl: Kubectl) -> Iterator[Shop]:
     kubectl.wait("deployment/echo", "condition=Available")
     port = kubectl.path_of("{.spec.ports[0].nodePort}", "service/web")
     echo_port = int(kubectl.path_of("{.spec.ports[0].nodePort}", "service/echo"))
-    waiting = program("traffic", "http://web/")
-    kubectl.apply(pod("traffic", container(waiting), terminationGracePeriodSeconds=20))
+    asking, reached = container(program("traffic", "http://web/")), reaching("http://web/")
+    kubectl.apply(pod("traffic", asking, initContainers=[reached], terminationGracePeriodSeconds=20))
     kubectl.ready("traffic")
     with kubectl.start("logs", "-f", "traffic") as traffic:
         traffic.line("began")

@@ -8,6 +8,8 @@ import secrets
 import signal
 import subprocess
 import urllib.request
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +47,37 @@ def _processes(word: str) -> list[int]:
     for each in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (each / "cmdline").read_bytes().split(b"\0")
-        except OSError:
+            if word.encode() in arguments and not (each / "task" / each.name / "children").read_text():
+                found.append(int(each.name))
+        except OSError:  # it has just ended
             continue
-        if word.encode() in arguments and not (each / "task" / each.name / "children").read_text():
-            found.append(int(each.name))
     return found
 
 
-def _kill(word: str, sandbox: bool = False) -> int:
-    """One of them, or the first process of its pod; the one that was found."""
-    pid = until(lambda: _processes(word), "a process of the pod")[0]
-    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(parent if sandbox else pid, signal.SIGKILL)
+def _kill(word: str, sandbox: bool = False) -> None:
+    """One of them, or the first process of its pod."""
+
+    def killed() -> int:
+        for pid in _processes(word):
+            try:
+                parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+                os.kill(parent if sandbox else pid, signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):  # it has just ended by itself
+                continue
+            return pid
+        return 0
+
+    pid = until(killed, "a process of the pod")
     until(lambda: not Path(f"/proc/{pid}").exists(), "it is gone")
-    return pid
+
+
+def _said(url: str) -> list[str]:
+    """Words; none while nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return str(answer.read().decode()).split()
+    except (OSError, HTTPException):
+        return []
 
 
 @pytest.mark.parametrize("victim", ["web", "broker"])
@@ -88,12 +107,12 @@ def test_a_service_and_a_broker(system: WherrySystem, kubectl: Kubectl, victim: 
         going("rollout", "status", whole, "--timeout=60s", timeout=90)
         if victim == "broker":
             sender.sends(5)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
-        said = answer.read().decode().split()
+    said = until(lambda: _said(f"http://127.0.0.1:{port}/"), "it answers")
     assert set(sender.kept) <= set(said), "what was acknowledged is kept"
     going("delete", "namespace", going.namespace, "--wait=false")
-    if left := _processes(word):
-        os.kill(left[0], signal.SIGKILL)
+    for pid in _processes(word)[:1]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     until(lambda: going.run("get", "namespace", going.namespace).returncode != 0, "the namespace is gone", 60)
     until(lambda: not _processes(word), "its processes are gone")
 
@@ -121,6 +140,6 @@ def test_while_the_system_starts(own_system: WherrySystem) -> None:
             said, _ = up.communicate(timeout=90)
         assert up.returncode == 0, f"{role}: {said}{own_system.logs()}"
         own_system.back(role, killed)
-        assert own_system.status()["state"] == "running"
+        until(lambda: own_system.status()["state"] == "running", "whole again")
         kubectl("rollout", "status", "deployment/web", "--timeout=60s", timeout=90)
         until(lambda: kubectl.run("exec", "deployment/web", "--", "true").returncode == 0, f"the pod runs after {role}")

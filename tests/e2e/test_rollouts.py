@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from kubectl import Kubectl
-from manifests import FOREVER, container, deployment, pod, program, service, shell, web
+from manifests import FOREVER, container, deployment, pod, program, reaching, service, shell, web
 from wherry_system import until
 
 QUICK = {"minReadySeconds": 0, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}
@@ -61,12 +61,11 @@ def test_no_request_fails_while_a_service_is_updated(kubectl: Kubectl) -> None:
         service("web"),
     )
     kubectl.wait("deployment/web", "condition=Available")
-    reach = "import urllib.request as r\nwhile True:\n try: print(r.urlopen('http://web/').read()); break\n except OSError: pass"
     kubectl.apply(
         pod(
             "traffic",
             container(program("traffic", "http://web/")),
-            initContainers=[container(["python3", "-c", reach], "reach")],
+            initContainers=[reaching("http://web/")],
             terminationGracePeriodSeconds=10,
         )
     )
