@@ -40,6 +40,30 @@ for place in sys.argv[1:]:
         print(error.strerror)
 """
 
+SLOW = """
+import os, signal, socket, struct, threading
+server = socket.socket()
+server.bind(("127.0.0.1", 8080))
+server.listen(0)
+first, second = socket.socket(), socket.socket()
+first.connect(server.getsockname())  # fills the queue
+def begun():
+    while struct.unpack("B", second.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))[0] != 2: pass  # SYN_SENT
+    while not done.wait(0.01):  # one that comes before the call waits interrupts nothing
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+def interrupted(*_):
+    if not done.is_set():
+        done.set()
+        print("interrupted", flush=True)
+        server.accept()
+        server.accept()
+done = threading.Event()
+signal.signal(signal.SIGUSR1, interrupted)
+threading.Thread(target=begun).start()
+second.connect(server.getsockname())
+print("connected" if second.getpeername() == server.getsockname() else "not")
+"""
+
 
 def may_take_descriptors() -> bool:
     """Not in an ordinary container."""
@@ -105,6 +129,12 @@ async def test_replicas_on_one_port_live_side_by_side(world: World) -> None:
     with sock:
         answer = await asyncio.get_running_loop().sock_recv(sock, 99)
     assert answer.decode().split()[0] == two.hostname
+
+
+async def test_a_connection_that_takes_its_time(world: World) -> None:
+    """Begun by the shim, waited for by the kernel in the caller, which signals still reach."""
+    code, text = await world.run(await world.sandbox(), ["python3", "-c", SLOW])
+    assert (code, text.split()) == (0, ["interrupted", "connected"])
 
 
 async def test_ports_below_1024_and_loopback_are_the_pods_own(world: World) -> None:

@@ -158,6 +158,39 @@ for thread in threads: thread.join()
 print("reached", reached, flush=True)
 """
 )
+SWAP = (
+    PREPARE
+    + """
+victim, port = sys.argv[1], int(sys.argv[2])
+unix = struct.pack("=H", 1) + b"\\0no-such-name\\0"
+def inet(port): return struct.pack("=H", 2) + struct.pack(">H", port) + socket.inet_aton(victim) + bytes(8)
+wanted = {"connect": inet(port), "bind": inet(0)}
+place = ctypes.create_string_buffer(unix, 16)
+sockets = {1: socket.socket(socket.AF_UNIX), 2: socket.socket()}
+AT = 100
+os.dup2(sockets[1].fileno(), AT)
+done = threading.Event()
+def flip():
+    while not done.is_set():
+        for kind, address in ((1, unix), (2, wanted[call])):
+            ctypes.memmove(place, address, 16)
+            os.dup2(sockets[kind].fileno(), AT)
+sys.setswitchinterval(1e-5)
+call = "connect"
+thread = threading.Thread(target=flip)
+thread.start()
+reached = dict.fromkeys(wanted, 0)
+for call in wanted:
+    for turn in range(500):
+        getattr(libc, call)(AT, place, 16)
+        if sockets[2].getsockname()[1]:
+            reached[call] += 1
+            sockets[2] = socket.socket()
+done.set()
+thread.join()
+print(reached, flush=True)
+"""
+)
 EXPECTED_NETWORK = """launcher EACCES
 by a link EACCES
 relative EACCES
@@ -305,6 +338,8 @@ async def test_the_loopback_of_another_pod_is_out_of_reach(world: World, launche
     code, text = await world.run(sandbox, ["python3", "-c", RACE, private, str(port)])
     if launcher.exact:  # type: ignore[attr-defined]
         assert (code, text.strip()) == (0, "reached 0")
+        code, text = await world.run(sandbox, ["python3", "-c", SWAP, private, str(port)])
+        assert (code, text.strip()) == (0, "{'connect': 0, 'bind': 0}")
     assert "Traceback" not in launcher.said()
 
 

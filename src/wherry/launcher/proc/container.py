@@ -36,6 +36,7 @@ def become(
     stdio: list[int],
     *,
     holds: bool,
+    tcp: bool,
 ) -> NoReturn:
     """Report to `status`: {"master"} with a terminal, {"ready", "promises"} with the listener, or {"error"}."""
 
@@ -53,6 +54,7 @@ def become(
             tty=spec["tty"],
             waits=True,
             holds=holds,
+            tcp=tcp,
         )
 
     _run(prepare, status, "RunContainerError", 128)
@@ -70,11 +72,23 @@ def become_beside(
     *,
     tty: bool,
     holds: bool,
+    tcp: bool,
 ) -> NoReturn:
     """An exec'ed process of a container that was promised `made`."""
     _run(
         lambda: _prepare(
-            spec, argv, hostname, unpack(made), writable, readable, status, stdio, tty=tty, waits=False, holds=holds
+            spec,
+            argv,
+            hostname,
+            unpack(made),
+            writable,
+            readable,
+            status,
+            stdio,
+            tty=tty,
+            waits=False,
+            holds=holds,
+            tcp=tcp,
         ),
         status,
         "ExecError",
@@ -121,6 +135,7 @@ def _prepare(
     tty: bool,
     waits: bool,
     holds: bool,
+    tcp: bool,
 ) -> None:
     after_fork()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -148,7 +163,9 @@ def _prepare(
     own = [os.fsencode(upper)] if upper else []
     given = [each.source for each in made if each.readonly]
     landlock.limit(
-        [*own, *(each.source for each in made if not each.readonly)], [*readable, *promises.interpreters(), *given]
+        [*own, *(each.source for each in made if not each.readonly)],
+        [*readable, *promises.interpreters(), *given],
+        tcp=tcp,
     )
     wire = [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in made]
     listener = notify.install(streams=holds)

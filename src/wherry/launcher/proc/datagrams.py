@@ -21,7 +21,7 @@ from wherry.launcher.proc.addresses import IPV6_ANY, MAPPED, Address, decode
 from wherry.launcher.proc.caller import BUFFER_BYTES, Caller, GoneError
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held
-from wherry.launcher.proc.notify import DATAGRAMS, NETWORK, WINDOW
+from wherry.launcher.proc.notify import AF_SMC, DATAGRAMS, NETWORK, WINDOW
 from wherry.launcher.proc.ports import UDP
 from wherry.launcher.proc.routing import Refusal, Routing
 
@@ -44,7 +44,7 @@ _CONTROL_BYTES_MAX = 4096
 _NAME_BYTES = 128
 _IP_PKTINFO, _IPV6_PKTINFO = 8, 50
 _MSG_FASTOPEN, _MSG_WAITFORONE, _MSG_CMSG_CLOEXEC = 0x20000000, 0x10000, 0x40000000
-_NO_DATAGRAMS = (6, 132)  # SOCK_DCCP; IPPROTO_SCTP, whose messages open connections
+_DCCP, _SCTP, _MPTCP = 6, 132, 262  # messages of SCTP open connections, and MPTCP is no TCP to Landlock
 MEANT_MAX = 4096
 """Sockets and whom they wrote to by a name that is not the real one."""
 _TRIES = 8  # numbers looked at one by one before all of them are listed
@@ -75,7 +75,7 @@ class DatagramCalls:
     def _make(self, caller: Caller, guest: Guest) -> None:
         family, kind, protocol = (value & 0xFFFFFFFF for value in caller.arguments[:3])
         plain = kind & 0xF
-        if plain == _NO_DATAGRAMS[0] or protocol == _NO_DATAGRAMS[1]:
+        if plain == _DCCP or protocol in (_SCTP, _MPTCP) or family == AF_SMC:
             raise Refusal(errno.EPROTONOSUPPORT)
         if plain not in self._made or _namespace(str(caller.thread)) != self._namespace:
             caller.proceed()

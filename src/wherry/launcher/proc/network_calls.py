@@ -23,6 +23,7 @@ from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.datagrams import DatagramCalls, address_of
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held, NotHeldError
+from wherry.launcher.proc.landlock import NO_PORT, forbids_tcp
 from wherry.launcher.proc.notify import NETWORK
 from wherry.launcher.proc.ports import ANY, TCP, UDP
 from wherry.launcher.proc.rewriting import Rewriting, named_protocol, own_place
@@ -31,6 +32,7 @@ from wherry.launcher.proc.unix_calls import UnixCalls
 
 _SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES = 128, 16
 _WILDCARD = bytes(4)
+_NOWHERE = b"\xc0\0\2\1"  # 192.0.2.1, which is nobody's (RFC 5737)
 _IP_BIND_ADDRESS_NO_PORT = 24
 _DATAGRAM = int(socket.SOCK_DGRAM)  # an enumeration's member is compared more slowly than the kernel answers
 _WAITS = -1
@@ -44,6 +46,7 @@ class NetworkCalls:
         """`held`: where duplicates of sockets may not be taken."""
         self._routing = routing
         self._held = held
+        self._alone = held is None and forbids_tcp()
         by_name: dict[str, Handler] = {
             "bind": self._bind,
             "connect": self._connect,
@@ -96,9 +99,18 @@ class NetworkCalls:
         if code == 0:
             caller.succeed()
         elif code == _WAITS:
-            caller.proceed()  # for what we began
+            self._wait(caller, to)
         else:
             caller.fail(code)
+
+    def _wait(self, caller: Caller, to: Address) -> None:
+        """The kernel waits in the caller for what we began. Where only we may connect (landlock.py), the caller says so."""
+        if self._alone and to.port != NO_PORT:
+            address = Address(to.family, _NOWHERE, NO_PORT).encode()
+            if not caller.again(lambda at: ({1: at, 2: len(address)}, address)):
+                raise Refusal(errno.EINTR)  # it is traced by another one; the connection is being made
+            return
+        caller.proceed()
 
     @staticmethod
     def _take(caller: Caller, family: int = -1) -> socket.socket:

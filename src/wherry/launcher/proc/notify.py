@@ -43,7 +43,8 @@ _FLAGS_ARGUMENT = {"newfstatat": 3, "statx": 2}
 
 _LD_W_ABS, _JEQ_K, _JGE_K, _JSET_K, _AND_K, _RET_K = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _SOCK_TYPE_MASK = 0xF
-_STREAMS = (0, 6, 262)  # IPPROTO_IP, IPPROTO_TCP, IPPROTO_MPTCP
+_STREAMS = (0, 6)  # IPPROTO_IP, IPPROTO_TCP
+AF_SMC = 43  # TCP by another name
 _ALLOW, _NOTIFY, _ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | errno.ENOSYS
 _EPERM, _EOPNOTSUPP = 0x00050000 | errno.EPERM, 0x00050000 | errno.EOPNOTSUPP
 _MSG_FASTOPEN = 0x20000000
@@ -128,8 +129,10 @@ def _for_datagrams(*, streams: bool) -> list[tuple[int, int, int, int]]:
     found = [
         (_JEQ_K, 0, 0, DATAGRAMS["socket"]),
         (_LD_W_ABS, 0, 0, _argument(0)),
-        (_JEQ_K, 2, 0, socket.AF_INET),
-        (_JEQ_K, 1, 0, socket.AF_INET6),
+        (_JEQ_K, 4, 0, socket.AF_INET),
+        (_JEQ_K, 3, 0, socket.AF_INET6),
+        (_JEQ_K, 0, 1, AF_SMC),
+        (_RET_K, 0, 0, _NOTIFY),
         (_RET_K, 0, 0, _ALLOW),
         (_LD_W_ABS, 0, 0, _argument(1)),
         (_AND_K, 0, 0, _SOCK_TYPE_MASK),

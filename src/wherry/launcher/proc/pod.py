@@ -49,6 +49,7 @@ class ProcPod(PodInit):
             status,
             stdio,
             holds=not self._context.options.exact,
+            tcp=self._may_use_tcp(),
         )
 
     def _become_beside(
@@ -65,7 +66,12 @@ class ProcPod(PodInit):
             stdio,
             tty=tty,
             holds=not self._context.options.exact,
+            tcp=self._may_use_tcp(),
         )
+
+    def _may_use_tcp(self) -> bool:
+        """By itself: where the shim cannot on duplicates, or the machine's network is the pod's."""
+        return not self._context.options.exact or bool(self._spec["host_network"])
 
     def _fork_child(self, *, shared: bool) -> tuple[int, str]:
         del shared

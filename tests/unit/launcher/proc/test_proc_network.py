@@ -210,7 +210,8 @@ def test_the_filter_knows_datagrams_by_their_numbers() -> None:
     [
         (socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, 0, "allow"),
         (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "allow"),
-        (socket.AF_INET, socket.SOCK_STREAM, 262, "allow"),  # MPTCP
+        (socket.AF_INET, socket.SOCK_STREAM, 262, "notify"),  # MPTCP: refused
+        (43, socket.SOCK_STREAM, 0, "notify"),  # SMC: refused
         (socket.AF_INET, socket.SOCK_STREAM, 132, "notify"),  # SCTP: refused
         (socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0, "notify"),
         (socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_UDP, "notify"),
