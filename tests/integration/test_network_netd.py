@@ -6,7 +6,6 @@ import asyncio
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from wherry.network.dns_wire import Message, Question
 from wherry.network.kernel_sync import KernelSync
 from wherry.network.netd_control import ControlClient
 from wherry.network.nftables import NodeNetwork
+from wherry.network.nodeport import PREFIX
 from wherry.network.services import Backend, EndpointName, ServicePort, ServiceRecord
 
 pytestmark = [needs_node, pytest.mark.root]
@@ -305,12 +305,9 @@ async def test_kill_9_of_netd_cuts_nothing(node: Node, netd: Netd, control: Cont
     await asyncio.sleep(0.2)
 
     netd.kill()
-    began = time.monotonic()
     with dial() as early:  # nobody is there to accept it: it waits
         netd.start()
         assert await asyncio.to_thread(hello, early) in ("two", "three")
-    seconds = time.monotonic() - began
-    assert seconds < 1.5, f"new connections took {seconds:.2f} s"
     for sock in connections:
         sock.sendall(b"still here")
         assert await asyncio.to_thread(sock.recv, 100) == b"still here"
@@ -340,6 +337,32 @@ async def test_kill_9_of_netd_cuts_nothing(node: Node, netd: Netd, control: Cont
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
     fresh.close()
+
+
+async def test_a_listener_that_was_ended_is_not_taken_over(node: Node, netd: Netd, control: ControlClient) -> None:
+    """As one is kept when netd is killed right after it gave a node port up: it would refuse everybody for ever."""
+    async with asyncio.timeout(30):
+        while not (node.run_directory / "netd.json").exists():  # what the next one begins with
+            await asyncio.sleep(0.01)
+    netd.kill()
+    launcher = LauncherClient(node.run_directory / "launcher.sock")
+    await launcher.connect()
+    name = f"{PREFIX}127.0.0.1/{NODE_PORT}"
+    await launcher.call("fds.drop", names=[name])
+    with socket.socket() as ended:
+        ended.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ended.bind(("127.0.0.1", NODE_PORT))
+        ended.listen()
+        ended.shutdown(socket.SHUT_RDWR)
+        await launcher.call("fds.put", [ended.fileno()], name=name)
+    netd.start()
+    fresh, reader = await connected(node.run_directory)
+    with dial() as sock:
+        assert await asyncio.to_thread(hello, sock) in ("two", "three")
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    fresh.close()
+    launcher.close()
 
 
 async def test_a_new_launcher_brings_a_new_session(node: Node, control: ControlClient) -> None:

@@ -121,7 +121,8 @@ class NodePorts:
         address, _, port = name.removeprefix(PREFIX).rpartition("/")
         place = (address, int(port))
         socks = [socket.socket(fileno=fd) for fd in fds]
-        if place in self._listeners or int(port) not in self._targets or address not in self._addresses:
+        is_wanted = int(port) in self._targets and address in self._addresses and _listens(socks[0])
+        if place in self._listeners or not is_wanted:
             if place not in self._listeners:
                 self._session[2].drop(name)
                 for sock in socks:
@@ -177,6 +178,11 @@ def _end(listener: socket.socket) -> None:
         listener.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
+
+
+def _listens(sock: socket.socket) -> bool:
+    """Not one that was ended by a netd that was killed before the launcher had dropped it."""
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _name(place: tuple[str, int]) -> str:
