@@ -24,8 +24,8 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
-START_SECONDS = 30.0
-FIND_SECONDS = 10.0
+START_SECONDS = 60.0
+FIND_SECONDS = 30.0
 
 
 def unavailable() -> str:

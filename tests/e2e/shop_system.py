@@ -18,7 +18,7 @@ from typing import Any
 from wherry_system import WherrySystem
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
-SECONDS = 280.0
+SECONDS = 360.0
 """For what builds images or waits for pods on a machine that does other work too."""
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from wherry_system import until
+from wherry_system import PATIENCE, until
 
 from wherry.api.errors import StatusError
 from wherry.chaos.faults import LEASE_SECONDS
@@ -36,7 +36,7 @@ def broken() -> Iterator[System]:
     if reason := unavailable():
         pytest.skip(reason)
     with System("--simulated-nodes", "1") as system:
-        system.wait_for("node", PRETENDED, "Ready", timeout="30s")
+        system.wait_for("node", PRETENDED, "Ready", timeout="60s")
         system.patch("node", PRETENDED, {"spec": {"unschedulable": True}})
         yield system
 
@@ -94,13 +94,13 @@ def test_a_fault_ends_although_the_command_was_killed(broken: System) -> None:
         until(lambda: refused(lambda: broken.list("secrets")) == 500, "lists fail")
         run.kill()
         run.wait()
-        until(lambda: refused(lambda: broken.list("secrets")) == 0, "its lease has run out", LEASE_SECONDS + 5)
+        until(lambda: refused(lambda: broken.list("secrets")) == 0, "its lease has run out", LEASE_SECONDS + PATIENCE)
         assert listed(broken) == ""
 
 
 def test_a_fault_ends_in_time(broken: System) -> None:
     with chaos(broken, "api", "--delay", "1ms", "--for", "1s") as run:
-        assert run.wait(20) == 0
+        assert run.wait(PATIENCE) == 0
     assert listed(broken) == ""
 
 
@@ -135,19 +135,19 @@ def test_a_node_that_lacks_memory_evicts_until_there_is_enough(broken: System) -
     for name in pods:
         until(lambda name=name: "up" in broken.logs(name), f"{name} has its memory")  # type: ignore[misc]
     with broken.chaos.pressure("memory", node=node, available="70Mi"):
-        broken.wait_for("node", node, "MemoryPressure", timeout="30s")
-        large = broken.wait_for("pod", "large", lambda one: one["status"].get("reason") == "Evicted", "30s")
+        broken.wait_for("node", node, "MemoryPressure", timeout="60s")
+        large = broken.wait_for("pod", "large", lambda one: one["status"].get("reason") == "Evicted", "60s")
         assert large["status"]["phase"] == "Failed"
         low = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 70Mi. Container main was using "
         assert large["status"]["message"].startswith(low)
         taint = "node.kubernetes.io/memory-pressure"
         broken.wait_for(
-            "node", node, lambda one: taint in [each["key"] for each in one["spec"].get("taints", ())], "30s"
+            "node", node, lambda one: taint in [each["key"] for each in one["spec"].get("taints", ())], "60s"
         )
         broken.apply(pod("late", nodeName=node))
-        late = broken.wait_for("pod", "late", lambda one: one["status"]["phase"] == "Failed", "30s")
+        late = broken.wait_for("pod", "late", lambda one: one["status"]["phase"] == "Failed", "60s")
         assert late["status"]["message"] == "Pod was rejected: The node had condition: [MemoryPressure]. "
-    broken.wait_for("node", node, "MemoryPressure=False", timeout="30s")
+    broken.wait_for("node", node, "MemoryPressure=False", timeout="60s")
     phases = {one["metadata"]["name"]: one["status"]["phase"] for one in broken.list("pods")}
     assert {name: phases[name] for name in pods} == {"large": "Failed", "small": "Running", "critical": "Running"}
     for name in (*pods, "late"):
@@ -187,8 +187,8 @@ def test_nodes_that_are_cut_off_are_missed_and_their_pods_go_on(broken: System) 
         for name in (node, PRETENDED):
             broken.wait_for("node", name, "Ready=Unknown", timeout="90s")
     for name in (node, PRETENDED):
-        broken.wait_for("node", name, "Ready", timeout="30s")
-    broken.wait_for("pod", "goes-on", "Ready", timeout="30s")
+        broken.wait_for("node", name, "Ready", timeout="60s")
+    broken.wait_for("pod", "goes-on", "Ready", timeout="60s")
     assert container_id(broken, "goes-on") == before
     broken.delete("pod", "goes-on", grace_seconds=0)
 
@@ -208,7 +208,7 @@ def test_a_node_that_is_not_there_is_not_cut_off(broken: System) -> None:
 def test_processes_are_killed_and_come_back(broken: System) -> None:
     before = int((broken.folder / "state" / "run" / "ready").read_text())
     with chaos(broken, "processes", "control-plane", "--for", "1s", "--every", "1m") as run:
-        run.wait(20)
+        run.wait(PATIENCE)
     until(lambda: not os.path.exists(f"/proc/{before}"), "it was killed")
     until(lambda: (broken.folder / "state" / "run" / "ready").exists(), "another has started")
     until(lambda: not _fails(lambda: broken.list("nodes")), "and answers")
@@ -231,7 +231,7 @@ def test_pods_are_killed_by_selector(broken: System) -> None:
     broken.wait_for("deployment", "victim", "Available", timeout="60s")
     (before,) = [one["metadata"]["name"] for one in broken.list("pods", labels="app=victim")]
     with chaos(broken, "pods", "-l", "app=victim", "--for", "1s", "--every", "1m") as run:
-        run.wait(20)
+        run.wait(PATIENCE)
 
     def replaced() -> bool:
         names = [one["metadata"]["name"] for one in broken.list("pods", labels="app=victim")]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from kubectl import Kubectl
-from wherry_system import WherrySystem, until
+from wherry_system import PATIENCE, WherrySystem, until
 
 from wherry.chaos.faults import LEASE_SECONDS
 from wherry.testing.system import System, unavailable
@@ -114,7 +114,7 @@ def test_a_service_answers_late_whoever_is_killed_until_the_command_ends(
         until(is_slow, "it goes on without them")
         run.kill()
         run.wait()
-        until(is_quick, "its lease has run out", LEASE_SECONDS + 10)
+        until(is_quick, "its lease has run out", LEASE_SECONDS + PATIENCE)
     assert system.wherry("chaos list").stdout == ""
 
 

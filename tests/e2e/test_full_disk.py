@@ -16,7 +16,7 @@ from wherry_system import Tier, WherrySystem, until
 
 from wherry.testing.launcher_process import is_root_of_machine
 
-pytestmark = pytest.mark.timeout(SECONDS + 20)
+pytestmark = pytest.mark.timeout(1.5 * SECONDS)
 SIZE = "1200M"  # the shop with its images takes some 400 MB
 T = TypeVar("T")
 RESTARTED = ("netd", "node-agent")

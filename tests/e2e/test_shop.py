@@ -15,7 +15,7 @@ from kubectl import needs_kubectl, newest
 from shop_system import SECONDS, ShopSystem, module
 from wherry_system import WherrySystem, until
 
-pytestmark = pytest.mark.timeout(SECONDS + 20)
+pytestmark = pytest.mark.timeout(1.5 * SECONDS)
 Measured = Callable[[str, float], None]
 PAGES = ["/", "/products/oar", "/products/map"]
 RSS_BYTES = 500 * 2**20  # of all services together; examples/shop promises it
