@@ -37,6 +37,14 @@ class Connection:
         self.closed = False
         loop.watch(sock.fileno(), READ, self._ready)
 
+    def hand_over(
+        self,
+        on_message: Callable[[Connection, Message, list[int]], None],
+        on_close: Callable[[Connection], None],
+    ) -> None:
+        """From now on these are called."""
+        self._on_message, self._on_close = on_message, on_close
+
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send, or queue with duplicates of `fds`: the caller may close its own at once. After the end it does nothing."""
         if self.closed:

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from wherry.launcher import attached, cgroups, container, pod_network, protocol, rootfs, syscalls
@@ -33,17 +34,22 @@ from wherry.launcher.syscalls import SyscallError
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024  # /dev/shm of a pod, as container runtimes make it
 
 
-def live(
-    context: Context,
-    sandbox_id: str,
-    spec: SandboxSpec,
-    sock: socket.socket,
-    link: int,
-    kind: type[PodInit] | None = None,
-) -> NoReturn:
-    """Be the init, of another `kind` in tier proc. `link` is the interface index the node's end of the pod's veth gets.
+def live(context: Context, sandbox_id: str, spec: SandboxSpec, sock: socket.socket, link: int) -> NoReturn:
+    """Be the init. `link` is the interface index the node's end of the pod's veth gets. Never returns."""
 
-    Never returns."""
+    def begin() -> PodInit:
+        syscalls.set_process_name("wherry-pod")
+        init = PodInit(context, sandbox_id, spec)
+        netns = init.set_up(link)
+        protocol.send(sock, {"event": "ready"}, [netns, os.pidfd_open(os.getpid())])
+        os.close(netns)
+        return init
+
+    become(sock, begin)
+
+
+def become(sock: socket.socket, begin: Callable[[], PodInit | None]) -> NoReturn:
+    """In a fresh fork: `begin` an init and serve. None: it is not needed any more. Never returns."""
     status = 1
     try:
         after_fork()
@@ -51,18 +57,15 @@ def live(
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        syscalls.set_process_name("wherry-pod")
         gc.disable()  # no cycles are made here, and a collection would touch, and so copy, every page we share
-        init = (kind or PodInit)(context, sandbox_id, spec)
         try:
-            netns = init.set_up(link)
+            init = begin()
         except (LauncherError, OSError) as error:
             text = explain(error) if isinstance(error, SyscallError) else str(error)
             protocol.send(sock, {"event": "failed", "message": text})
         else:
-            protocol.send(sock, {"event": "ready"}, [netns, os.pidfd_open(os.getpid())])
-            os.close(netns)
-            init.serve(sock)
+            if init is not None:
+                init.serve(sock)
         status = 0
     except BaseException:  # noqa: BLE001 -- a fork must not run its parent's code
         traceback.print_exc()
@@ -129,16 +132,13 @@ class PodInit:
         spec = request.args["spec"]
         group = f"{self._id}/{container_id}"
         cgroups.create(self._context.cgroups, group, spec["resources"])
-        log = LogFile(os.path.join(self._spec["log_directory"], spec["log_path"])) if spec["log_path"] else None
         stdio = Stdio(tty=spec["tty"], stdin=spec["stdin"])
-        ours, theirs = protocol.socketpair()
         writable = rootfs.Writable(request.text("writable"))
 
-        pid, namespace = self._fork_child(shared=self._spec["share_process_namespace"])
-        if pid == 0:
-            self._become(spec, writable, theirs, stdio.theirs)
-        theirs.close()
+        pid, namespace, ours = self._begin(spec, writable, stdio.theirs)
         stdio.close_theirs()
+        # A child whose log cannot be made hears nothing more from us, and ends.
+        log = LogFile(os.path.join(self._spec["log_directory"], spec["log_path"])) if spec["log_path"] else None
         running = Running(container_id, spec, pid, os.pidfd_open(pid), group, namespace, writable, log)
         self._containers[container_id] = running
         running.stdin = stdio.take_stdin()
@@ -168,11 +168,16 @@ class PodInit:
         else:
             running.birth.go()
 
-    def _become(
-        self, spec: ContainerSpec, writable: rootfs.Writable, status: socket.socket, stdio: list[int]
-    ) -> NoReturn:
-        """In the fork."""
-        container.become(spec, self._spec, writable, self._context, status, stdio)
+    def _begin(
+        self, spec: ContainerSpec, writable: rootfs.Writable, stdio: list[int]
+    ) -> tuple[int, str, socket.socket]:
+        """Fork a container: its number here, the name of its namespace, and where it reports."""
+        ours, theirs = protocol.socketpair()
+        pid, namespace = self._fork_child(shared=self._spec["share_process_namespace"])
+        if pid == 0:
+            container.become(spec, self._spec, writable, self._context, theirs, stdio)
+        theirs.close()
+        return pid, namespace, ours
 
     def _ready(self, running: Running, message: Message, fds: list[int]) -> None:
         """A process of the container is about to execve; `fds` are closed afterwards."""

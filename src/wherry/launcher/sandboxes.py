@@ -20,8 +20,15 @@ from wherry.launcher.loop import READ, Loop
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.records import NOTREADY, READY, Records, Sandbox, wall_time
 from wherry.launcher.requests import Operation, Request
+from wherry.launcher.specs import SandboxSpec
 
 _FIRST_LINK = 100  # interface indexes of veths in the node's network; below are lo and what a user may add
+
+
+def make_directories(spec: SandboxSpec) -> None:
+    """Of a pod: what its containers write, and their logs. Raises OSError."""
+    os.makedirs(spec["log_directory"], mode=0o700, exist_ok=True)
+    os.makedirs(spec["directory"], exist_ok=True)
 
 
 class SandboxOperations:
@@ -36,6 +43,9 @@ class SandboxOperations:
         self._links = itertools.count(_FIRST_LINK)
         self._pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._node_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def begin(self) -> None:
+        """Before the first request."""
 
     def operations(self) -> Mapping[str, Operation]:
         return {
@@ -56,10 +66,19 @@ class SandboxOperations:
         sandbox = Sandbox(request.text("id"), spec, 0.0)
         if sandbox.id in self._records.sandboxes:
             raise LauncherError("AlreadyExists", f"sandbox {sandbox.id[:12]} exists")
-        os.makedirs(spec["log_directory"], mode=0o700, exist_ok=True)
-        os.makedirs(spec["directory"], exist_ok=True)
         cgroups.create(self._context.cgroups, sandbox.id, spec["resources"])
-        ours, theirs = protocol.socketpair()
+        self._records.sandboxes[sandbox.id] = sandbox
+        try:
+            self._bring_up(sandbox, request)
+        except BaseException:
+            del self._records.sandboxes[sandbox.id]
+            if sandbox.init is not None:
+                sandbox.init.close()
+            raise
+
+    def _bring_up(self, sandbox: Sandbox, request: Request) -> None:
+        """Get it an init, which says when it is ready."""
+        make_directories(sandbox.spec)
 
         def message(_: Connection, message: Message, fds: list[int]) -> None:
             if "id" in message:
@@ -75,14 +94,10 @@ class SandboxOperations:
                     sandbox, request, {"event": "failed", "message": "the pod's init ended before it was ready"}, []
                 )
 
-        self._records.sandboxes[sandbox.id] = sandbox
+        ours, theirs = protocol.socketpair()
         sandbox.init = Connection(self._loop, ours, message, closed)
         try:
             self._fork_init(sandbox, theirs)
-        except BaseException:
-            del self._records.sandboxes[sandbox.id]
-            sandbox.init.close()
-            raise
         finally:
             theirs.close()
 
@@ -107,8 +122,8 @@ class SandboxOperations:
         if message["event"] == "failed":
             protocol.close_fds(fds)
             self._records.sandboxes.pop(sandbox.id, None)
-            assert sandbox.init is not None
-            sandbox.init.close()
+            if sandbox.init is not None:
+                sandbox.init.close()
             cgroups.remove(self._context.cgroups, sandbox.id)
             request.refuse("CreatePodSandboxError", message["message"])
             return

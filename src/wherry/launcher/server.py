@@ -39,6 +39,7 @@ class Server:
         self._subscribers: set[Connection] = set()
         records, inits = Records(self.publish), Inits()
         node, sandboxes, containers = _of_tier(context, loop, control, records, inits)
+        self._begin = sandboxes.begin
         self._ending = Ending(loop, records)
         self._operations: dict[str, Operation] = {
             "ping": self._ping,
@@ -56,6 +57,7 @@ class Server:
         self._loop.on_child_exit(_reap)
         self._loop.watch(self._listener.fileno(), READ, self._accept)
         self._loop.watch(self._control.fileno(), READ, self._outer)
+        self._begin()
         gc.collect()
         gc.freeze()  # forks then share what is there now instead of copying it when the collector touches it
         self._loop.run()
@@ -127,9 +129,9 @@ def _of_tier(
         sandboxes = SandboxOperations(context, loop, control, records, inits)
         return NodeOperations(), sandboxes, ContainerOperations(loop, records, inits)
     from wherry.launcher.proc.containers import ProcContainers
+    from wherry.launcher.proc.image_files import IMAGES
     from wherry.launcher.proc.node import network
     from wherry.launcher.proc.node_ops import ProcNode
-    from wherry.launcher.proc.pod import IMAGES
     from wherry.launcher.proc.sandboxes import ProcSandboxes
 
     block, ports = network(context.options)

@@ -1,6 +1,8 @@
 """The child that becomes a container, or an exec'ed process beside it: from the fork in its pod's init to execve.
 
-The filter comes last: from then on the shim answers, which hears of the container with the message that says it is ready.
+A container's first process waits for what it is to become, maybe since before anybody knew (nursery.py): what is the same for
+all is done before. The filter comes last: from then on the shim answers, which hears of the container with the message that says
+it is ready.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from wherry.launcher import identity, protocol, syscalls, terminal
+from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
-from wherry.launcher.proc import landlock, notify, promises
+from wherry.launcher.proc import hidden, notify, promises
+from wherry.launcher.proc.image_files import IMAGES
+from wherry.launcher.proc.landlock import Limits
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, Promise
 from wherry.launcher.protocol import LauncherError
@@ -26,35 +31,36 @@ Wire = list[tuple[str, str, bool]]
 """Promises as JSON has them."""
 
 
-def become(
-    spec: ContainerSpec,
-    hostname: str,
-    writable: Writable,
-    shared: str,
-    readable: list[bytes],
-    status: socket.socket,
-    stdio: list[int],
-    *,
-    holds: bool,
-    tcp: bool,
-) -> NoReturn:
-    """Report to `status`: {"master"} with a terminal, {"ready", "promises"} with the listener, or {"error"}."""
+def wait(context: Context, status: socket.socket) -> NoReturn:
+    """Become the container that {"spec", "directory", "kit", "hostname", "readable", "tcp"} and its standard streams say.
+
+    Report to `status`: {"master"} with a terminal, {"ready", "promises"} with the listener, or {"error"}."""
 
     def prepare() -> None:
-        made = promises.prepare(spec, writable, shared)
+        _detach(status, [])
+        limits = _limits(hidden.shown(os.fsencode(context.options.state)), tcp=not context.options.exact)
+        received = protocol.receive(status)
+        if received is None:  # the pod has ended
+            return
+        orders, stdio = received
+        readable = [os.fsencode(each) for each in orders["readable"]]
+        if limits.tcp != orders["tcp"]:
+            limits = _limits(readable, tcp=orders["tcp"])
+        limits.read(readable)  # what has been made since
+        spec: ContainerSpec = orders["spec"]
+        writable = Writable(orders["directory"])
         _prepare(
             spec,
             spec["argv"],
-            hostname,
-            made,
+            orders["hostname"],
+            promises.prepare(spec, writable, os.path.join(context.options.state, IMAGES), orders["kit"]),
             writable,
-            readable,
+            limits,
             status,
             stdio,
             tty=spec["tty"],
             waits=True,
-            holds=holds,
-            tcp=tcp,
+            holds=not context.options.exact,
         )
 
     _run(prepare, status, "RunContainerError", 128)
@@ -75,25 +81,13 @@ def become_beside(
     tcp: bool,
 ) -> NoReturn:
     """An exec'ed process of a container that was promised `made`."""
-    _run(
-        lambda: _prepare(
-            spec,
-            argv,
-            hostname,
-            unpack(made),
-            writable,
-            readable,
-            status,
-            stdio,
-            tty=tty,
-            waits=False,
-            holds=holds,
-            tcp=tcp,
-        ),
-        status,
-        "ExecError",
-        126,
-    )
+
+    def prepare() -> None:
+        _detach(status, stdio)
+        limits = _limits(readable, tcp=tcp)
+        _prepare(spec, argv, hostname, unpack(made), writable, limits, status, stdio, tty=tty, waits=False, holds=holds)
+
+    _run(prepare, status, "ExecError", 126)
 
 
 def upper_of(spec: ContainerSpec, writable: Writable) -> str:
@@ -122,26 +116,35 @@ def _report(status: socket.socket, reason: str, message: str) -> None:
     protocol.send(status, {"error": {"reason": reason, "message": message}})
 
 
+def _detach(status: socket.socket, stdio: list[int]) -> None:
+    """From our parent, but for its end."""
+    after_fork()
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.close_all_but({0, 1, 2, status.fileno(), *stdio})
+    os.setsid()
+    os.umask(0o022)
+
+
+def _limits(readable: list[bytes], *, tcp: bool) -> Limits:
+    limits = Limits(tcp=tcp)
+    limits.read([*readable, *promises.interpreters()])
+    return limits
+
+
 def _prepare(
     spec: ContainerSpec,
     argv: list[str],
     hostname: str,
     made: list[Promise],
     writable: Writable,
-    readable: list[bytes],
+    limits: Limits,
     status: socket.socket,
     stdio: list[int],
     *,
     tty: bool,
     waits: bool,
     holds: bool,
-    tcp: bool,
 ) -> None:
-    after_fork()
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    syscalls.close_all_but({0, 1, 2, status.fileno(), *stdio})
-    os.setsid()
-    os.umask(0o022)
     paths = Paths(made)
     upper = upper_of(spec, writable)
     overlay = Overlay(os.fsencode(upper), b"") if upper else None  # nothing is changed here
@@ -160,13 +163,10 @@ def _prepare(
     words = promises.interpreter(program, paths, overlay)
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
-    own = [os.fsencode(upper)] if upper else []
-    given = [each.source for each in made if each.readonly]
-    landlock.limit(
-        [*own, *(each.source for each in made if not each.readonly)],
-        [*readable, *promises.interpreters(), *given],
-        tcp=tcp,
-    )
+    limits.write([os.fsencode(upper)] if upper else [])
+    limits.write(each.source for each in made if not each.readonly)
+    limits.read(each.source for each in made if each.readonly)
+    limits.enter()
     wire = [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in made]
     listener = notify.install(streams=holds)
     protocol.send(status, {"ready": True, "promises": wire}, [listener])

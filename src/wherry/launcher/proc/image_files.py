@@ -18,6 +18,8 @@ from wherry.launcher.overlays import OPAQUE
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.whiteouts import is_whiteout
 
+IMAGES = "launcher/images"
+"""In the state directory: images of read-only roots, copies in store."""
 COPIED_BYTES_MAX = 2 << 30
 """Of an image's files per container; above that the pod is refused instead of filling the disk."""
 STORED_BYTES_MAX = 256 << 20

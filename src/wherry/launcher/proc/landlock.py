@@ -58,29 +58,47 @@ def forbids_tcp() -> bool:
     return version() >= _TCP_SINCE
 
 
-def limit(writable: Iterable[bytes], readable: Iterable[bytes], *, tcp: bool) -> bool:
-    """From now on only `writable` files and directories (and devices) can be written, those and `readable` ones be read; without
-    `tcp` TCP sockets can be neither bound nor connected, where the kernel can forbid that.
+class Limits:
+    """What can be written and read by who enters them: devices, and what was added. Directories can be listed, whose they may
+    be. Without `tcp` TCP sockets can be neither bound nor connected, where the kernel can forbid that.
 
-    Directories can be listed, whose they may be. False without Landlock. Raises SyscallError."""
-    abi = version()
-    if not abi:
-        return False
-    written = _WRITE_FILE | _REMOVE_AND_MAKE
-    written |= _REFER if abi >= _REFER_SINCE else 0
-    written |= _TRUNCATE if abi >= _TRUNCATE_SINCE else 0
-    fenced = not tcp and abi >= _TCP_SINCE
-    network = struct.pack("=Q", _BIND_TCP | _CONNECT_TCP) if fenced else b""
-    ruleset = _create(struct.pack("=Q", written | _READ_FILE) + network)
-    if fenced:
-        rule = ctypes.create_string_buffer(struct.pack("=QQ", _CONNECT_TCP, NO_PORT), 16)
-        syscalls.raw("landlock_add_rule", ruleset, _NET_PORT, rule, 0)
-    for path in (*DEVICES, *writable):
-        _allow(ruleset, path, written | _READ_FILE)
-    for path in readable:
-        _allow(ruleset, path, _READ_FILE)
-    _enter(ruleset)
-    return True
+    Without Landlock nothing is limited. Each method raises SyscallError."""
+
+    def __init__(self, *, tcp: bool) -> None:
+        self.tcp = tcp
+        abi = version()
+        self._write = _READ_FILE | _WRITE_FILE | _REMOVE_AND_MAKE
+        self._write |= _REFER if abi >= _REFER_SINCE else 0
+        self._write |= _TRUNCATE if abi >= _TRUNCATE_SINCE else 0
+        fenced = not tcp and abi >= _TCP_SINCE
+        network = struct.pack("=Q", _BIND_TCP | _CONNECT_TCP) if fenced else b""
+        self._ruleset = _create(struct.pack("=Q", self._write) + network) if abi else -1
+        if fenced:
+            rule = ctypes.create_string_buffer(struct.pack("=QQ", _CONNECT_TCP, NO_PORT), 16)
+            syscalls.raw("landlock_add_rule", self._ruleset, _NET_PORT, rule, 0)
+        self._readable: set[bytes] = set()
+        self.write(DEVICES)
+
+    def write(self, paths: Iterable[bytes]) -> None:
+        """These, and what lies in them, can be written and read."""
+        for path in paths:
+            self._allow(path, self._write)
+
+    def read(self, paths: Iterable[bytes]) -> None:
+        """These can be read, if nobody said so before."""
+        for path in paths:
+            if path not in self._readable:
+                self._readable.add(path)
+                self._allow(path, _READ_FILE)
+
+    def _allow(self, path: bytes, access: int) -> None:
+        if self._ruleset >= 0:
+            _allow(self._ruleset, path, access)
+
+    def enter(self) -> None:
+        """From now on, for this process and what it becomes."""
+        if self._ruleset >= 0:
+            _enter(self._ruleset)
 
 
 def _create(attributes: bytes) -> int:

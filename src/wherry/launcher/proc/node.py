@@ -25,7 +25,8 @@ from wherry.launcher.options import Options
 from wherry.launcher.proc import probe, remains, shim
 from wherry.launcher.proc.addresses import Block
 from wherry.launcher.proc.caller import Mailbox
-from wherry.launcher.proc.pod import IMAGES
+from wherry.launcher.proc.image_files import IMAGES
+from wherry.launcher.proc.kits import KITS
 from wherry.launcher.proc.ports import Ports, directory
 from wherry.launcher.proc.shim import ShimOptions
 
@@ -39,7 +40,8 @@ def run(options: Options, inner: Inner) -> int:
     """Start shims and `inner` in them, wait. The process's exit code."""
     block, ports = network(options)
     ports.clear()
-    shutil.rmtree(os.path.join(options.state, IMAGES), ignore_errors=True)
+    for path in (IMAGES, KITS):
+        shutil.rmtree(os.path.join(options.state, path), ignore_errors=True)
     options = replace(options, exact=options.exact and _may_take_descriptors())
     context = Context(
         options,

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import struct
+from functools import cache
 
 from wherry.launcher import syscalls
 from wherry.launcher.syscalls import SyscallError
@@ -60,6 +61,7 @@ ANSWER = struct.Struct("=QqiI")  # id, value, -errno, flags
 NEW_FD = struct.Struct("=QIIII")  # id, flags, ours, theirs, its flags
 
 
+@cache
 def program(*, streams: bool = False) -> bytes:
     """The filter as an array of struct sock_filter. x32's calls do not exist, see refused_calls.py for others."""
     # `streams`: they are made by who answers too, see held.py.

@@ -8,49 +8,102 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import NoReturn
 
-from wherry.launcher import syscalls
-from wherry.launcher.init import PodInit
-from wherry.launcher.proc import container, hidden, landlock, remains, signalling
+from wherry.launcher import protocol, syscalls
+from wherry.launcher.context import Context
+from wherry.launcher.init import PodInit, become
+from wherry.launcher.proc import container, hidden, kits, landlock, remains, signalling
 from wherry.launcher.processes import Running
-from wherry.launcher.protocol import LauncherError, Message
+from wherry.launcher.protocol import Message
 from wherry.launcher.rootfs import Writable
-from wherry.launcher.specs import ContainerSpec
+from wherry.launcher.sandboxes import make_directories
+from wherry.launcher.specs import ContainerSpec, SandboxSpec
 
-IMAGES = "launcher/images"
-"""In the state directory: images of read-only roots, see promises.py."""
+Child = tuple[int, socket.socket]
+"""A process that becomes a container once it is told which, see container.py: its number, and where."""
+
+
+def wait(context: Context, sock: socket.socket, *, ahead: bool) -> NoReturn:
+    """In a fork of the nursery: be ready, with a child that is, until there is a pod to be the init of; `ahead` of that, or while
+    somebody waits for it. Never returns."""
+
+    def begin() -> ProcPod | None:
+        syscalls.set_process_name("wherry-spare")
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        landlock.keep_apart()
+        child = _fork_child(context)
+        kit = kits.make(context.options.state) if ahead else ""
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        protocol.send(sock, {"event": "ready", "kit": kit}, [null, os.pidfd_open(os.getpid())])
+        os.close(null)
+        received = protocol.receive(sock)
+        if received is None:  # the launcher has gone
+            return None
+        syscalls.set_process_name("wherry-pod")
+        spec: SandboxSpec = received[0]["spec"]
+        with suppress(OSError):  # where it matters, starting a container says so
+            make_directories(spec)
+        return ProcPod(context, received[0]["id"], spec, child, kit)
+
+    become(sock, begin)
+
+
+def _fork_child(context: Context) -> Child:
+    ours, theirs = protocol.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        container.wait(context, theirs)
+    theirs.close()
+    return pid, ours
 
 
 class ProcPod(PodInit):
-    """One per pod."""
+    """One per pod. `child` becomes its first container, with the directories of `kit`."""
 
-    def set_up(self, link: int) -> int:
-        """Directories for memory volumes. Raises LauncherError for what needs namespaces."""
-        del link
-        if self._spec["sysctls"]:
-            names = ", ".join(self._spec["sysctls"])
-            raise LauncherError("CreatePodSandboxError", f"sysctls {names}: tier proc has no namespaces to set them in")
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        landlock.keep_apart()
+    def __init__(self, context: Context, sandbox_id: str, spec: SandboxSpec, child: Child, kit: str) -> None:
+        super().__init__(context, sandbox_id, spec)
+        self._child: Child | None = child
+        self._kit = kit
         self._readable = hidden.shown(os.fsencode(self._context.options.state))
-        for path in self._spec["memory_volumes"]:
-            os.chmod(path, 0o1777)  # noqa: S103 -- as a tmpfs of a pod is
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
-    def _become(self, spec: ContainerSpec, writable: Writable, status: socket.socket, stdio: list[int]) -> NoReturn:
-        shared = os.path.join(self._context.options.state, IMAGES)
-        container.become(
-            spec,
-            self._spec["hostname"],
-            writable,
-            shared,
-            self._readable,
-            status,
-            stdio,
-            holds=not self._context.options.exact,
-            tcp=self._may_use_tcp(),
-        )
+    def _begin(self, spec: ContainerSpec, writable: Writable, stdio: list[int]) -> tuple[int, str, socket.socket]:
+        orders = {
+            "spec": spec,
+            "directory": writable.directory,
+            "kit": self._kit,
+            "hostname": self._spec["hostname"],
+            "readable": [os.fsdecode(each) for each in self._readable],
+            "tcp": self._may_use_tcp(),
+        }
+        child, self._child = self._child, None
+        try:
+            pid, ours = child or _fork_child(self._context)
+            protocol.send(ours, orders, stdio)
+        except ConnectionError:  # it was killed while it waited
+            pid, ours = _fork_child(self._context)
+            protocol.send(ours, orders, stdio)
+        if spec["log_path"]:
+            kits.place_log(self._kit, os.path.join(self._spec["log_directory"], spec["log_path"]))
+        return pid, f"sid:{pid}", ours
+
+    def _ready(self, running: Running, message: Message, fds: list[int]) -> None:
+        """The shim has to know who it is before the program's first call."""
+        running.promises = message["promises"]
+        ip = "" if self._spec["host_network"] else self._spec["ip"]
+        assert self._connection is not None
+        guest = {
+            "sandbox": self._id,
+            "container": running.id,
+            "ip": ip,
+            "hostname": self._spec["hostname"],
+            "promises": running.promises,
+            "upper": container.upper_of(running.spec, running.writable),
+        }
+        self._connection.send({"event": "guest", "guest": guest}, fds)
+        kits.discard(self._kit)
+        self._kit = ""
 
     def _become_beside(
         self, argv: list[str], running: Running, status: socket.socket, stdio: list[int], *, tty: bool
@@ -73,29 +126,9 @@ class ProcPod(PodInit):
         """By itself: where the shim cannot on duplicates, or the machine's network is the pod's."""
         return not self._context.options.exact or bool(self._spec["host_network"])
 
-    def _fork_child(self, *, shared: bool) -> tuple[int, str]:
-        del shared
-        pid = os.fork()
-        return pid, f"sid:{pid}"
-
     def _fork_child_beside(self, running: Running) -> int:
         del running
         return os.fork()
-
-    def _ready(self, running: Running, message: Message, fds: list[int]) -> None:
-        """The shim has to know who it is before the program's first call."""
-        running.promises = message["promises"]
-        ip = "" if self._spec["host_network"] else self._spec["ip"]
-        assert self._connection is not None
-        guest = {
-            "sandbox": self._id,
-            "container": running.id,
-            "ip": ip,
-            "hostname": self._spec["hostname"],
-            "promises": running.promises,
-            "upper": container.upper_of(running.spec, running.writable),
-        }
-        self._connection.send({"event": "guest", "guest": guest}, fds)
 
     def _signal(self, running: Running, number: int) -> None:
         try:

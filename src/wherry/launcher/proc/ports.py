@@ -16,6 +16,8 @@ import shutil
 import socket
 from functools import lru_cache
 
+from wherry.launcher.proc import kits
+
 TCP, UDP = "tcp", "udp"
 ANY, OWN = "", "own-"
 
@@ -39,9 +41,9 @@ class Ports:
         shutil.rmtree(self._directory, ignore_errors=True)
         os.makedirs(self._directory)
 
-    def add(self, ip: str) -> None:
-        """An address exists from now on."""
-        os.makedirs(f"{self._directory}/{ip}", exist_ok=True)
+    def add(self, ip: str, kit: str = "") -> None:
+        """An address exists from now on. `kit`: see kits.py."""
+        kits.place(kit, kits.PORTS, f"{self._directory}/{ip}")
 
     def drop(self, ip: str) -> None:
         shutil.rmtree(f"{self._directory}/{ip}", ignore_errors=True)

@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 
-from wherry.launcher.proc import image_files
+from wherry.launcher.proc import image_files, kits
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
@@ -23,8 +23,8 @@ NOWHERE = b"/proc/removed"
 """Nothing is there, and nobody can make something there."""
 
 
-def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promise]:
-    """Make the container's files; what is promised to it. In `shared` lie images, see image_files.py.
+def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "") -> list[Promise]:
+    """Make the container's files; what is promised to it. In `shared` lie images, see image_files.py, `kit` has directories.
 
     Raises LauncherError, OSError."""
     if not spec["rootfs"]["host"]:
@@ -33,8 +33,10 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
             "build it FROM wherry.dev/host, or use a tier with namespaces"
         )
         raise LauncherError("CreateContainerError", message)
-    os.makedirs(writable.upper)
-    roots = [os.fsencode(os.path.realpath(writable.upper))]
+    kits.place(kit, kits.CONTAINER, writable.directory)
+    os.makedirs(writable.upper, exist_ok=True)
+    real = os.fsencode(os.path.realpath(writable.directory))
+    roots = [real + b"/upper"]
     layers = spec["rootfs"]["layers"]
     if layers and spec["readonly_rootfs"]:
         roots.append(os.fsencode(os.path.realpath(image_files.merged(layers, shared))))
@@ -58,12 +60,12 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str) -> list[Promis
         found += [Promise(path, NOWHERE, readonly=True) for path in _removed(roots[-1], b"") if path not in targets]
     for path in _PRIVATE:
         if path not in targets:
-            own = os.fsencode(os.path.realpath(writable.directory)) + b"/own" + path.replace(b"/", b"-")
-            os.mkdir(own)
+            own = real + b"/own" + path.replace(b"/", b"-")
+            os.makedirs(own, exist_ok=True)
             os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
             found.append(Promise(path, own, spec["readonly_rootfs"]))
     found += [each for each in _interpreters() if each.target not in targets]
-    skeleton = os.fsencode(os.path.realpath(writable.directory)) + b"/skeleton"
+    skeleton = real + b"/skeleton"
     exists = {parent: _real(parent) for each in found for parent in parents(each.target)}
     all_promises, targets_made = plan(found, skeleton, exists)
     for target in targets_made:

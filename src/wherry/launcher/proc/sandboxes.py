@@ -8,15 +8,16 @@ import random
 import socket
 from collections.abc import Mapping
 
-from wherry.launcher import init, protocol
+from wherry.launcher import protocol
+from wherry.launcher.connection import Connection
 from wherry.launcher.context import Context
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import Loop
 from wherry.launcher.proc import remains
 from wherry.launcher.proc.addresses import Address, Block
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.nursery import Nursery, Spare
 from wherry.launcher.proc.paths import Paths
-from wherry.launcher.proc.pod import ProcPod
 from wherry.launcher.proc.ports import OWN, TCP, Ports
 from wherry.launcher.proc.routing import Refusal, Routing
 from wherry.launcher.proc.shims import Shims
@@ -43,6 +44,7 @@ class ProcSandboxes(SandboxOperations):
         self._ports = ports
         self._block = block
         self._session = os.getsid(0)
+        self._nursery = Nursery(loop, context)
         self._shims = Shims(loop, context.controls, self._noticed)
         self._routing = Routing(block, ports, random.Random())
         self._machine = Guest(-1, "", "", "", "", Paths(()))
@@ -55,13 +57,40 @@ class ProcSandboxes(SandboxOperations):
             "node.resolve": self._resolve,
         }
 
-    def _fork_init(self, sandbox: Sandbox, theirs: socket.socket) -> None:
-        if not sandbox.spec["host_network"]:
-            self._ports.add(sandbox.spec["ip"])
+    def begin(self) -> None:
+        self._nursery.begin()
+
+    def _bring_up(self, sandbox: Sandbox, request: Request) -> None:
+        if sandbox.spec["sysctls"]:
+            names = ", ".join(sandbox.spec["sysctls"])
+            raise LauncherError("CreatePodSandboxError", f"sysctls {names}: tier proc has no namespaces to set them in")
         for path in sandbox.spec["memory_volumes"]:
             os.makedirs(path, exist_ok=True)
-        if os.fork() == 0:
-            init.live(self._context, sandbox.id, sandbox.spec, theirs, 0, ProcPod)
+            os.chmod(path, 0o1777)  # noqa: S103 -- as a tmpfs of a pod is
+        self._nursery.take(
+            {"id": sandbox.id, "spec": sandbox.spec},
+            lambda spare: self._adopt(sandbox, request, spare),
+            lambda text: self._born(sandbox, request, {"event": "failed", "message": text}, []),
+        )
+
+    def _adopt(self, sandbox: Sandbox, request: Request, spare: Spare) -> None:
+        """It is this pod's init from now on."""
+
+        def message(_: Connection, message: Message, fds: list[int]) -> None:
+            if "id" in message:
+                self._inits.answered(sandbox, message, fds)
+            else:
+                self._heard(sandbox, message, fds)
+
+        sandbox.init = spare.connection
+        spare.connection.hand_over(message, lambda _: None)  # its end is seen by its pidfd
+        try:
+            if not sandbox.spec["host_network"]:
+                self._ports.add(sandbox.spec["ip"], spare.kit)
+        except OSError as error:
+            self._born(sandbox, request, {"event": "failed", "message": str(error)}, spare.fds)
+        else:
+            self._born(sandbox, request, {"event": "ready"}, spare.fds)
 
     def _heard(self, sandbox: Sandbox, message: Message, fds: list[int]) -> None:
         if message["event"] == "guest":

@@ -20,7 +20,9 @@ def limited(call: Callable[[], None], *, tcp: bool) -> int:
     if pid == 0:
         code = 255
         try:
-            landlock.limit([], [b"/"], tcp=tcp)
+            limits = landlock.Limits(tcp=tcp)
+            limits.read([b"/"])
+            limits.enter()
             code = 0
             call()
         except OSError as error:

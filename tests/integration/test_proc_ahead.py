@@ -1,0 +1,80 @@
+"""Inits that tier proc makes ahead of time: used, killed while they wait, and gone with the launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from runtime_world import PATIENCE_SECONDS, World
+
+from wherry.launcher.proc.kits import KITS
+from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    launcher = LauncherProcess("proc", user=ordinary_user())
+    made = World(launcher)
+    try:
+        yield made
+    finally:
+        await made.close()
+        launcher.close()
+
+
+def named(pid: int, name: str) -> list[int]:
+    """Processes below one, by what ps shows."""
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    below = [each for child in children for each in named(child, name)]
+    return [child for child in children if Path(f"/proc/{child}/comm").read_text() == f"{name}\n"] + below
+
+
+async def spare(world: World) -> tuple[int, int]:
+    """An init that waits, and the process that becomes its first container."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            for init in named(world.launcher.process.pid, "wherry-spare"):
+                if os.path.exists(f"{world.launcher.state}/{KITS}/{init}-log"):  # the last that it makes
+                    return init, named(init, "wherry-spare")[0]
+            await asyncio.sleep(0.005)
+
+
+async def says_hello(world: World) -> None:
+    sandbox = await world.sandbox()
+    assert await world.sh(sandbox, "echo hello > /tmp/said; cat /tmp/said; pwd") == (0, "hello\n/\n")
+    assert await world.sh(sandbox, "ls /tmp") == (0, "")
+
+
+async def test_a_pod_takes_what_waits(world: World) -> None:
+    init, child = await spare(world)
+    sandbox = await world.sandbox()
+    container = await world.start(sandbox, ["sleep", "60"])
+    status = await world.runtime.container_status(container)
+    assert status is not None
+    assert status.pid == child
+    assert Path(f"/proc/{init}/comm").read_text() == "wherry-pod\n"
+    assert (await spare(world))[0] != init
+
+
+@pytest.mark.parametrize("victim", ["the nursery", "the init", "its child"])
+async def test_what_waits_is_killed(world: World, victim: str) -> None:
+    init, child = await spare(world)
+    (nursery,) = named(world.launcher.process.pid, "wherry-nursery")
+    killed = {"the nursery": nursery, "the init": init, "its child": child}[victim]
+    os.kill(killed, signal.SIGKILL)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while os.path.exists(f"/proc/{killed}/fd/0"):
+            await asyncio.sleep(0.005)
+    for _ in range(3):
+        await says_hello(world)
+
+
+async def test_nothing_is_left_of_a_kit(world: World) -> None:
+    await spare(world)
+    before = set((world.launcher.state / KITS).iterdir())
+    await world.ended(await world.start(await world.sandbox(host_network=True), ["true"], log_path=""))
+    assert not before & set((world.launcher.state / KITS).iterdir())
