@@ -124,6 +124,15 @@ class Sender(_Background):
         until(lambda: len(self.kept) >= goal, f"{count} more names are kept", 60)
 
 
+def page(url: str) -> str:
+    """What it shows; empty while nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
+    except (OSError, http.client.HTTPException):
+        return ""
+
+
 def tls(system: WherrySystem) -> ssl.SSLContext:
     pki = Pki(State(system.state).pki)
     context = ssl.create_default_context(cafile=str(pki.ca))

@@ -7,14 +7,12 @@ import os
 import secrets
 import signal
 import subprocess
-import urllib.request
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import Sender
+from clients import Sender, page
 from kubectl import Kubectl, needs_kubectl, newest
 from manifests import FOREVER, container, deployment, node_port, pod_spec, program, web
 from wherry_system import WherrySystem, until
@@ -71,15 +69,6 @@ def _kill(word: str, sandbox: bool = False) -> None:
     until(lambda: not Path(f"/proc/{pid}").exists(), "it is gone")
 
 
-def _said(url: str) -> list[str]:
-    """Words; none while nobody answers."""
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return str(answer.read().decode()).split()
-    except (OSError, HTTPException):
-        return []
-
-
 @pytest.mark.parametrize("victim", ["web", "broker"])
 def test_a_service_and_a_broker(system: WherrySystem, kubectl: Kubectl, victim: str) -> None:
     """While they start, while they serve, during a rollout and while their namespace is deleted."""
@@ -107,7 +96,7 @@ def test_a_service_and_a_broker(system: WherrySystem, kubectl: Kubectl, victim: 
         going("rollout", "status", whole, "--timeout=60s", timeout=90)
         if victim == "broker":
             sender.sends(5)
-    said = until(lambda: _said(f"http://127.0.0.1:{port}/"), "it answers")
+    said = until(lambda: page(f"http://127.0.0.1:{port}/"), "it answers").split()
     assert set(sender.kept) <= set(said), "what was acknowledged is kept"
     going("delete", "namespace", going.namespace, "--wait=false")
     for pid in _processes(word)[:1]:

@@ -38,8 +38,12 @@ def test_three_nodes(own_system: WherrySystem) -> None:
     kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=6")
     assert _places(kubectl) == {first: 2, second: 2, third: 2}
     pods = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in kubectl.json("pods")["items"]}
-    for name in pods.values():
-        assert kubectl("exec", name, "--", "python3", "-c", FETCH).strip() == "200"
+
+    def fetches(pod: str) -> bool:
+        return kubectl.run("exec", pod, "--", "python3", "-c", FETCH).stdout.strip() == "200"
+
+    for node, pod in pods.items():
+        until(lambda pod=pod: fetches(pod), f"{node} knows the Service")  # type: ignore[misc]
 
     kubectl("drain", second)
     until(lambda: _places(kubectl) == {first: 3, third: 3}, "the pods of the drained node are elsewhere")
@@ -49,7 +53,7 @@ def test_three_nodes(own_system: WherrySystem) -> None:
     assert agent is not None
     os.kill(agent.pid, signal.SIGKILL)
     until(lambda: (back := running(State(own_system.state).pid_file("node-agent-3"))) and back.pid != agent.pid, "back")
-    until(lambda: kubectl.run("exec", pods[third], "--", "python3", "-c", FETCH).stdout.strip() == "200", "exec works")
+    until(lambda: fetches(pods[third]), "exec works")
     assert kubectl.path_of("{.status.containerStatuses[0].restartCount}", f"pod/{pods[third]}") == "0"
 
     own_system.stop()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clients import page
 from kubectl import Kubectl, needs_kubectl, newest
 from manifests import Obj, config_map, container, deployment, node_port, pod, program, service, shell, web
 from wherry_system import Tier, WherrySystem, until
@@ -65,8 +65,7 @@ def test_down_and_up_brings_everything_back(own_system: WherrySystem, measured: 
         lambda: len(found := kubectl("exec", "keeps", "--", "cat", "/data/starts").split()) > 2 and found, "a start"
     )
     assert lines[1] == "ended"
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
-        assert answer.read().startswith(b"web web-")
+    assert until(lambda: page(f"http://127.0.0.1:{port}/"), "the node port answers").startswith("web web-")
 
     contexts = own_system.kubeconfig.read_text()
     assert own_system.context in contexts
