@@ -44,7 +44,7 @@ def program(machine: str) -> bytes | None:
 
 
 def fake_root() -> None:
-    """Install the filter for this process and what it becomes. Needs CAP_SYS_ADMIN in its user namespace."""
+    """Install the filter for this process and what it becomes. Needs CAP_SYS_ADMIN in its user namespace, or no_new_privs."""
     code = program(os.uname().machine)
     if code is None:
         return

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import NoReturn
 
-from wherry.launcher import identity, protocol, syscalls, terminal
+from wherry.launcher import capabilities, identity, protocol, seccomp, syscalls, terminal
 from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
@@ -131,6 +131,14 @@ def _limits(readable: list[bytes], *, tcp: bool) -> Limits:
     return limits
 
 
+def _lay_down_power() -> None:
+    """Of root, who has some in an ordinary container: no capability is left or comes back. Becoming another user succeeds without
+    doing anything: the shim, which lacks CAP_SYS_PTRACE there, could not look at its memory."""
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    capabilities.apply(frozenset())
+    seccomp.fake_root()
+
+
 def _prepare(
     spec: ContainerSpec,
     argv: list[str],
@@ -163,6 +171,8 @@ def _prepare(
     words = promises.interpreter(program, paths, overlay)
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
+    if os.geteuid() == 0:
+        _lay_down_power()
     limits.write([os.fsencode(upper)] if upper else [])
     limits.write(each.source for each in made if not each.readonly)
     limits.read(each.source for each in made if each.readonly)
