@@ -77,7 +77,7 @@ class Pod:
     def make_socket(self, kind: int = TCP) -> socket.socket:
         with inside(self.namespace):
             sock = socket.socket(socket.AF_INET, kind)
-        sock.settimeout(5)
+        sock.settimeout(30)
         return sock
 
     def connect(self, ip: str, port: int, kind: int = TCP) -> socket.socket:

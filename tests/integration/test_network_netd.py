@@ -193,7 +193,7 @@ async def test_every_address_of_a_headless_service_comes_first_in_turn(node: Nod
 
 
 def dial(port: int = NODE_PORT, host: str = "127.0.0.1") -> socket.socket:
-    return socket.create_connection((host, port), timeout=5)
+    return socket.create_connection((host, port), timeout=30)
 
 
 def hello(sock: socket.socket) -> str:
@@ -315,7 +315,7 @@ async def test_kill_9_of_netd_cuts_nothing(node: Node, netd: Netd, control: Cont
     out.sendall(b"and out")
     assert await asyncio.to_thread(out.recv, 100) == b"and out"
     out.close()
-    flood.settimeout(5)
+    flood.settimeout(30)
     flood.shutdown(socket.SHUT_WR)
     echoed = b""
     while data := await asyncio.to_thread(flood.recv, 1 << 20):
@@ -330,7 +330,7 @@ async def test_kill_9_of_netd_cuts_nothing(node: Node, netd: Netd, control: Cont
     fresh, reader = await connected(node.run_directory)
     launcher = LauncherClient(node.run_directory / "launcher.sock")
     await launcher.connect()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await launcher.call("fds.list", prefix="relay/")).args["names"]:
             await asyncio.sleep(0.02)
     launcher.close()

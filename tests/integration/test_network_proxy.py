@@ -88,7 +88,7 @@ async def replace(client: Client, *ips: str) -> None:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await asyncio.to_thread(holds):
             await asyncio.sleep(0.005)
 
@@ -152,7 +152,7 @@ async def test_netd_is_told_and_told_again(client: Client, node: Node) -> None:
             netd = Netd(node)
             try:
                 control, reader = await connected(node.run_directory)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     while (await control.ask(Request("status"))).statistics["services"] != 1:
                         await asyncio.sleep(0.005)
                 reader.cancel()
@@ -165,7 +165,7 @@ async def test_what_is_not_served_is_said(client: Client, node: Node) -> None:
     ports = [{"name": "signal", "port": 38412, "protocol": "SCTP"}]
     await client.create(SERVICES, service(ports=ports), "shop")
     async with agent(client, node):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (events := (await client.list(EVENTS, "shop"))["items"]):
                 await asyncio.sleep(0.005)
     assert events[0]["type"] == "Warning"

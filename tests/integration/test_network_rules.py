@@ -143,7 +143,7 @@ async def test_sockets_of_the_node_reach_services(node: Node, kernel: KernelSync
     await kernel.change(service("10.244.0.3"))
     reply = await kernel._launcher.call("node.sockets", count=1)
     with socket.socket(fileno=reply.fds[0]) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect((VIP, 80))
         assert sock.recv(100) == f"three {GATEWAY}".encode()
 

@@ -53,7 +53,7 @@ async def _sandbox(launcher: LauncherClient, directory: Path, number: int) -> st
 
 async def _socket(launcher: LauncherClient, sandbox: str) -> socket.socket:
     sock = socket.socket(fileno=(await launcher.call("sandbox.socket", id=sandbox)).fds[0])
-    sock.settimeout(5)
+    sock.settimeout(30)
     return sock
 
 

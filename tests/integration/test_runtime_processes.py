@@ -85,7 +85,7 @@ async def test_a_session_that_is_closed_ends_its_process(world: World) -> None:
     assert session.stdout is not None
     assert await readable(session.stdout) == b"up\n"
     session.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while b"999" in (await world.runtime.exec_sync(container_id, ["ps", "ax"], 10)).stdout:
             await asyncio.sleep(0.01)
 
@@ -118,7 +118,7 @@ async def test_orphans_are_reaped_in_a_shared_pid_namespace(world: World) -> Non
     sandbox = await world.sandbox(share_process_namespace=True)
     container_id = await world.start(sandbox, ["sh", "-c", "(sh -c 'sleep 0.01' & ); echo up; sleep 1000"])
     await world.until_printed(container_id, "up")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while b"defunct" in (await world.runtime.exec_sync(container_id, ["ps", "ax"], 10)).stdout:
             await asyncio.sleep(0.01)
 
@@ -127,7 +127,7 @@ async def test_what_a_container_left_in_a_shared_pid_namespace_ends_with_it(worl
     sandbox = await world.sandbox(share_process_namespace=True)
     other = await world.start(sandbox, ["sleep", "1000"])
     assert (await world.sh(sandbox, "setsid sleep 4321 > /dev/null 2>&1 &"))[0] == 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while b"sleep 4321" in (await world.runtime.exec_sync(other, ["ps", "ax"], 10)).stdout:
             await asyncio.sleep(0.01)
     status = await world.runtime.container_status(other)
