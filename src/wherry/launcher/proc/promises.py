@@ -74,8 +74,10 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
 
 
 def interpreters() -> list[bytes]:
-    """Where the Python that runs Wherry lies."""
-    return sorted({os.fsencode(os.path.realpath(each)) for each in (sys.prefix, sys.base_prefix)})
+    """Where the Python that runs Wherry lies, and this package; none inside another."""
+    package = __file__.rsplit("/", 4)[0]
+    found = sorted({os.fsencode(os.path.realpath(each)) for each in (sys.prefix, sys.base_prefix, package)})
+    return [path for path in found if not any(path.startswith(other + b"/") for other in found)]
 
 
 def _interpreters() -> list[Promise]:
