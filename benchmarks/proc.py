@@ -35,6 +35,8 @@ AGENT = (Path(__file__).parent / "proc_agent.py").read_text()
 GATEWAY, SERVER, CLIENT = "10.244.0.1", "10.244.0.10", "10.244.0.11"
 VIP, QUIET, BUSY = "10.96.0.50", 8080, 8081
 CALLS = 200  # per place and round; below every limit of listen(2)
+RARE_CALLS, PAUSE_MILLISECONDS = 20, 10
+CROWD, CROWD_CALLS = 16, 20  # processes at once, and connections of each
 REQUESTS, DEPTH, MEGABYTES = 4000, 16, 400
 PATIENCE_SECONDS = 60
 LAYER_FILES, LAYER_BYTES = 500, 20_000  # an application with its packages
@@ -221,6 +223,13 @@ async def calls(rounds: int, rewriting: bool) -> list[Row]:
             Pair("connect to a Service", ("connect", VIP, 80, CALLS), ("connect", *real, CALLS)),
             Pair("connect to a pod", ("connect", SERVER, QUIET, CALLS), ("connect", *real, CALLS)),
             Pair("connect to its own 127.0.0.1", ("connect", "127.0.0.1", QUIET, CALLS), ("connect", *own, CALLS)),
+            *(
+                Pair(name, (how, VIP, 80, *words), (how, *real, *words))
+                for name, how, words in (
+                    (f"after {PAUSE_MILLISECONDS} ms of sleep", "now_and_then", (RARE_CALLS, PAUSE_MILLISECONDS)),
+                    (f"{CROWD} processes at once, each", "at_once", (CROWD, CROWD_CALLS)),
+                )
+            ),
         ]
         if it.outside:
             there = ("connect", it.outside, CALLS)

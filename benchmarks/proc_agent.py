@@ -29,6 +29,35 @@ def connect(host, port, count):
     return times
 
 
+def now_and_then(host, port, count, milliseconds):
+    """As `connect`, with pauses: whoever answers has slept, and so has the core."""
+    times = []
+    for _ in range(int(count)):
+        time.sleep(int(milliseconds) / 1000)
+        times += connect(host, port, 1)
+    return times
+
+
+def at_once(host, port, processes, count):
+    """By so many processes at once: the time of all, shared out to the connections."""
+    gate, opener = os.pipe()
+    pids = []
+    for _ in range(int(processes)):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            os.close(opener)
+            os.read(gate, 1)
+            connect(host, port, count)
+            os._exit(0)
+    os.close(gate)
+    time.sleep(0.02)  # all of them wait by then
+    before = _clock()
+    os.close(opener)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    return [(_clock() - before) // (int(processes) * int(count))]
+
+
 def files(call, path, count):
     """open (and close) or stat."""
     times = []
@@ -143,8 +172,9 @@ def _received(sock):
 
 def main(host, port):
     quiet = Quiet()
-    commands = {"connect": connect, "files": files, "round_trips": round_trips, "requests": requests, "stream": stream,
-                "listen": quiet.listen, "drain": quiet.drain, "serve": serve}  # fmt: skip
+    commands = {"connect": connect, "now_and_then": now_and_then, "at_once": at_once, "files": files,
+                "round_trips": round_trips, "requests": requests, "stream": stream, "listen": quiet.listen,
+                "drain": quiet.drain, "serve": serve}  # fmt: skip
     with socket.create_connection((host, int(port))) as control, control.makefile("rw") as lines:
         for line in lines:
             command, *words = line.split()

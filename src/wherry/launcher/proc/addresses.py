@@ -83,6 +83,7 @@ class Address(NamedTuple):
         return Address(self.family, ip, port)
 
 
+@lru_cache(maxsize=1024)
 def decode(raw: bytes) -> Address | None:
     """None for what is no address of IPv4 or IPv6. `::1` and `::` become their IPv4 likes: a pod has no other IPv6."""
     if len(raw) < 16:

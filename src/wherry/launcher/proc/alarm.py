@@ -1,35 +1,50 @@
 """A signal that ends connect(2) of the shim when it waits after all.
 
 Whether it waits is a flag of the socket, which its owner may turn on again after the shim has turned it off: then the kernel
-waits for as long as the other end likes, and everybody with it. The signal makes the call return EINTR. It rings for nothing
-else: an ioctl that is interrupted while it gives a descriptor away would answer the caller with a wrong one.
+waits for as long as the other end likes, and everybody with it. The signal makes the call return EINTR.
+
+It goes on ringing between connections, because to set and to silence it for each would cost a tenth of all that is done for one;
+after one period without any it is silent. It is silent for every other call: an ioctl that is interrupted while it gives a
+descriptor away would answer the caller with a wrong one.
 """
 
 from __future__ import annotations
 
 import signal
-from types import TracebackType
+from signal import ITIMER_REAL, setitimer
 
 SECONDS = 0.02
 """How long a hostile program can make others wait, per call."""
 
 
 class Alarm:
-    """`install` in the process that is to be woken; then use it in a `with` block around the call."""
+    """`install` in the process that is to be woken; then `set` before the call, and `silence` before calls of other kinds."""
 
-    __slots__ = ()
+    __slots__ = ("_needed", "rings")
 
-    @staticmethod
-    def install() -> None:
-        signal.signal(signal.SIGALRM, lambda *_: None)  # not SIG_IGN, which would interrupt nothing
+    def __init__(self) -> None:
+        self.rings = False
+        self._needed = False
 
-    def __enter__(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, SECONDS, SECONDS)
+    def install(self) -> None:
+        signal.signal(signal.SIGALRM, self._rang)  # not SIG_IGN, which would interrupt nothing
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    def set(self) -> None:
+        self._needed = True  # first: who rings from now on goes on
+        if not self.rings:
+            self.rings = True
+            setitimer(ITIMER_REAL, SECONDS, SECONDS)
+
+    def silence(self) -> None:
+        if self.rings:
+            setitimer(ITIMER_REAL, 0)
+            self.rings = False
+
+    def _rang(self, *_: object) -> None:
+        if self._needed:
+            self._needed = False
+        else:
+            self.silence()
 
 
 ALARM = Alarm()

@@ -199,16 +199,35 @@ class Caller:
         """A duplicate of the caller's descriptor. Raises OSError(EBADF), PermissionError where that is forbidden, GoneError."""
         return self._threads.duplicate(self.thread, fd & 0xFFFFFFFF)
 
-    def take_and_check(self, fd: int) -> int:
-        """As `take`; what was peeked at before is the caller's own. A kept pidfd says that by itself: it is of this very
-        thread, which still lives."""
+    def take_and_peek(self, fd: int, address: int, size: int) -> tuple[int, bytes]:
+        """A duplicate of a descriptor, and memory, both surely the caller's: a kept pidfd says that it is of this very thread,
+        which still lives. Of a thread that is not known yet -1, and what may be another process's by now: see `take_and_check`.
+        Raises OSError (EBADF, EFAULT), GoneError."""
         found = self._threads.duplicate_of_known(self.thread, fd & 0xFFFFFFFF)
         if found < 0:
-            found = self.take(fd)
-            if not self.waits():
-                os.close(found)
-                raise GoneError
+            return -1, self.peek(address, size)
+        data = self._threads.memory_of_known(self.thread, address, size)
+        if len(data) == size:
+            return found, data
+        try:
+            self._threads.open_memory(self.thread)
+            return found, self.read(address, size)
+        except (GoneError, OSError):
+            os.close(found)
+            self._threads.forget_memory()
+            raise
+
+    def take_and_check(self, fd: int) -> int:
+        """As `take`; what was peeked at before is the caller's own."""
+        found = self.take(fd)
+        if not self.waits():
+            os.close(found)
+            raise GoneError
         return found
+
+    def becomes_another(self) -> None:
+        """It is about to execute a program, in memory of its own."""
+        self._threads.forget_memory()
 
     def socket(self) -> socket.socket:
         """A duplicate of the socket in the first argument. Raises OSError (ENOTSOCK and EBADF too), GoneError."""
@@ -305,10 +324,9 @@ class Caller:
         self._answer(0, -number, 0)
 
     def _answer(self, value: int, error: int, flags: int) -> None:
-        try:
-            fcntl.ioctl(self.listener, notify.SEND, notify.ANSWER.pack(self.id, value, error, flags))
-        except OSError:  # ENOENT: the caller has gone
-            return
+        _told(
+            self.listener, notify.SEND, notify.ANSWER.pack(self.id, value, error, flags)
+        )  # ENOENT: the caller has gone
 
     def give(self, fd: int, *, close_on_exec: bool, at: int | None = None) -> None:
         """Succeed with a new descriptor of the caller's that is our `fd`, which stays ours; `at` a number, if that can be."""
@@ -330,11 +348,14 @@ class Caller:
 
 
 def _told(listener: int, what: int, data: bytes) -> bool:
-    try:
-        fcntl.ioctl(listener, what, data)
-    except OSError:
-        return False
-    return True
+    while True:
+        try:
+            fcntl.ioctl(listener, what, data)
+        except InterruptedError:  # by the alarm, before anything was done
+            continue
+        except OSError:
+            return False
+        return True
 
 
 def _size(pieces: bytes) -> int:

@@ -58,6 +58,7 @@ class FileCalls:
             "getcwd": _getcwd,
             "chdir": programs.chdir,
             "execve": programs.execve,
+            "execveat": programs.execveat,
             "readlink": lambda caller, guest: self._readlink(caller, guest, 0, -1),
             "readlinkat": lambda caller, guest: self._readlink(caller, guest, 1, 0),
             "symlink": lambda caller, guest: self._symlink(caller, guest, 1, -1),

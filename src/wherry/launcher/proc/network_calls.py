@@ -73,15 +73,18 @@ class NetworkCalls:
     # connect
 
     def _connect(self, caller: Caller, guest: Guest) -> None:
-        """Every connection waits for this: the address is looked at before it is known to be the caller's, so that this is
-        asked once, and the duplicate is closed before the answer, so that the caller's own close is the last one."""
-        raw = _peek_address(caller)
+        """Every connection waits for this: whether all of it is the caller's is asked once, and the duplicate is closed before
+        the answer, so that the caller's own close is the last one."""
+        fd, raw = _peek_address(caller)
         to = decode(raw)
         if to is None:
+            if fd >= 0:
+                os.close(fd)
+            ALARM.silence()
             caller.check()
             self._others.connect(caller, guest, raw)
             return
-        sock = _take_plain(caller, to.family)
+        sock = _plain(caller.take_and_check(caller.arguments[0]) if fd < 0 else fd, to.family)
         try:
             kind = sock.type
             real = self._routing.route(guest, to, UDP if kind == _DATAGRAM else TCP)
@@ -99,6 +102,7 @@ class NetworkCalls:
         if code == 0:
             caller.succeed()
         elif code == _WAITS:
+            ALARM.silence()
             self._wait(caller, to)
         else:
             caller.fail(code)
@@ -259,20 +263,21 @@ class NetworkCalls:
         self._tell(caller, names.family, shown)
 
 
-def _peek_address(caller: Caller) -> bytes:
-    """As `address_of` of connect(2), but it may be another process's by now."""
+def _peek_address(caller: Caller) -> tuple[int, bytes]:
+    """A duplicate of the socket, and as `address_of` of connect(2); both as `Caller.take_and_peek`."""
     size = caller.arguments[2] & 0xFFFFFFFF
     if size > _SOCKADDR_BYTES_MAX:
         raise Refusal(errno.EINVAL)
-    raw = caller.peek(caller.arguments[1], size) if size else b""
-    if len(raw) < size:
+    found = caller.take_and_peek(caller.arguments[0], caller.arguments[1], size)
+    if len(found[1]) < size:
+        if found[0] >= 0:
+            os.close(found[0])
         raise Refusal(errno.EFAULT)
-    return raw
+    return found
 
 
-def _take_plain(caller: Caller, family: int) -> SocketType:
-    """A duplicate without what makes Python's sockets comfortable and slow to make; what was peeked at is the caller's."""
-    fd = caller.take_and_check(caller.arguments[0])
+def _plain(fd: int, family: int) -> SocketType:
+    """Without what makes Python's sockets comfortable and slow to make."""
     try:
         return SocketType(family, -1, 0, fd)
     except OSError:
@@ -299,14 +304,13 @@ def _begin(sock: SocketType, address: tuple[str | int, ...]) -> int:
     fd = sock.fileno()
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     sock.setblocking(False)  # also says that a connect which is interrupted (alarm.py) is not to be waited for
+    ALARM.set()
     if flags & os.O_NONBLOCK:
-        with ALARM:
-            return sock.connect_ex(address)
+        return sock.connect_ex(address)
     try:
-        with ALARM:
-            code = sock.connect_ex(address)
-            if code == errno.EINPROGRESS:
-                code = sock.connect_ex(address)  # on this machine it is there by now
+        code = sock.connect_ex(address)
+        if code == errno.EINPROGRESS:
+            code = sock.connect_ex(address)  # on this machine it is there by now
     finally:
         fcntl.fcntl(fd, fcntl.F_SETFL, flags)
     return _WAITS if code in (errno.EALREADY, errno.EINTR) else code

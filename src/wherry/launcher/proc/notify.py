@@ -36,7 +36,7 @@ FILES = {
     "getxattr": 191, "lgetxattr": 192, "listxattr": 194, "llistxattr": 195, "removexattr": 197, "lremovexattr": 198,
     "inotify_add_watch": 254, "openat": 257, "mkdirat": 258, "mknodat": 259, "fchownat": 260, "newfstatat": 262,
     "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267, "fchmodat": 268,
-    "faccessat": 269, "utimensat": 280, "renameat2": 316, "statx": 332, "openat2": 437, "faccessat2": 439,
+    "faccessat": 269, "utimensat": 280, "renameat2": 316, "statx": 332, "execveat": 322, "openat2": 437, "faccessat2": 439,
     "fchmodat2": 452,
 }  # fmt: skip
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: fstat by another name, which needs no path and must stay fast

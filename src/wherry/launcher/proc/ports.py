@@ -11,12 +11,17 @@ that the machine itself has in use are somewhere else than they say; how to find
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import socket
 from functools import lru_cache
 
 from wherry.launcher.proc import kits
+
+changes = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+"""Its first word grows with every change that a process of the launcher makes, which are forks of one: who remembers what was
+found asks here. Written when the change is there, so an increment of two at once that counts one means both."""
 
 TCP, UDP = "tcp", "udp"
 ANY, OWN = "", "own-"
@@ -40,13 +45,16 @@ class Ports:
         """Forget everything: nothing runs yet."""
         shutil.rmtree(self._directory, ignore_errors=True)
         os.makedirs(self._directory)
+        changes[0] += 1
 
     def add(self, ip: str, kit: str = "") -> None:
         """An address exists from now on. `kit`: see kits.py."""
         kits.place(kit, kits.PORTS, f"{self._directory}/{ip}")
+        changes[0] += 1
 
     def drop(self, ip: str) -> None:
         shutil.rmtree(f"{self._directory}/{ip}", ignore_errors=True)
+        changes[0] += 1
 
     def exists(self, ip: str) -> bool:
         return os.path.isdir(f"{self._directory}/{ip}")
@@ -60,6 +68,7 @@ class Ports:
                 _link(folder, f"{scope}at-{protocol}-{place[1]}", str(port))
         except FileNotFoundError:  # its pod has just ended
             return
+        changes[0] += 1
 
     def find(self, ip: str, protocol: str, port: int, scope: str = ANY) -> Place | None:
         try:

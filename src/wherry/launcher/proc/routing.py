@@ -20,7 +20,7 @@ from typing import Any
 from wherry.launcher.proc.addresses import Address, Block, text_of
 from wherry.launcher.proc.detours import Detours
 from wherry.launcher.proc.guest import Guest
-from wherry.launcher.proc.ports import OWN, UDP, Place, Ports, real
+from wherry.launcher.proc.ports import OWN, UDP, Place, Ports, changes, real
 
 LOOPBACK = b"\x7f\0\0\1"
 
@@ -63,8 +63,13 @@ class Services:
         return self._table.get((ip, protocol, port))
 
 
+KNOWN_MAX = 4096
+
+
 class Routing:
-    """`services` may change at any time."""
+    """`services` may change at any time.
+
+    Where something led is kept until anything changes: looking it up takes as long as half of a connection."""
 
     def __init__(self, block: Block, ports: Ports, rng: random.Random) -> None:
         self.block = block
@@ -73,21 +78,41 @@ class Routing:
         self.detours = Detours()
         self._range = (0, 1)  # nothing
         self._rng = rng
+        self._known: dict[tuple[str, Address, str, int], Address | None] = {}
+        self._changes = changes[0]
 
     def set_services(self, message: Mapping[str, Any]) -> None:
         """`replace`, `services`, and the `range` of their addresses."""
         network = ipaddress.IPv4Network(message["range"])
         self._range = (int(network.netmask), int(network.network_address))
         (self.services.replace if message["replace"] else self.services.change)(message["services"])
+        self._known.clear()
+
+    def set_detours(self, entries: Sequence[Sequence[Any]]) -> None:
+        """See `Detours.set`."""
+        self.detours.set(entries)
+        self._known.clear()
 
     def route(self, guest: Guest, to: Address, protocol: str) -> Address | None:
         """The real address; None: as it is. Raises Refusal."""
-        found = self._route(guest, to, protocol)
+        entry = self.services.find(text_of(to.ip), protocol, to.port) if len(to.ip) == 4 else None
+        choice = 0 if entry is None else self._choose(guest, entry)
+        if self._changes != changes[0]:
+            self._changes = changes[0]
+            self._known.clear()
+        key = guest.ip, to, protocol, choice
+        try:
+            return self._known[key]
+        except KeyError:
+            found = self._route(guest, to, protocol, entry, choice)
         if self.detours and found is not None:
-            return found.at(*self.detours.via(guest.ip, protocol, (found.ip, found.port)))
+            found = found.at(*self.detours.via(guest.ip, protocol, (found.ip, found.port)))
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[key] = found
         return found
 
-    def _route(self, guest: Guest, to: Address, protocol: str) -> Address | None:
+    def _route(self, guest: Guest, to: Address, protocol: str, entry: Entry | None, choice: int) -> Address | None:
         ip = to.ip
         if len(ip) == 16:
             return None
@@ -95,10 +120,9 @@ class Routing:
             return self._loopback(guest, to, protocol)
         if ip[:2] == self.block.pods and ip != self.block.gateway:
             return to.at(*self._pod(ip, to.port, protocol))
-        text = text_of(ip)
-        entry = self.services.find(text, protocol, to.port)
         if entry is not None:
-            return to.at(*self._backend(guest, entry, protocol))
+            return to.at(*self._backend(entry, choice, protocol))
+        text = text_of(ip)
         if ip == self.block.gateway:
             return to.at(*self._pod(ip, to.port, protocol))
         if int.from_bytes(ip) & self._range[0] == self._range[1] or self.ports.exists(text):
@@ -153,13 +177,17 @@ class Routing:
             raise Refusal(errno.ECONNREFUSED)
         return real(place)
 
-    def _backend(self, guest: Guest, entry: Entry, protocol: str) -> tuple[bytes, int]:
+    def _choose(self, guest: Guest, entry: Entry) -> int:
+        """The number of a backend; 0 without any."""
         sticky, backends = entry
+        if sticky and backends:
+            return zlib.crc32(guest.packed) % len(backends)
+        return int(self._rng.random() * len(backends))
+
+    def _backend(self, entry: Entry, choice: int, protocol: str) -> tuple[bytes, int]:
+        _, backends = entry
         if not backends:
             raise Refusal(errno.ECONNREFUSED)
-        if sticky:
-            ip, port = backends[zlib.crc32(guest.packed) % len(backends)]
-        else:
-            ip, port = backends[int(self._rng.random() * len(backends))]
+        ip, port = backends[choice]
         packed = socket.inet_aton(ip)
         return self._pod(packed, port, protocol) if packed[:2] == self.block.pods else (packed, port)

@@ -16,17 +16,17 @@ from __future__ import annotations
 import gc
 import os
 import random
-import select
 import signal
 import socket
 import sys
 import traceback
 from dataclasses import dataclass
+from select import POLLIN
 
 from wherry.launcher import protocol, syscalls
 from wherry.launcher.proc import notify, remains
 from wherry.launcher.proc.addresses import Block
-from wherry.launcher.proc.alarm import Alarm
+from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller, Mailbox
 from wherry.launcher.proc.container import unpack
 from wherry.launcher.proc.file_calls import FileCalls
@@ -40,7 +40,9 @@ from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.proc.refused_calls import RefusedCalls
 from wherry.launcher.proc.routing import Refusal, Routing
 from wherry.launcher.proc.threads import GoneError, Threads
+from wherry.launcher.proc.waiting import Waiting
 
+CONNECT = notify.NETWORK["connect"]
 DEPTH = 3
 """How many there are: as many deaths are survived, less one."""
 _EIO, _EACCES, _EINVAL, _ENOSYS = 5, 13, 22, 38
@@ -82,7 +84,7 @@ def _live(control: socket.socket, others: list[socket.socket], mailbox: Mailbox,
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # the outer process says when, through the server
-        Alarm.install()
+        ALARM.install()
         syscalls.set_process_name("wherry-shim")
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.close_all_but({2, control.fileno()})
@@ -110,7 +112,7 @@ class Shim:
         self._notices: dict[str, set[str]] = {}
         """What was said of containers that live, by their ids."""
         self._left: bytes | None = None
-        self._poll = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self._waiting = Waiting()
         self._routing = Routing(options.block, options.ports, random.Random())
         files = FileCalls(self._notice)
         network = NetworkCalls(self._routing, options.state, held)
@@ -118,17 +120,17 @@ class Shim:
 
     def run(self) -> None:
         """Idle until told to begin; then everybody is answered."""
-        self._poll.register(self._control.fileno(), select.EPOLLIN)
+        self._waiting.add(self._control.fileno())
         gc.collect()
         gc.freeze()  # what is there now is shared with the other shims, and looked through by no collection
         control, guests = self._control.fileno(), self._guests
-        receive, threads = self._mailbox.receive, self._threads
+        wait, receive, threads = self._waiting.wait, self._mailbox.receive, self._threads
         while True:
-            for fd, events in self._poll.poll():
+            for fd, events in wait():
                 if fd == control:
                     if not self._told():
                         return
-                elif events & select.EPOLLIN:
+                elif events & POLLIN:
                     guest = guests.get(fd)
                     caller = receive(fd, threads) if guest is not None else None
                     if caller is not None and guest is not None:
@@ -138,6 +140,8 @@ class Shim:
 
     def _serve(self, caller: Caller, guest: Guest) -> None:
         try:
+            if ALARM.rings and caller.number != CONNECT:
+                ALARM.silence()
             handler = self._handlers.get(caller.number)
             if handler is None:
                 caller.proceed()
@@ -171,7 +175,7 @@ class Shim:
         elif message["op"] == "services":
             self._routing.set_services(message)
         elif message["op"] == "detours":
-            self._routing.detours.set(message["detours"])
+            self._routing.set_detours(message["detours"])
         protocol.close_fds(fds)
         return True
 
@@ -189,10 +193,10 @@ class Shim:
             caller = Caller(listener, self._left, self._threads)
             if caller.waits():
                 self._serve(caller, guest)
-        self._poll.register(listener, select.EPOLLIN)
+        self._waiting.add(listener)
 
     def _leave(self, listener: int) -> None:
-        self._poll.unregister(listener)
+        self._waiting.remove(listener)
         gone = self._guests.pop(listener, None)
         if self._held is not None:
             self._held.leave(listener)

@@ -1,6 +1,7 @@
-"""Descriptors (pidfds) of the threads that called, and through them duplicates of what those threads have open.
+"""Descriptors of the threads that called: pidfds, and through them duplicates of what those threads have open; and their memory.
 
-A connection waits for this, so a pidfd is opened once per thread and not once per call.
+A connection waits for this, so both are opened once per thread and not once per call. Memory is what the thread had when it was
+opened: whoever answers execve(2) says so here, for then it gets another one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Threads:
 
     def __init__(self) -> None:
         self._kept: dict[int, int] = {}
+        self._memory: dict[int, int] = {}
+        """Of threads that are kept."""
 
     def duplicate(self, thread: int, fd: int) -> int:
         """Of a descriptor of the thread's. Raises OSError (EBADF, EPERM), GoneError."""
@@ -42,8 +45,35 @@ class Threads:
         if found < 0:
             if ctypes.get_errno() != errno.ESRCH:
                 raise SyscallError(ctypes.get_errno(), "pidfd_getfd")
-            os.close(self._kept.pop(thread))  # it has ended, and its number is another's
+            self._forget(thread)  # it has ended, and its number is another's
         return found
+
+    def memory_of_known(self, thread: int, address: int, size: int) -> bytes:
+        """Of a thread that has just been found to live, by `duplicate_of_known`. Less than `size` bytes where it is not known, or
+        has not so many there: then see `open_memory`."""
+        memory = self._memory.get(thread)
+        if memory is None or address >> 63:  # the kernel's half, and no offset of a file
+            return b""
+        try:
+            return os.pread(memory, size, address)
+        except OSError:
+            return b""
+
+    def open_memory(self, thread: int) -> None:
+        """Keep it for `memory_of_known`, of a thread that has just been found to live. Whoever asks for this checks afterwards
+        that it did so all the time, and forgets all memory if not."""
+        if thread in self._memory:
+            os.close(self._memory.pop(thread))
+        try:
+            self._memory[thread] = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+
+    def forget_memory(self) -> None:
+        """A program is replaced by another one, or a thread's number was not its own."""
+        for memory in self._memory.values():
+            os.close(memory)
+        self._memory.clear()
 
     def _duplicate_first(self, thread: int, fd: int) -> int:
         pidfd, keep = _open(thread)
@@ -64,12 +94,16 @@ class Threads:
     def _keep(self, thread: int, pidfd: int) -> None:
         self._kept[thread] = pidfd
         if len(self._kept) > KEPT_MAX:
-            os.close(self._kept.pop(next(iter(self._kept))))
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, thread: int) -> None:
+        os.close(self._kept.pop(thread))
+        if thread in self._memory:
+            os.close(self._memory.pop(thread))
 
     def close(self) -> None:
-        for pidfd in self._kept.values():
-            os.close(pidfd)
-        self._kept.clear()
+        for thread in list(self._kept):
+            self._forget(thread)
 
 
 def _open(thread: int) -> tuple[int, bool]:

@@ -104,8 +104,8 @@ def begin(caller: Caller, sock: socket.socket, address: bytes) -> None:
     if waits:
         fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_NONBLOCK)
     try:
-        with ALARM:
-            code = 0 if _libc.connect(sock.fileno(), address, len(address)) == 0 else ctypes.get_errno()
+        ALARM.set()
+        code = 0 if _libc.connect(sock.fileno(), address, len(address)) == 0 else ctypes.get_errno()
     finally:
         if waits:
             fcntl.fcntl(sock, fcntl.F_SETFL, flags)

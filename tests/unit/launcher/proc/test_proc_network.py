@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from wherry.launcher.proc import notify
+from wherry.launcher.proc import routing as module
 from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.paths import Paths
@@ -143,6 +144,39 @@ def test_services_lead_to_endpoints(routing: Routing) -> None:
     assert to(routing, "192.0.2.1", 80) is None
     routing.set_services({"replace": False, "range": "10.96.0.0/16", "services": {"shop/cart": None}})
     assert refused(routing, "10.96.1.1", 80) == errno.ECONNREFUSED
+
+
+def test_what_was_found_holds_until_something_changes(routing: Routing, tmp_path: Path) -> None:
+    elsewhere = Ports(str(tmp_path / "ports"))  # another process's
+    routing.set_services({"replace": True, "range": "10.96.0.0/16", "services": {
+        "shop/cart": [["10.96.1.1", "tcp", 80, False, [[B, 8080]]]],
+    }})  # fmt: skip
+    for _ in range(2):
+        assert refused(routing, "10.96.1.1", 80) == refused(routing, B, 8080) == errno.ECONNREFUSED
+    for port in (41000, 41001):
+        elsewhere.record(B, TCP, 8080, ("127.98.3.9", port))
+        for _ in range(2):
+            assert to(routing, "10.96.1.1", 80) == to(routing, B, 8080) == ("127.98.3.9", port)
+    way = ["tcp", ["127.98.3.9", 41001], ["127.98.0.1", 5000], 8080, [A]]
+    routing.set_detours([way])
+    assert to(routing, B, 8080) == ("127.98.0.1", 5000)
+    assert to(routing, B, 8080, ip=B) == ("127.98.3.9", 41001)
+    routing.set_detours([])
+    assert to(routing, B, 8080) == ("127.98.3.9", 41001)
+    elsewhere.drop(B)
+    assert refused(routing, B, 8080) == errno.EHOSTUNREACH
+    assert to(routing, "192.0.2.7", 80) is None
+    elsewhere.add("192.0.2.7")
+    assert refused(routing, "192.0.2.7", 80) == errno.ECONNREFUSED
+
+
+def test_what_is_remembered_is_bounded(routing: Routing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KNOWN_MAX", 10)
+    routing.ports.record(B, TCP, 80, ("127.98.3.9", 80))
+    for number in range(40):
+        assert to(routing, f"192.0.2.{number}", 80) is None
+        assert to(routing, B, 80) == ("127.98.3.9", 80)
+        assert len(routing._known) <= 10
 
 
 def verdict(

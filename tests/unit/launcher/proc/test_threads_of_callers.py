@@ -1,4 +1,4 @@
-"""Pidfds that are kept: of whom they are is known without asking, until the thread has ended."""
+"""What is kept of threads: of whom a pidfd is is known without asking, until the thread has ended; memory, until it executes."""
 
 from __future__ import annotations
 
@@ -48,6 +48,29 @@ def test_one_that_has_ended_is_forgotten(threads: Threads, children: list[subpro
         threads.duplicate(pid, 0)
 
 
+def test_memory_is_that_of_the_program_it_was_opened_for(
+    threads: Threads, children: list[subprocess.Popen[bytes]]
+) -> None:
+    pid, address, size = children[0].pid, *_somewhere(children[0].pid)
+    assert threads.memory_of_known(pid, address, size) == b""
+    os.close(threads.duplicate(pid, 0))
+    threads.open_memory(pid)
+    assert threads.memory_of_known(pid, address, size).startswith(b"\x7fELF")
+    assert threads.memory_of_known(pid, 1, size) == threads.memory_of_known(pid, 1 << 63, size) == b""
+    threads.forget_memory()
+    assert threads.memory_of_known(pid, address, size) == b""
+    threads.open_memory(pid)
+    children[0].communicate()
+    assert threads.memory_of_known(pid, address, size) == b""
+    assert threads.duplicate_of_known(pid, 0) == -1
+
+
+def _somewhere(pid: int) -> tuple[int, int]:
+    """Address and size of a part of a program: its first page."""
+    with open(f"/proc/{pid}/maps") as lines:
+        return int(next(line for line in lines if line.rstrip().endswith("/cat")).split("-")[0], 16), 64
+
+
 def test_as_many_are_kept_as_there_is_room_for(
     threads: Threads, children: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,5 +78,6 @@ def test_as_many_are_kept_as_there_is_room_for(
     before = len(os.listdir("/proc/self/fd"))
     for child in children:
         os.close(threads.duplicate(child.pid, 0))
-    assert len(os.listdir("/proc/self/fd")) == before + 2
+        threads.open_memory(child.pid)
+    assert len(os.listdir("/proc/self/fd")) == before + 4
     assert threads.duplicate_of_known(children[0].pid, 0) == -1
