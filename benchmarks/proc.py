@@ -39,6 +39,7 @@ RARE_CALLS, PAUSE_MILLISECONDS = 20, 10
 CROWD, CROWD_CALLS = 16, 20  # processes at once, and connections of each
 REQUESTS, DEPTH, MEGABYTES = 4000, 16, 400
 PATIENCE_SECONDS = 60
+PAUSE_SECONDS = 0.25  # between starts: what is made ahead of one is there; those that come at once are in proc_many.py
 LAYER_FILES, LAYER_BYTES = 500, 20_000  # an application with its packages
 
 Place = tuple[str, int]
@@ -81,12 +82,18 @@ class Stage:
         assert found is not None, f"nobody listens at {ip}:{port}"
         return found
 
-    async def sandbox(self, ip: str) -> str:
+    def config(self, ip: str) -> SandboxConfig:
+        """With its directories, which the node agent makes."""
         name = ip.replace(".", "-")
         folder = self.launcher.state / name
-        return await self.runtime.run_pod_sandbox(
-            SandboxConfig(name, name, "bench", name, ip, folder / "logs", folder / "pod")
-        )
+        owner = self.launcher.state.stat()
+        for each in (folder, folder / "logs", folder / "pod"):
+            each.mkdir(exist_ok=True)
+            os.chown(each, owner.st_uid, owner.st_gid)
+        return SandboxConfig(name, name, "bench", name, ip, folder / "logs", folder / "pod")
+
+    async def sandbox(self, ip: str) -> str:
+        return await self.runtime.run_pod_sandbox(self.config(ip))
 
     async def container(
         self, sandbox: str, argv: tuple[str, ...], rootfs: RootFS, mounts: tuple[Mount, ...] = ()
@@ -271,6 +278,7 @@ async def start(rounds: int) -> list[Row]:
         times: dict[str, list[float]] = {}
         for turn in range(rounds + 1):
             for name, rootfs in roots.items():
+                await asyncio.sleep(PAUSE_SECONDS)
                 found = await _one_start(it, f"10.244.1.{turn + 2}", rootfs)
                 if turn:
                     for step, seconds in found.items():
@@ -287,8 +295,9 @@ async def _one_start(it: Stage, ip: str, rootfs: RootFS) -> dict[str, float]:
     it.listener.accept()[0].close()
     bare = time.perf_counter() - begin
     process.wait()
+    config = it.config(ip)
     begin = time.perf_counter()
-    sandbox = await it.sandbox(ip)
+    sandbox = await it.runtime.run_pod_sandbox(config)
     made = time.perf_counter()
     await it.container(sandbox, (*spoken, GATEWAY, str(it.port)), rootfs)
     started = time.perf_counter()

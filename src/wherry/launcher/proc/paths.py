@@ -64,6 +64,8 @@ class Paths:
 
 def normal(path: bytes) -> bytes:
     """Of an absolute path. Links are not followed: `..` after one of them leads elsewhere than the kernel would go."""
+    if b"//" not in path and b"/." not in path and path[-1:] != b"/":
+        return path
     return b"/" + os.path.normpath(path).lstrip(b"/")
 
 

@@ -33,11 +33,14 @@ def wait(context: Context, sock: socket.socket, *, ahead: bool) -> NoReturn:
         syscalls.set_process_name("wherry-spare")
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         landlock.keep_apart()
-        child = _fork_child(context)
+        child = _fork_child(context) if ahead else None
         kit = kits.make(context.options.state) if ahead else ""
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         protocol.send(sock, {"event": "ready", "kit": kit}, [null, os.pidfd_open(os.getpid())])
         os.close(null)
+        if child is None:
+            with suppress(OSError):  # where it is needed, it is tried again
+                child = _fork_child(context)
         received = protocol.receive(sock)
         if received is None:  # the launcher has gone
             return None
@@ -62,9 +65,9 @@ def _fork_child(context: Context) -> Child:
 class ProcPod(PodInit):
     """One per pod. `child` becomes its first container, with the directories of `kit`."""
 
-    def __init__(self, context: Context, sandbox_id: str, spec: SandboxSpec, child: Child, kit: str) -> None:
+    def __init__(self, context: Context, sandbox_id: str, spec: SandboxSpec, child: Child | None, kit: str) -> None:
         super().__init__(context, sandbox_id, spec)
-        self._child: Child | None = child
+        self._child = child
         self._kit = kit
         self._readable = hidden.shown(os.fsencode(self._context.options.state))
 
