@@ -20,8 +20,9 @@ class Waiting:
 
     def __init__(self) -> None:
         self._others = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self._of_others = self._others.fileno()
         self._poll = select.poll()
-        self._poll.register(self._others.fileno(), select.POLLIN)  # the first, so that its events come first
+        self._poll.register(self._of_others, select.POLLIN)  # the first, so that its events come first
         self._recent: dict[int, None] = {}
         self._passed_over = 0
 
@@ -38,7 +39,7 @@ class Waiting:
     def wait(self) -> list[tuple[int, int]]:
         """Who has something, and what: POLLIN, or that nobody is left at the other end."""
         found = self._poll.poll()
-        if found[0][0] == self._others.fileno():
+        if found[0][0] == self._of_others:
             found[:1] = called = self._others.poll(0)
             if called:
                 self._prefer(called[0][0])
