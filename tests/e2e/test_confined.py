@@ -39,6 +39,7 @@ SYSTEM = [
     "tests/e2e/test_network.py::test_udp_services",
     "tests/e2e/test_pod_config.py::test_changed_config_maps_and_secrets_appear_in_running_containers",
     "tests/e2e/test_python_client.py::test_in_a_pod",
+    "tests/e2e/test_real_programs.py::test_two_of_a_program_side_by_side[proc-nginx]",
 ]
 ELSEWHERE = ["--deselect", "tests/e2e/test_what_tiers_honour.py"]
 """Compares the machine with docs/tiers.md, which `make tiers` writes where every tier is."""
@@ -156,7 +157,11 @@ def test_pods_run(container: Confinement, folder: Path) -> None:
         "tests/integration/test_proc_pods.py",
         "tests/integration/test_proc_datagrams.py",
     ]
-    chosen = "TestPlain or test_proc" if ALL else "(TestPlain or test_proc) and not exact"
+    if ALL:
+        where += [
+            f"tests/integration/test_{name}.py" for name in ("build", "proc_tricks", "proc_faults", "proc_honesty")
+        ]
+    chosen = "TestPlain or test_proc or (test_build and proc)" if ALL else "(TestPlain or test_proc) and not exact"
     assert " passed" in pytest_inside(container, folder, *where, "-k", chosen)
 
 

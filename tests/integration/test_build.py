@@ -19,7 +19,7 @@ from runtime_world import World, small_image, tiers, world
 from wherry.images import archive
 from wherry.images.rootfs import RootFS
 from wherry.images.store import ImageStore
-from wherry.testing.launcher_process import ORDINARY_USER, LauncherProcess, ordinary_user
+from wherry.testing.launcher_process import LauncherProcess, ordinary_user
 
 __all__ = ["world"]
 
@@ -43,7 +43,7 @@ class Shop:
         self.start()
 
     def start(self) -> None:
-        ordinary = [ORDINARY_USER] if self.launcher.tier != "ns-root" and os.geteuid() == 0 else []
+        ordinary = [self.launcher._user] if self.launcher._user else []
         script = Path(__file__).with_name("build_as.py")
         self.process = subprocess.Popen(
             [sys.executable, script, self.launcher.state, self.launcher.socket, *ordinary],
@@ -144,7 +144,8 @@ async def test_stages_commands_and_users(world: World, shop: Shop) -> None:
         """,
         name="Ann\n",
     )
-    root = "no root" if shop.launcher.tier == "proc" else " root"
+    ordinary = shop.launcher.tier == "proc" and (shop.launcher._user or os.geteuid() != 0)
+    root = "no root" if ordinary else " root"
     assert await said(world, result, "cat result note; ls /data; ls /src 2>&1 | wc -l") == (
         f"Ann\nhello\nblue in /app as {root}\nmine\n1"
     )
