@@ -19,7 +19,7 @@ AUDITED = {
     "metadata": {"name": "everything"},
     "rules": [{"level": "Request"}],
 }
-OF_PODS = re.compile(r"pods/|volumes/|run/ports|nodes/[^/]+/pods/|images/layers/")
+OF_PODS = re.compile(r"pods/|volumes/|run/ports|nodes/[^/]+/pods/|images/layers/|launcher/kits/")
 """What containers see: they need it in the modes their images and volumes say. The folder around it is closed."""
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+(\S+)")
 
