@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable
 from typing import NoReturn
 
+from wherry.launcher.proc import owner_calls
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import SHAPES, Shape, Umask, perform
 from wherry.launcher.proc.finding import Tell, resolve, settle
@@ -39,6 +40,9 @@ _PAIRS = {
     "renameat2": ((1, 0), (3, 2), 4),
     "linkat": ((1, 0), (3, 2), 4),
 }
+_SETS_ATTRIBUTES = (
+    "setxattr", "lsetxattr", "removexattr", "lremovexattr", "setxattrat", "removexattrat", "file_setattr",
+)  # fmt: skip
 _REMOVES = ("rmdir", "unlink", "unlinkat")
 
 
@@ -68,7 +72,8 @@ class FileCalls:
             "lgetxattr": _no_attribute,
             "listxattr": _no_attributes,
             "llistxattr": _no_attributes,
-            **dict.fromkeys(("setxattr", "lsetxattr", "removexattr", "lremovexattr"), _no_changed_attribute),
+            **dict.fromkeys(_SETS_ATTRIBUTES, _no_changed_attribute),
+            **dict.fromkeys(("fsetxattr", "fremovexattr"), owner_calls.change_attribute),
         }
         for name, shape in SHAPES.items():
             handlers[name] = self._single(name, shape)
@@ -107,8 +112,13 @@ class FileCalls:
         self._open(caller, guest, 0, 1, flags, mode)
 
     def _single(self, name: str, shape: Shape) -> Callable[[Caller, Guest], None]:
+        owners = name in owner_calls.NAMES
+
         def handle(caller: Caller, guest: Guest) -> None:
             found = resolve(caller, guest, shape.path, shape.directory, changes=shape.changes, creates=shape.creates)
+            if found is None and owners:
+                owner_calls.change(caller, guest, name)
+                return
             if found is None:
                 caller.proceed()
                 return

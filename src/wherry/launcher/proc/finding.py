@@ -25,10 +25,10 @@ def resolve(
     caller: Caller, guest: Guest, path: int, directory: int, *, changes: bool = False, creates: bool = False
 ) -> Found | None:
     """What a call names; None: the kernel finds it. Arguments are given by their number."""
-    address = caller.arguments[path]
+    address = caller.arguments[path] if path >= 0 else 0
     if address == 0:  # futimens(3): the descriptor itself
         return None
-    start = AT_FDCWD if directory < 0 else _signed(caller.arguments[directory])
+    start = AT_FDCWD if directory < 0 else signed(caller.arguments[directory])
     if changes or creates:  # something may be copied or removed for it
         return resolve_name(caller, guest, caller.path(address), start, changes=changes, creates=creates)
     # Most paths are the kernel's to find, whoever asks by now: only for the others it matters that it is still the caller.
@@ -104,6 +104,7 @@ def start_of(caller: Caller, directory: int) -> bytes:
         raise Refusal(errno.EBADF) from error
 
 
-def _signed(value: int) -> int:
+def signed(value: int) -> int:
+    """A descriptor's number, of an argument."""
     value &= 0xFFFFFFFF
     return value - (1 << 32) if value & 0x80000000 else value

@@ -43,6 +43,16 @@ class Guest:
             return WayOut(normal(name)) if b"/.." in name and self._begins_inside(name) else None
         return Found(self.overlay.shown(own) or b"/", own, self.overlay.upper, readonly=False)
 
+    def may_write(self, real: bytes) -> bool:
+        """Whether a real path lies where the container was allowed to write, see container.py."""
+        if self.overlay is not None and _lies_in(real, self.overlay.upper):
+            return True
+        return any(_lies_in(real, source) for source in self.paths.sources(readonly=False))
+
+    def is_readonly(self, real: bytes) -> bool:
+        """Of a real path where it may not: whether it is of a root or volume that nobody may write."""
+        return self.overlay is None or any(_lies_in(real, source) for source in self.paths.sources(readonly=True))
+
     def is_mount(self, name: bytes) -> bool:
         """It can be neither removed nor renamed. What is of the image can, where it was copied for this container."""
         found = self.paths.look(name)
@@ -68,3 +78,7 @@ class Guest:
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None: as it is."""
         return self.paths.shown(real) or (self.overlay.shown(real) if self.overlay else None)
+
+
+def _lies_in(real: bytes, folder: bytes) -> bool:
+    return real == folder or real.startswith(folder.rstrip(b"/") + b"/")

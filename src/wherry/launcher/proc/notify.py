@@ -1,6 +1,7 @@
 """seccomp's user notifications: the filter, its installation, and the four ioctls of who answers (seccomp_unotify(2)).
 
-The filter lets everything through at once but what names an address or a path. Numbers are x86_64's, from asm/unistd_64.h.
+The filter lets everything through at once but what names an address or a path, or needs no more than owning a file
+(owner_calls.py). Numbers are x86_64's, from asm/unistd_64.h.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ sendmsg(2) points to; so streams, which lie elsewhere, are never asked about. Be
 FILES = {
     "open": 2, "stat": 4, "lstat": 6, "access": 21, "execve": 59, "truncate": 76, "getcwd": 79, "chdir": 80,
     "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "readlink": 89,
-    "chmod": 90, "chown": 92, "lchown": 94, "mknod": 133, "statfs": 137, "setxattr": 188, "lsetxattr": 189,
-    "getxattr": 191, "lgetxattr": 192, "listxattr": 194, "llistxattr": 195, "removexattr": 197, "lremovexattr": 198,
-    "inotify_add_watch": 254, "openat": 257, "mkdirat": 258, "mknodat": 259, "fchownat": 260, "newfstatat": 262,
-    "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267, "fchmodat": 268,
-    "faccessat": 269, "utimensat": 280, "renameat2": 316, "statx": 332, "execveat": 322, "openat2": 437, "faccessat2": 439,
-    "fchmodat2": 452,
+    "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "utime": 132, "mknod": 133, "statfs": 137,
+    "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "getxattr": 191, "lgetxattr": 192, "listxattr": 194,
+    "llistxattr": 195, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "utimes": 235,
+    "inotify_add_watch": 254, "openat": 257, "mkdirat": 258, "mknodat": 259, "fchownat": 260, "futimesat": 261,
+    "newfstatat": 262, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267,
+    "fchmodat": 268, "faccessat": 269, "utimensat": 280, "renameat2": 316, "execveat": 322, "statx": 332, "openat2": 437,
+    "faccessat2": 439, "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
 }  # fmt: skip
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: fstat by another name, which needs no path and must stay fast
 _FLAGS_ARGUMENT = {"newfstatat": 3, "statx": 2}

@@ -7,7 +7,7 @@ directory with the names of what lies in it. Paths are bytes, as the kernel has 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -53,6 +53,10 @@ class Paths:
         """Whether a path without a leading slash may lead to something promised, seen from some directory."""
         name = relative.split(b"/", 1)[0]
         return name in self._names or name == b".."
+
+    def sources(self, *, readonly: bool) -> Iterator[bytes]:
+        """Where the promises of this kind really are."""
+        return (each.source for each in self._by_source if each.readonly == readonly)
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None: as it is."""
