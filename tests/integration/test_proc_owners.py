@@ -68,6 +68,7 @@ says("newest", lambda: call(463, folder, b"", 0x1000, b"user.x", long(0, 0), 16)
 says("flags", lambda: call(469, folder, b"", long(0, 0, 0), 24, 0x1000))
 says("same", lambda: call(91, folder, 0o777))
 says("nothing", lambda: call(91, 999, 0))
+says("no directory", lambda: call(91, NOW, 0))
 for number, arguments in ((91, (file, 0)), (452, (name, b"", 0, 0x1000)), (280, (other, None, times, 0))):
     says(number, lambda: call(number, *arguments))
 done = threading.Event()
@@ -192,7 +193,12 @@ async def test_the_machines_files_keep_mode_and_times(
     unset = word if readonly else "ENOTSUP"
     expected = [f"{each.replace('-', ' ')} {word}" for each in REFUSED.split()]
     expected += [f"attribute {unset}", f"removed {unset}", "newest ENOTSUP", "flags ENOTSUP"]
-    expected += [f"same {word if readonly else 0}", "nothing EBADF", *(f"{each} {copied}" for each in (91, 452, 280))]
+    expected += [
+        f"same {word if readonly else 0}",
+        "nothing EBADF",
+        "no directory EBADF",
+        *(f"{each} {copied}" for each in (91, 452, 280)),
+    ]
     assert (code, text.splitlines()) == (0, [*expected, "raced"])
     for path in (outside, *outside.iterdir()):
         found = path.stat()

@@ -35,6 +35,7 @@ NAMES = (
 _SHARED = (b"/dev/pts/", b"/dev/shm/")
 _STANDARD = {b"/dev/stdin": b"/proc/self/fd/0", b"/dev/stdout": b"/proc/self/fd/1", b"/dev/stderr": b"/proc/self/fd/2"}
 _FD, _MINE = re.compile(rb"^/dev/fd(?=/|$)"), re.compile(rb"^/proc/(?:thread-)?self(?=/|$)")  # ours, if we opened them
+_GONE = b" (deleted)"
 _ATTRIBUTE_NAME_MAX = 256  # XATTR_NAME_MAX, and its zero byte
 _ATTRIBUTE_BYTES_MAX = 65536  # XATTR_SIZE_MAX
 
@@ -93,7 +94,10 @@ def change_attribute(caller: Caller, guest: Guest) -> None:
 def _changeable(guest: Guest, fd: int, *, by_path: bool, copies: bool = True) -> Found | None:
     """What to perform a call on, or None. A `by_path` may be something of ours. Raises Refusal(EROFS), OSError."""
     real, facts = real_path(fd), os.fstat(fd)
-    if not by_path and (not real.startswith(b"/") or not facts.st_nlink):  # a pipe, a socket; memory, what was removed
+    nameless = not real.startswith(b"/") or (
+        not facts.st_nlink and real.endswith(_GONE)
+    )  # a pipe; memory, what was removed
+    if nameless and not by_path:
         return Named(fd, real)
     if real.startswith(_SHARED) or guest.may_write(real):
         return Named(fd, real)
@@ -110,6 +114,8 @@ def _named(caller: Caller, shape: Shape, flags: int) -> Iterator[tuple[int, bool
     start = signed(caller.arguments[shape.directory]) if shape.directory >= 0 else AT_FDCWD
     address = caller.arguments[shape.path] if shape.path >= 0 else 0
     path = caller.path(address) if address else b""
+    if shape.path < 0 and start == AT_FDCWD:
+        raise Refusal(errno.EBADF)
     if shape.path < 0 or (not path and flags & EMPTY_PATH) or (not address and shape.nameless and start != AT_FDCWD):
         with _descriptor(caller, start) as fd:
             yield fd, False
