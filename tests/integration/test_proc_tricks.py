@@ -376,3 +376,39 @@ async def test_what_other_pods_were_given_cannot_be_read(world: World, launcher:
     code, text = await world.run(second, command, mounts=[Mount(own, "/data", readonly=True)])
     answers = [f"{number} EACCES" for number in range(8)]
     assert (code, text.splitlines()) == (0, [*answers, "changed EPERM", "linked EPERM", "own ['k', 'k']"])
+
+
+PLANT = """
+import os, sys, time
+os.rename("/data/inner", "/data/was"); os.symlink(sys.argv[1], "/data/inner")
+os.rename("/data/kept", "/data/other"); os.symlink(sys.argv[2], "/data/kept")
+print("planted", flush=True)
+time.sleep(1000)
+"""
+FOLLOW = (
+    PREPARE
+    + """
+os.chdir(sys.argv[1])
+says("write", lambda: open("./inner/file", "r+").write("gone"))
+says("read", lambda: open("./kept/file").read())
+"""
+)
+
+
+async def test_a_link_in_the_place_of_a_volume_gives_no_rights(
+    world: World, launcher: LauncherProcess, outside: Path
+) -> None:
+    """What a container was given is told to Landlock anew for each process that is executed beside it."""
+    data, secret = (launcher.state / f"{name}-{world.folder.name}" for name in ("data", "secret"))
+    for folder in (data, data / "inner", data / "kept", secret):
+        folder.mkdir()
+        folder.chmod(0o777)
+    (secret / "file").write_text("hidden")
+    mounts = [Mount(data, "/data"), Mount(data / "inner", "/inner"), Mount(data / "kept", "/kept", readonly=True)]
+    container = await world.start(
+        await world.sandbox(), ["python3", "-c", PLANT, str(outside), str(secret)], mounts=mounts
+    )
+    await world.until_printed(container, "planted")
+    result = await world.runtime.exec_sync(container, ["python3", "-c", FOLLOW, str(data)], 30)
+    assert (result.exit_code, result.stdout.splitlines()) == (0, [b"write EACCES", b"read EACCES"])
+    assert (outside / "file").read_text() == "inside"

@@ -12,9 +12,10 @@ import ctypes
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from wherry.launcher import syscalls
+from wherry.launcher.proc.reach import without_links
 from wherry.launcher.syscalls import SyscallError
 
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
@@ -77,23 +78,24 @@ class Limits:
             rule = ctypes.create_string_buffer(struct.pack("=QQ", _CONNECT_TCP, NO_PORT), 16)
             syscalls.raw("landlock_add_rule", self._ruleset, _NET_PORT, rule, 0)
         self._readable: set[bytes] = set()
-        self.write(DEVICES)
+        for path in DEVICES:
+            self._allow(path, self._write, open_name=_follow)
 
     def write(self, paths: Iterable[bytes]) -> None:
-        """These, and what lies in them, can be written and read."""
+        """These, and what lies in them, can be written and read. Not through a link: a container may have put one there since."""
         for path in paths:
             self._allow(path, self._write)
 
     def read(self, paths: Iterable[bytes]) -> None:
-        """These can be read, if nobody said so before."""
+        """These can be read, if nobody said so before; neither through a link."""
         for path in paths:
             if path not in self._readable:
                 self._readable.add(path)
                 self._allow(path, _READ_FILE)
 
-    def _allow(self, path: bytes, access: int) -> None:
+    def _allow(self, path: bytes, access: int, open_name: Callable[[bytes], int] = without_links) -> None:
         if self._ruleset >= 0:
-            _allow(self._ruleset, path, access)
+            _allow(self._ruleset, path, access, open_name)
 
     def enter(self) -> None:
         """From now on, for this process and what it becomes."""
@@ -106,9 +108,13 @@ def _create(attributes: bytes) -> int:
     return syscalls.raw("landlock_create_ruleset", buffer, len(attributes), 0)
 
 
-def _allow(ruleset: int, path: bytes, handled: int) -> None:
+def _follow(path: bytes) -> int:
+    return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def _allow(ruleset: int, path: bytes, handled: int, open_name: Callable[[bytes], int]) -> None:
     try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        fd = open_name(path)
     except OSError:  # a machine without it
         return
     try:

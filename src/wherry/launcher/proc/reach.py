@@ -141,6 +141,11 @@ def by_number(fd: int) -> bytes:
     return b"/proc/self/fd/%d" % fd
 
 
+def without_links(real: bytes) -> int:
+    """A descriptor that only names it. Raises OSError(ELOOP) where a link is on the way, or is what it names."""
+    return _openat2(_AT_FDCWD, real, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
+
+
 def real_path(fd: int) -> bytes:
     return os.readlink(by_number(fd))
 
