@@ -179,11 +179,6 @@ def _keeps_owner(owner: int) -> Keeps:
     return keeps
 
 
-def _keeps_no_time(caller: Caller, facts: os.stat_result) -> bool:
-    del caller, facts
-    return False
-
-
 def _mkdir(mode: int) -> Use:
     def use(caller: Caller, found: Found, _: int) -> int:
         with found.parent() as (fd, name), Umask(caller):
@@ -250,6 +245,5 @@ KEEPS = {
     "lchown": _keeps_owner(1),
     "fchown": _keeps_owner(1),
     "fchownat": _keeps_owner(2),
-    **dict.fromkeys(("utime", "utimes", "futimesat", "utimensat"), _keeps_no_time),
 }
-"""Of what the owner of a file may change without writing."""
+"""Of what the owner of a file may change without writing; times are never the same."""

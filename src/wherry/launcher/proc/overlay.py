@@ -75,6 +75,15 @@ class Overlay:
             return own
         return None
 
+    def directory(self, real: bytes) -> Found | None:
+        """The layer's own in the place of one of the machine's, which is still the one to look at. None: it cannot have one.
+
+        Raises OSError."""
+        if real.startswith(_KERNELS):
+            return None
+        make_directories(self.upper, real)
+        return Found(real, self.upper + real.rstrip(b"/"), self.upper, readonly=False)
+
     def hide(self, name: bytes) -> None:
         """What was removed from the layer is gone, though the machine may have it."""
         try:

@@ -7,6 +7,7 @@ call is performed on that if it lies where the container may write. Whatever cha
     where the container may write (as container.py tells Landlock), what has no name, terminals    performed
     a read-only volume or root                                                                     EROFS
     a regular file of the machine                                                                  on a copy, as for a path
+    times of a directory of the machine                                                            on the layer's, for images
     anything else of the machine                                                                   EPERM, unless it is so already
 """
 
@@ -32,6 +33,7 @@ NAMES = (
     "utimensat",
 )  # fmt: skip
 """Where file_calls.py found no path to something promised, `change` goes on."""
+_TIMES = ("utime", "utimes", "futimesat", "utimensat")
 _SHARED = (b"/dev/pts/", b"/dev/shm/")
 _STANDARD = {b"/dev/stdin": b"/proc/self/fd/0", b"/dev/stdout": b"/proc/self/fd/1", b"/dev/stderr": b"/proc/self/fd/2"}
 _FD, _MINE = re.compile(rb"^/dev/fd(?=/|$)"), re.compile(rb"^/proc/(?:thread-)?self(?=/|$)")  # ours, if we opened them
@@ -63,9 +65,9 @@ def change(caller: Caller, guest: Guest, name: str) -> None:
     if flags & ~(NOFOLLOW | EMPTY_PATH):
         raise Refusal(errno.EINVAL)
     with _named(caller, shape, flags) as (fd, by_path):
-        found = _changeable(guest, fd, by_path=by_path)
+        found = _changeable(guest, fd, by_path=by_path, times=name in _TIMES)
         if found is None:
-            if not KEEPS[name](caller, os.fstat(fd)):
+            if name in _TIMES or not KEEPS[name](caller, os.fstat(fd)):
                 raise Refusal(errno.EPERM)
             caller.succeed()
         else:
@@ -91,7 +93,7 @@ def change_attribute(caller: Caller, guest: Guest) -> None:
         caller.succeed(perform(FILES["setxattr"], by_number(fd), name, value, size, flags))
 
 
-def _changeable(guest: Guest, fd: int, *, by_path: bool, copies: bool = True) -> Found | None:
+def _changeable(guest: Guest, fd: int, *, by_path: bool, copies: bool = True, times: bool = False) -> Found | None:
     """What to perform a call on, or None. A `by_path` may be something of ours. Raises Refusal(EROFS), OSError."""
     real, facts = real_path(fd), os.fstat(fd)
     nameless = not real.startswith(b"/") or (
@@ -103,9 +105,11 @@ def _changeable(guest: Guest, fd: int, *, by_path: bool, copies: bool = True) ->
         return Named(fd, real)
     if guest.is_readonly(real):
         raise Refusal(errno.EROFS)
-    if not copies or not stat.S_ISREG(facts.st_mode):
-        return None
-    return guest.find(real, changes=True)
+    if copies and stat.S_ISREG(facts.st_mode):
+        return guest.find(real, changes=True)
+    if times and guest.overlay is not None and stat.S_ISDIR(facts.st_mode):
+        return guest.overlay.directory(real)
+    return None
 
 
 @contextmanager
