@@ -9,6 +9,7 @@ from manifests import Obj
 from tier_features import Feature, Seen, checked
 
 USERS = {"ns-user": "with subordinate ids, else said"}
+PRIVILEGES = dict.fromkeys(("ns-root", "ns-user"), "unless Wherry was started with no_new_privs, then said")
 GROUPS = {"ns-root": "with cgroups, else said", "ns-user": "with cgroups, else said"}
 _CAPABILITIES = "$(( 0x$(grep CapEff /proc/self/status | cut -f2) ))"
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
@@ -90,6 +91,7 @@ FEATURES = (
         "grep -q 'NoNewPrivs:.0' /proc/self/status",
         {"allowPrivilegeEscalation": True},
         asks="securityContext.allowPrivilegeEscalation",
+        depends=PRIVILEGES,
     ),
     secured(
         "seccomp",

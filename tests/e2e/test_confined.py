@@ -27,7 +27,7 @@ ROOT, USER = Confinement(), Confinement(ORDINARY_USER)
 NOTHING = replace(USER, capabilities=False, new_privileges=False, user_namespaces=False)
 CONTAINERS = {"root": ROOT, "user": USER, "nothing": NOTHING}
 EXTREMES = [name for name in CONTAINERS if ALL or name != "user"]
-SECONDS = 1800 if ALL else 100
+SECONDS = 1800 if ALL else 280
 
 pytestmark = [
     pytest.mark.timeout(SECONDS + 20),

@@ -274,7 +274,7 @@ class FakeRuntime:
         ]
 
     async def status(self) -> Mapping[str, str]:
-        return {"tier": "fake", "version": "1", "users": "", "limits": "nothing runs"}
+        return {"tier": "fake", "version": "1", "users": "", "limits": "nothing runs", "escalation": ""}
 
     async def close(self) -> None:
         """End everything."""

@@ -261,7 +261,8 @@ class RuntimeService(Protocol):
     async def stats(self) -> Sequence[ContainerStats]: ...
 
     async def status(self) -> Mapping[str, str]:
-        """`tier`, `version`, and what is not enforced (`limits`, `users`) or kept apart (`not_isolated`) with the reason."""
+        """`tier`, `version`, and with the reason what is not enforced (`limits`, `users`), not given (`escalation`: privileges by
+        execve) or not kept apart (`not_isolated`)."""
         ...
 
 

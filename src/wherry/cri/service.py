@@ -30,7 +30,7 @@ from wherry.cri.session import LauncherSession
 from wherry.launcher.client import LauncherClient, LauncherError, Reply
 
 VERSION = "1"
-_FACTS = ("tier", "users", "limits", "not_isolated")
+_FACTS = ("tier", "users", "limits", "escalation", "not_isolated")
 OUTPUT_BYTES_MAX = 16 * 1024 * 1024  # of exec_sync, as CRI's implementations bound it
 DRAIN_SECONDS = 0.5  # how long output may trail the end of an exec'ed process; a child it left behind holds the pipe
 
@@ -167,7 +167,7 @@ class LinuxRuntime:
         return [ContainerStats(**item) for item in reply.args["items"]]
 
     async def status(self) -> Mapping[str, str]:
-        """`tier`, `version`; `users`, `limits` and `not_isolated` are empty when enforced, else they say why not."""
+        """`tier`, `version`; `users`, `limits`, `escalation` and `not_isolated` are empty when given, else they say why not."""
         reply = await self._call("ping")
         return {"version": VERSION, **{name: str(reply.args[name]) for name in _FACTS}}
 

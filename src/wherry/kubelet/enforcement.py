@@ -86,10 +86,6 @@ def _without_namespaces(pod: Obj, container: Obj) -> list[str]:
     added = (context.get("capabilities") or {}).get("add")
     if added:
         found.append(f"containers[{name}].securityContext.capabilities.add: none is given ({', '.join(added)})")
-    if context.get("allowPrivilegeEscalation"):
-        found.append(
-            f"containers[{name}].securityContext.allowPrivilegeEscalation: set-uid programs run as their caller"
-        )
     return found
 
 
@@ -122,6 +118,9 @@ def _of_container(pod: Obj, container: Obj, runtime: Mapping[str, str]) -> list[
     asked = [context.get(name) for name in ("runAsUser", "runAsGroup")]
     if reason and (any(asked) or (runtime.get("tier") == PLAIN_TIER and 0 in asked)):
         found.append(f"containers[{name}].securityContext.runAsUser: {reason}")
+    reason = runtime.get("escalation", "")
+    if reason and context.get("allowPrivilegeEscalation"):
+        found.append(f"containers[{name}].securityContext.allowPrivilegeEscalation: {reason}")
     profile = (context.get("seccompProfile") or {}).get("type")
     if profile not in (None, "Unconfined"):
         found.append(f"containers[{name}].securityContext.seccompProfile: no seccomp profile is loaded")

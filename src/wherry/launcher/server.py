@@ -10,7 +10,7 @@ import gc
 import os
 import socket
 
-from wherry.launcher import protocol
+from wherry.launcher import protocol, syscalls
 from wherry.launcher.connection import Connection
 from wherry.launcher.containers import ContainerOperations
 from wherry.launcher.context import Context
@@ -111,10 +111,19 @@ class Server:
                 "tier": context.options.tier,
                 "users": context.maps.reason if context.single_user else "",
                 "limits": context.cgroups.reason,
+                "escalation": self._no_escalation(),
                 "cgroups": context.cgroups.version,
                 "not_isolated": context.not_isolated,
             }
         )
+
+    def _no_escalation(self) -> str:
+        """Why no program of a container gains privileges by execve(2), "" where those may that are made for it."""
+        if self._context.options.tier == PROC:
+            return "set-uid programs run as their caller"
+        if syscalls.prctl(syscalls.PR_GET_NO_NEW_PRIVS):
+            return "set-uid programs run as their caller, as Wherry was started with no_new_privs"
+        return ""
 
     def _subscribe(self, request: Request) -> None:
         self._subscribers.add(request.connection)

@@ -245,6 +245,11 @@ def test_what_is_not_enforced_is_named() -> None:
         "containers[c].securityContext.seccompProfile: no seccomp profile is loaded",
     ]
     assert not_enforced(pod(container_with(limits={"memory": "1Mi"})), {"limits": "", "users": ""}) == []
+    rises = pod({**container_with(), "securityContext": {"allowPrivilegeEscalation": True}})
+    assert not_enforced(rises, {"escalation": ""}) == []
+    assert not_enforced(rises, {"escalation": "none may"}) == [
+        "containers[c].securityContext.allowPrivilegeEscalation: none may"
+    ]
     asks = pod(container_with())
     asks["spec"].update(hostUsers=False, resourceClaims=[{"name": "gpu"}], runtimeClassName="vm")
     assert not_enforced(asks, {}) == [

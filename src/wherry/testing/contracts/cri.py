@@ -184,7 +184,7 @@ class RuntimeContract:
         assert first.memory_working_set_bytes > 0
         [second] = await runtime.stats()
         assert second.cpu_usage_nanoseconds >= first.cpu_usage_nanoseconds
-        assert {"tier", "version", "users", "limits"} <= set(await runtime.status())
+        assert {"tier", "version", "users", "limits", "escalation"} <= set(await runtime.status())
 
     # exec, attach
 
