@@ -159,7 +159,8 @@ def test_pods_run(container: Confinement, folder: Path) -> None:
     ]
     if ALL:
         where += [
-            f"tests/integration/test_{name}.py" for name in ("build", "proc_tricks", "proc_faults", "proc_honesty")
+            f"tests/integration/test_{name}.py"
+            for name in ("build", "proc_tricks", "proc_owners", "proc_faults", "proc_honesty")
         ]
     chosen = "TestPlain or test_proc or (test_build and proc)" if ALL else "(TestPlain or test_proc) and not exact"
     assert " passed" in pytest_inside(container, folder, *where, "-k", chosen)

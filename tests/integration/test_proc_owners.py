@@ -34,7 +34,10 @@ ILL = (
     CALL
     + """
 outside = sys.argv[1]
-folder, file, other = (os.open(outside + name, os.O_RDONLY) for name in ("", "/file", "/other"))
+def opened(path):
+    try: return os.open(path, os.O_RDONLY)
+    except PermissionError: return os.open(path, os.O_PATH)  # in a home
+folder, file, other = (opened(outside + name) for name in ("", "/file", "/other"))
 name = os.open(outside + "/other", os.O_PATH)
 os.chdir(outside)
 own = os.path.dirname(os.readlink("/proc/self/fd/%d" % os.open("/tmp/own", os.O_CREAT)))
@@ -197,7 +200,7 @@ async def test_the_machines_files_keep_mode_and_times(
     expected = [f"{each.replace('-', ' ')} {word}" for each in REFUSED.split()]
     # of directories the layer has its own, which nobody sees but who makes an image of it
     expected += [f"{each.replace('-', ' ')} {word if readonly else 0}" for each in TIMES.split()]
-    expected += [f"attribute {unset}", f"removed {unset}", "newest ENOTSUP", "flags ENOTSUP"]
+    expected += [f"attribute {unset}", f"removed {unset}", "newest ENOTSUP", "flags ENOSYS"]
     expected += [
         f"same {word if readonly else 0}",
         "nothing EBADF",

@@ -41,7 +41,7 @@ _PAIRS = {
     "linkat": ((1, 0), (3, 2), 4),
 }
 _SETS_ATTRIBUTES = (
-    "setxattr", "lsetxattr", "removexattr", "lremovexattr", "setxattrat", "removexattrat", "file_setattr",
+    "setxattr", "lsetxattr", "removexattr", "lremovexattr", "setxattrat", "removexattrat",
 )  # fmt: skip
 _REMOVES = ("rmdir", "unlink", "unlinkat")
 
@@ -73,6 +73,7 @@ class FileCalls:
             "listxattr": _no_attributes,
             "llistxattr": _no_attributes,
             **dict.fromkeys(_SETS_ATTRIBUTES, _no_changed_attribute),
+            "file_setattr": _not_there,
             **dict.fromkeys(("fsetxattr", "fremovexattr"), owner_calls.change_attribute),
         }
         for name, shape in SHAPES.items():
@@ -300,3 +301,9 @@ def _no_changed_attribute(caller: Caller, guest: Guest) -> NoReturn:
     """Nor set: Landlock does not keep a container from setting them on the machine's files."""
     del caller, guest
     raise Refusal(errno.EOPNOTSUPP)
+
+
+def _not_there(caller: Caller, guest: Guest) -> NoReturn:
+    """Programs go on with ioctl(2) on a descriptor, as they do before Linux 6.17."""
+    del caller, guest
+    raise Refusal(errno.ENOSYS)
