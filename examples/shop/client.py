@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import http.cookiejar
 import json
 import ssl
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -18,7 +15,6 @@ from typing import Any
 
 HERE = Path(__file__).parent
 NAMESPACE = "shop"
-TRIES, PAUSE_SECONDS = 20, 0.25
 
 
 class System:
@@ -77,17 +73,6 @@ class Api:
         self._server = status["apiServer"]
 
     def call(self, path: str, method: str = "GET", body: object = None) -> dict[str, Any]:
-        """What it answers. A GET is asked again for some seconds: the API may be starting, or fail on purpose."""
-        for _ in range(TRIES - 1 if method == "GET" else 0):
-            try:
-                return self._once(path, method, body)
-            except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429:
-                    raise
-                time.sleep(PAUSE_SECONDS)
-        return self._once(path, method, body)
-
-    def _once(self, path: str, method: str, body: object) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self._server + path, data, headers, method=method)

@@ -87,8 +87,8 @@ class Ledger:
 
     def __init__(self, api: Api) -> None:
         self.folders: dict[str, Path] = {}
-        for claim in api.call(f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims")["items"]:
-            volume = api.call(f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}")
+        for claim in asked(api, f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims")["items"]:
+            volume = asked(api, f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}")
             self.folders[claim["metadata"]["name"].removesuffix("-data")] = Path(volume["spec"]["hostPath"]["path"])
 
     def read(self) -> Books:
@@ -187,7 +187,7 @@ class Buyer:
 
 
 def again(action: Callable[[], T], failures: Counter[str], chance: random.Random) -> T:
-    """Until it works; what is the asker's own mistake (4xx) is raised."""
+    """Until it works; what is the asker's own mistake (4xx, but not too many requests) is raised."""
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -195,11 +195,16 @@ def again(action: Callable[[], T], failures: Counter[str], chance: random.Random
         except (OSError, http.client.HTTPException) as error:
             status = error.code if isinstance(error, urllib.error.HTTPError) else 0
             failures[f"status {status}" if status else type(error).__name__] += 1
-            if 400 <= status < 500:
+            if 400 <= status < 500 and status != 429:
                 raise
             if time.monotonic() > end:
                 raise TimeoutError(f"nothing for {PATIENCE_SECONDS:.0f} s: {error}") from None
             time.sleep(chance.uniform(0.1, 0.4))
+
+
+def asked(api: Api, path: str) -> dict[str, Any]:
+    """A GET of the API, which may be starting or fail on purpose."""
+    return again(lambda: api.call(path), Counter(), random.Random(path))
 
 
 class Killer:
@@ -294,20 +299,13 @@ def compare(before: Books, after: Books, wishes: list[Wish], wanted: int) -> Rep
 def restock(api: Api, stock: int) -> None:
     """So that orders end at the till and not at an empty shelf: the seed Job's pod once more, with other arguments."""
     jobs, name = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", f"restock-{uuid.uuid4().hex[:6]}"
-    pod = api.call(f"{jobs}/seed")["spec"]["template"]["spec"]
+    pod = asked(api, f"{jobs}/seed")["spec"]["template"]["spec"]
     pod["containers"][0]["command"] = ["python", "-m", "products.seed", str(stock)]
     job = {"metadata": {"name": name}, "spec": {"ttlSecondsAfterFinished": 60, "template": {"spec": pod}}}
-
-    def order() -> None:
-        try:
-            api.call(jobs, "POST", job)
-        except urllib.error.HTTPError as error:
-            if error.code != 409:  # it is there: only the answer was lost
-                raise
-
-    again(order, Counter(), random.Random(name))
+    with contextlib.suppress(urllib.error.HTTPError):  # 409: only the answer was lost; else it is not there below
+        again(lambda: api.call(jobs, "POST", job), Counter(), random.Random(name))
     end = time.monotonic() + PATIENCE_SECONDS
-    while not api.call(f"{jobs}/{name}")["status"].get("succeeded"):
+    while not asked(api, f"{jobs}/{name}")["status"].get("succeeded"):
         if time.monotonic() > end:
             raise SystemExit(f"nobody filled the shelves: kubectl describe job {name} -n {NAMESPACE}")
         time.sleep(0.1)
@@ -329,9 +327,7 @@ def run(system: System, orders: int, visitors: int, kills: int, seed: int) -> Re
             with lock:
                 if next(left, None) is None:
                     return
-            wish = buyer.buy()
-            with lock:
-                wishes.append(wish)
+            wishes.append(buyer.buy())
 
     begin = time.monotonic()
     with ThreadPoolExecutor(visitors, "visitor") as pool:
@@ -365,8 +361,7 @@ def main() -> int:
     print(f"{options.orders} orders by {options.visitors} visitors, {options.kills} kills, seed {options.seed}")
     system = System(options.name, options.state_dir)
     report = run(system, options.orders, options.visitors, options.kills, options.seed)
-    print(report)
-    print("every book agrees" if not report.wrong else f"WRONG: {', '.join(report.wrong)}")
+    print(report, "every book agrees" if not report.wrong else f"WRONG: {', '.join(report.wrong)}", sep="\n")
     return 1 if report.wrong else 0
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import importlib.util
 import random
 import shutil
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +35,26 @@ def module(name: str) -> ModuleType:
     found = sys.modules[f"shop_{name}"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
     return found
+
+
+class Patient:
+    """The shop's API client; a GET is asked again for some seconds: the API may be starting, or fail on purpose."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    def call(self, path: str, method: str = "GET", body: object = None) -> Any:
+        for _ in range(20 if method == "GET" else 0):
+            try:
+                return self._api.call(path, method, body)
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429:
+                    raise
+                time.sleep(0.25)
+        return self._api.call(path, method, body)
 
 
 class ShopSystem:
@@ -97,7 +120,7 @@ class ShopSystem:
         return self.run("-m", "wherry", "up", str(self.folder), *self.where, *options)
 
     def api(self) -> Any:
-        return module("client").Api(self.system.status())
+        return Patient(module("client").Api(self.system.status()))
 
     def evicted(self) -> list[Any]:
         """Its pods that had to go for others to stay."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -79,11 +80,14 @@ def cp() -> Iterator[wherry.ControlPlane]:
         yield plane
 
 
-def test_a_kopf_operator_through_virtual_days(cp: wherry.ControlPlane, tmp_path: Path) -> None:
+def test_a_kopf_operator_through_virtual_days(
+    cp: wherry.ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In kopf's documented style: `KopfRunner` runs the operator's file, the test looks at the cluster."""
     testing = pytest.importorskip("kopf.testing", reason="kopf is not installed")
     operator = tmp_path / "operator.py"
     operator.write_text(OPERATOR)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # kopf puts the folder of what it runs first, for good
     cp.apply(DEFINITION)
     with testing.KopfRunner(["run", "--standalone", "-n", "default", str(operator)], timeout=60) as runner:
         cp.apply(BACKUP)

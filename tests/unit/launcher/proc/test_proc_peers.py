@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import wherry
+
+SOURCE = Path(wherry.__file__).parents[1]
 LISTENER = """
 import os, socket, sys
 from wherry.launcher.proc.peers import is_of_a_pod
@@ -42,7 +45,7 @@ def test_who_connects_from_below_is_a_pod(tmp_path: Path) -> None:
         path,
     ]  # a shell between us: shims are its parents
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}
     ) as process:
         assert process.stdout is not None
         assert [process.stdout.readline(), process.stdout.readline()] == ["True\n", "listens\n"]
