@@ -70,7 +70,7 @@ def test_out_under_load_and_back_in_without_flapping(
     kubectl.apply(clerks, service("clerks"), autoscaler)
     kubectl.wait("hpa/clerks", "condition=ScalingActive")
     kubectl.apply(pod("visitors", container(program("traffic", "http://clerks/"))))
-    until(lambda: "began" in kubectl("logs", "visitors"), "the first visitor")
+    until(lambda: "began" in kubectl.run("logs", "visitors").stdout, "the first visitor")
     begun = time.monotonic()
     until(lambda: int(kubectl.path_of("{.spec.replicas}", "deployment/clerks")) > 1, "more clerks are wanted")
     measured("more replicas wanted under load", time.monotonic() - begun)
