@@ -96,8 +96,8 @@ def processes(status: dict[str, Any]) -> dict[int, tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 commands[int(entry.name)] = (entry / "cmdline").read_text().split("\0")
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue  # it has just ended
     launcher = next(each["pid"] for each in status["processes"] if each["role"] == "launcher")
