@@ -54,6 +54,7 @@ PRODUCT_CLOCK = {
     "src/wherry/cli/up.py": "a command's root: it hands the time to what draws the progress",
     "src/wherry/launcher/init.py": "standard library only: the launcher must not load asyncio before it forks",
     "src/wherry/launcher/output.py": "standard library only; the time stamp of each line of a container's log",
+    "src/wherry/launcher/proc/containers.py": "standard library only; a fork that copies an image lets a program begin first",
     "src/wherry/launcher/proc/signalling.py": "standard library only; waits until a process has stopped, which tells nobody else",
     "src/wherry/launcher/records.py": "standard library only; when sandboxes and containers began and ended",
     "src/wherry/testing/launcher_process.py": "waits for a real process to listen",
