@@ -66,12 +66,12 @@ class Events:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled; a broker that is away is waited for."""
+        """Until cancelled; a broker that is away is waited for, and a database that takes nothing."""
         while True:
             try:
                 await self._session()
-            except (NatsError, OSError, TimeoutError) as error:
-                log.warning("the broker is away", extra={"data": {"error": str(error) or type(error).__name__}})
+            except (NatsError, OSError, TimeoutError, sqlite3.Error) as error:  # the disk may be full too
+                log.warning("events wait", extra={"data": {"error": str(error) or type(error).__name__}})
             self.connected.clear()
             await asyncio.sleep(RECONNECT_SECONDS)
 
