@@ -40,7 +40,7 @@ async def sweep() -> None:
         async with gate:
             try:
                 await saga.advance(order_id)
-            except Unavailable as error:
+            except (Unavailable, sqlite3.Error) as error:
                 log.warning("order waits", extra={"data": {"order": order_id, "why": str(error)}})
 
     query = "SELECT id FROM purchase WHERE step NOT IN ('confirmed', 'cancelled') AND created < ? LIMIT 500"
