@@ -52,10 +52,10 @@ class Database:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             result = work(self._connection)
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._connection.rollback()  # no error if SQLite has done so, as on a full disk
             raise
-        self._connection.execute("COMMIT")
         return result
 
 

@@ -45,10 +45,10 @@ class Service:
         self.bus.wake()
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(self.bus.run())
         try:
-            yield
+            yield task
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -107,6 +107,20 @@ async def test_a_broker_that_is_away_is_waited_for(service: Service) -> None:
     await service.emit("order-1")
     async with service.running():
         await service.broker.until(lambda: len(service.broker.published) == 1)
+
+
+async def test_a_database_that_takes_nothing_is_waited_for(service: Service) -> None:
+    full = "CREATE TRIGGER full BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    await service.database.write(lambda db: db.execute(full))
+    await service.emit("order-1")
+    async with service.running() as relay:
+        while len(service.broker.seen) < 2 and not relay.done():
+            await asyncio.sleep(0)
+        assert not relay.done(), "a process that ends again and again is left alone for minutes"
+        await service.database.write(lambda db: db.execute("DROP TRIGGER full"))
+        while await service.count("outbox"):
+            assert not relay.done()
+    assert len(service.broker.published) == 1
 
 
 async def test_a_lost_acknowledgement_sends_again_and_counts_once(service: Service) -> None:

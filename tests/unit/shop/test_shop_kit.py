@@ -97,6 +97,27 @@ async def test_a_transaction_is_all_or_nothing(load: Load, tmp_path: Path) -> No
     database.close()
 
 
+TABLES = "CREATE TABLE one (n INTEGER PRIMARY KEY); CREATE TABLE two (n REFERENCES one DEFERRABLE INITIALLY DEFERRED);"
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        (
+            "INSERT INTO two VALUES (1)",
+            "FOREIGN KEY constraint failed",
+        ),  # said by COMMIT, which leaves the transaction open
+        ("INSERT INTO two VALUES (zeroblob(100000))", "database or disk is full"),  # SQLite rolls back by itself
+    ],
+)
+async def test_a_transaction_that_fails_ends(load: Load, tmp_path: Path, statement: str, error: str) -> None:
+    database = load("shopkit.database").Database(str(tmp_path / "kit.db"), TABLES + "PRAGMA max_page_count=8;")
+    with pytest.raises(sqlite3.Error, match=error):
+        await database.write(lambda db: db.execute(statement))
+    await database.write(lambda db: db.execute("INSERT INTO one VALUES (1)"))
+    database.close()
+
+
 async def test_ready_needs_the_database_and_alive_does_not(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     cart = load("cart.app")
     async with asgi(cart) as client:

@@ -78,6 +78,26 @@ async def test_an_order_is_confirmed(checkout: Checkout) -> None:
     assert checkout.events() == ["shop.order.confirmed"]
 
 
+async def test_an_order_waits_while_its_database_takes_nothing(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkout.orders, "SWEEP_SECONDS", 0)
+    monkeypatch.setattr(checkout.orders, "REQUEST_SECONDS", -60)  # every order is old enough
+    await checkout.stock(10)
+    full = "CREATE TRIGGER full BEFORE UPDATE ON purchase BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    await checkout.orders.database.write(lambda db: db.execute(full))
+    order = checkout.orders.Order.model_validate(ORDER)
+    identity = await checkout.orders.database.write(lambda db: checkout.orders._record(db, "key-1", "ada", order))
+    sweeper = asyncio.create_task(checkout.orders.sweep())
+    while checkout.to_products.calls < 2 and not sweeper.done():
+        await asyncio.sleep(0)
+    assert not sweeper.done(), "a process that ends again and again is left alone for minutes"
+    await checkout.orders.database.write(lambda db: db.execute("DROP TRIGGER full"))
+    while (await checkout.orders.saga.read(identity))["step"] != "confirmed":
+        assert not sweeper.done()
+    sweeper.cancel()
+
+
 async def test_the_same_key_is_the_same_order(checkout: Checkout) -> None:
     await checkout.stock(10)
     first, second = await checkout.place(), await checkout.place()
