@@ -46,10 +46,12 @@ def version() -> int:
 def keep_apart() -> bool:
     """Enter a domain: signals and abstract sockets end at its border. False where the kernel cannot.
 
+    Files can be moved from one directory to another as before; every domain that does not say so forbids it.
     Sets no_new_privs. Raises SyscallError."""
     if version() < SCOPES_SINCE:
         return False
-    ruleset = _create(struct.pack("=QQQ", 0, 0, _SCOPES))
+    ruleset = _create(struct.pack("=QQQ", _REFER, 0, _SCOPES))
+    _allow(ruleset, b"/", _REFER, _follow)
     _enter(ruleset)
     return True
 
