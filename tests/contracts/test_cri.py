@@ -14,7 +14,7 @@ from wherry.cri.interface import ContainerState, RuntimeService
 from wherry.cri.service import LinuxRuntime
 from wherry.testing.contracts.cri import PATIENCE_SECONDS, RuntimeContract
 from wherry.testing.fake_runtime import FakeRuntime
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user, tiers
+from wherry.testing.launcher_process import WAYS, LauncherProcess, ordinary_user, tiers
 
 
 class TestFake(RuntimeContract):
@@ -47,9 +47,9 @@ class TestLinux(RuntimeContract):
         runtime.close()
 
 
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
+@pytest.fixture(scope="module", params=WAYS)
 def proc_launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
+    launcher = LauncherProcess("proc", user=ordinary_user(), options=WAYS[request.param])
     yield launcher
     assert launcher.said() == ""
     launcher.close()

@@ -1,23 +1,30 @@
-"""A launcher in each tier, and pods on it, for the tests of the runtime."""
+"""A launcher in each tier, and pods on it, for the tests of the runtime.
+
+A test file imports the fixtures `launcher` and `world`, or says by `proc_launcher` which launchers of tier `proc` its own are.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import process_tree
 import pytest
 
 from wherry.cri.interface import ContainerConfig, ContainerState, ContainerStatus, SandboxConfig
 from wherry.cri.service import LinuxRuntime
 from wherry.images.rootfs import RootFS
+from wherry.launcher import syscalls
+from wherry.launcher.client import LauncherClient
 from wherry.testing.contracts.cri import sandbox_config
-from wherry.testing.launcher_process import LauncherProcess, tiers
+from wherry.testing.launcher_process import WAYS, LauncherProcess, ordinary_user, tiers
 
 HOST = RootFS(host=True)
 PATIENCE_SECONDS = 30
@@ -37,6 +44,13 @@ class World:
         number = next(_numbers)
         fields.setdefault("ip", f"10.244.{number // 250}.{number % 250 + 2}")
         return sandbox_config(self.folder, f"pod-{number}", **fields)
+
+    def volume(self, name: str) -> Path:
+        """A directory that everybody may write, made for this test."""
+        folder = self.launcher.state / f"{name}-{self.folder.name}"
+        folder.mkdir()
+        folder.chmod(0o777)
+        return folder
 
     async def sandbox(self, **fields: Any) -> str:
         return await self.runtime.run_pod_sandbox(self.config(**fields))
@@ -92,6 +106,56 @@ def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
     launcher = LauncherProcess(tier, user=user)
     yield launcher
     launcher.close()
+
+
+def proc_launcher(
+    *, both_ways: bool = True, scope: Literal["module", "function"] = "module", folder: str = "/tmp"
+) -> Any:
+    """The fixture `launcher` of a file about tier `proc`: as an ordinary user, in both `WAYS` or as it starts by itself, with
+    its state in `folder`."""
+
+    @pytest.fixture(scope=scope, params=WAYS if both_ways else None)
+    def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
+        options = WAYS[request.param] if both_ways else ()
+        launcher = LauncherProcess("proc", user=ordinary_user(), options=options, folder=folder)
+        yield launcher
+        launcher.close()
+
+    return launcher
+
+
+def is_exact(launcher: LauncherProcess) -> bool:
+    """Whether one of tier `proc` performs calls on duplicates of descriptors."""
+    return launcher.options == WAYS["exact"] and may_take_descriptors()
+
+
+def may_take_descriptors() -> bool:
+    """Not in an ordinary container."""
+    pidfd = os.pidfd_open(os.getpid())
+    try:
+        os.close(syscalls.raw("pidfd_getfd", pidfd, 2, 0))
+    except OSError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def shims(launcher: LauncherProcess) -> list[int]:
+    """The numbers of a launcher's shims of tier `proc`, the outermost first; the last one answers."""
+    found = [launcher.process.pid]
+    while inner := [pid for pid in process_tree.children(found[-1]) if process_tree.name(pid) == "wherry-shim"]:
+        found.append(inner[0])
+    return found[1:]
+
+
+@pytest.fixture
+async def client(launcher: LauncherProcess) -> AsyncIterator[LauncherClient]:
+    """A connection to it, for operations that no runtime has."""
+    client = LauncherClient(launcher.socket)
+    await client.connect()
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Shop:
         self.start()
 
     def start(self) -> None:
-        ordinary = [self.launcher._user] if self.launcher._user else []
+        ordinary = [self.launcher.user] if self.launcher.user else []
         script = Path(__file__).with_name("build_as.py")
         self.process = subprocess.Popen(
             [sys.executable, script, self.launcher.state, self.launcher.socket, *ordinary],
@@ -144,7 +144,7 @@ async def test_stages_commands_and_users(world: World, shop: Shop) -> None:
         """,
         name="Ann\n",
     )
-    ordinary = shop.launcher.tier == "proc" and (shop.launcher._user or os.geteuid() != 0)
+    ordinary = shop.launcher.tier == "proc" and (shop.launcher.user or os.geteuid() != 0)
     root = "no root" if ordinary else " root"
     assert await said(world, result, "cat result note; ls /data; ls /src 2>&1 | wc -l") == (
         f"Ann\nhello\nblue in /app as {root}\nmine\n1"

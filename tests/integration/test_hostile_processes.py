@@ -7,17 +7,18 @@ Seeded; what a storm does between two calls is up to the kernel. Each ends by it
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from runtime_world import World
+from ill_programs import ELSEWHERE
+from runtime_world import World, proc_launcher, shims, world
 
 from wherry.cri.interface import Mount
 from wherry.launcher.proc import notify
 from wherry.testing.launcher_process import LauncherProcess, ordinary_user
 
-ELSEWHERE = "/var/lib" if os.geteuid() == 0 else str(Path.home())
+__all__ = ["world"]
+
 PREPARE = """
 import ctypes, fcntl, os, random, resource, select, signal, socket, struct, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -190,29 +191,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param, folder=ELSEWHERE)
-    yield launcher
-    launcher.close()
-
-
-@pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
-
-
-def shim(launcher: LauncherProcess) -> int:
-    """The innermost one's number: it answers."""
-    found = parent = launcher.process.pid
-    while True:
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        named = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "wherry-shim\n"]
-        if not named:
-            return found
-        found = parent = named[0]
+launcher = proc_launcher(folder=ELSEWHERE)
 
 
 def holds(pid: int) -> tuple[int, int]:
@@ -224,10 +203,8 @@ def holds(pid: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("storm", STORMS)
 async def test_a_storm_hurts_nobody_else(world: World, launcher: LauncherProcess, storm: str) -> None:
-    outside, own = (launcher.state / f"{name}-{world.folder.name}" for name in ("outside", "own"))
+    outside, own = world.volume("outside"), world.volume("own")
     for folder in (outside, own):
-        folder.mkdir()
-        folder.chmod(0o777)
         (folder / "file").write_text("as it was")
         (folder / "file").chmod(0o666)
     config = world.config()
@@ -236,7 +213,7 @@ async def test_a_storm_hurts_nobody_else(world: World, launcher: LauncherProcess
     server = await world.start(sandbox, ["python3", "-c", SERVER], mounts=mounts)
     await world.until_printed(server, "listens")
     other = await world.sandbox()
-    answers = shim(launcher)
+    answers = shims(launcher)[-1]
     before = holds(answers)
     calls = sorted({**notify.NETWORK, **notify.FILES, **notify.DATAGRAMS}.values())
     argument = str(outside) if storm == "links" else ",".join(map(str, calls))
@@ -247,7 +224,7 @@ async def test_a_storm_hurts_nobody_else(world: World, launcher: LauncherProcess
         assert asked == (0, "as it was\n")
         await world.runtime.stop_container(hostile, 2, "SIGWINCH")  # it may have hurt itself so that it never ends
     assert await world.run(other, ["python3", "-c", ASK, config.ip]) == (0, "as it was\n")
-    assert shim(launcher) == answers
+    assert shims(launcher)[-1] == answers
     after = holds(answers)
     assert after[0] - before[0] < GROWTH_DESCRIPTORS_MAX
     assert after[1] - before[1] < GROWTH_KILOBYTES_MAX

@@ -5,32 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
+import process_tree
 import pytest
-from runtime_world import PATIENCE_SECONDS, World
+from runtime_world import PATIENCE_SECONDS, World, proc_launcher, world
 
 from wherry.launcher.proc.kits import KITS
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
 
+__all__ = ["world"]
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    launcher = LauncherProcess("proc", user=ordinary_user())
-    made = World(launcher)
-    try:
-        yield made
-    finally:
-        await made.close()
-        launcher.close()
+launcher = proc_launcher(both_ways=False, scope="function")
 
 
 def named(pid: int, name: str) -> list[int]:
     """Processes below one, by what ps shows."""
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    children = process_tree.children(pid)
     below = [each for child in children for each in named(child, name)]
-    return [child for child in children if Path(f"/proc/{child}/comm").read_text() == f"{name}\n"] + below
+    return [child for child in children if process_tree.name(child) == name] + below
 
 
 async def spare(world: World) -> tuple[int, int]:
@@ -56,7 +47,7 @@ async def test_a_pod_takes_what_waits(world: World) -> None:
     status = await world.runtime.container_status(container)
     assert status is not None
     assert status.pid == child
-    assert Path(f"/proc/{init}/comm").read_text() == "wherry-pod\n"
+    assert process_tree.name(init) == "wherry-pod"
     assert (await spare(world))[0] != init
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from runtime_world import World, proc_launcher, world
 
-import pytest
-from runtime_world import World
-
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+__all__ = ["world"]
 
 SERVER = """
 import select, socket
@@ -51,18 +48,7 @@ print(errno.errorcode[end], flush=True)
 )
 
 
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), folder="/var/tmp")
-    yield launcher
-    launcher.close()
-
-
-@pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
+launcher = proc_launcher(both_ways=False, folder="/var/tmp")
 
 
 async def serving(world: World) -> tuple[str, str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
-import pytest
-from runtime_world import World
+from runtime_world import World, client, proc_launcher, world
 
 from wherry.launcher.client import LauncherClient
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+
+__all__ = ["client", "world"]
 
 ECHO = """
 import socket, sys
@@ -73,42 +71,27 @@ for family, kind, protocol in ((2, socket.SOCK_SEQPACKET, 132), (2, socket.SOCK_
         print(error.strerror)
 """
 
-
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
-    yield launcher
-    launcher.close()
+launcher = proc_launcher()
 
 
-@pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
-
-
-async def test_who_is_asked_answers(world: World) -> None:
+async def test_who_is_asked_answers(world: World, client: LauncherClient) -> None:
     """Resolvers drop an answer from another address than they asked: musl's, c-ares, dnspython."""
-    server, client = world.config(), world.config()
-    asked, asking = await world.runtime.run_pod_sandbox(server), await world.runtime.run_pod_sandbox(client)
+    server, own = world.config(), world.config()
+    asked, asking = await world.runtime.run_pod_sandbox(server), await world.runtime.run_pod_sandbox(own)
     await world.until_printed(await world.start(asked, ["python3", "-c", ECHO]), "listens")
-    launcher = LauncherClient(world.launcher.socket)
-    await launcher.connect()
     services = {"kube-system/dns": [["10.96.0.10", "udp", 53, False, [[server.ip, 53]]]]}
-    await launcher.call("node.services", services=services, range="10.96.0.0/16", replace=True)
+    await client.call("node.services", services=services, range="10.96.0.0/16", replace=True)
     for host in (server.ip, "10.96.0.10"):
         code, text = await world.run(asking, ["python3", "-c", CLIENT, host, "53"])
         assert code == 0, text
-        mine = f"{client.ip} {host} 53"
+        mine = f"{own.ip} {host} 53"
         assert text.splitlines() == [
             f"sendto {mine}",
             f"sendmsg {mine}",
             f"connected {mine}",
             *("sent 2", f"twice {mine}", f"twice {mine}"),
-            f"mapped {client.ip} ::ffff:{host} 53",
+            f"mapped {own.ip} ::ffff:{host} 53",
             *("number True True", "empty", "stream True", "Operation not supported"),
             *(3 * ["Protocol not supported"]),
         ]
-    launcher.close()
     assert "Traceback" not in world.launcher.said()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from network_node import Netd, connected
-from runtime_world import World
-from test_proc_pods import may_take_descriptors
+from runtime_world import World, is_exact, proc_launcher
+from runtime_world import world as plain
 
 from wherry.aio.clock import RealClock
 from wherry.chaos import kept
 from wherry.chaos.faults import NETWORK, Fault
 from wherry.network.netd_control import ask_netd
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+from wherry.testing.launcher_process import LauncherProcess
+
+__all__ = ["plain"]
 
 ECHO = """
 import select, socket
@@ -57,26 +60,27 @@ for kind in map(int, sys.argv[3:]):
 CLOCK = RealClock()
 
 
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
-    launcher.exact = not request.param and may_take_descriptors()  # type: ignore[attr-defined]
-    (launcher.state / "run" / "launcher.sock").symlink_to(launcher.socket)
-    yield launcher
-    launcher.close()
+launcher = proc_launcher()
+
+
+@pytest.fixture(scope="module")
+def run(launcher: LauncherProcess) -> Path:
+    """The directory where netd finds the launcher's socket, and faults."""
+    folder: Path = launcher.state / "run"
+    (folder / "launcher.sock").symlink_to(launcher.socket)
+    return folder
 
 
 @pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    netd = Netd(SimpleNamespace(run_directory=launcher.state / "run"))  # type: ignore[arg-type]  # all it looks at
-    control, reader = await connected(launcher.state / "run")
-    yield world
+async def world(plain: World, run: Path) -> AsyncIterator[World]:
+    """With a netd."""
+    netd = Netd(SimpleNamespace(run_directory=run))  # type: ignore[arg-type]  # all it looks at
+    control, reader = await connected(run)
+    yield plain
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
     control.close()
     netd.kill()
-    await world.close()
 
 
 @asynccontextmanager
@@ -100,7 +104,7 @@ async def ask(world: World, sandbox: str, ip: str, patience: float = 10) -> list
 
     Where memory is rewritten a server that answers datagrams sees nobody but 127.0.0.1, and reaches nobody: TCP only.
     """
-    kinds = ["1", "2"] if world.launcher.exact else ["1"]  # type: ignore[attr-defined]
+    kinds = ["1", "2"] if is_exact(world.launcher) else ["1"]
     code, text = await world.run(sandbox, ["python3", "-c", ASK, ip, str(patience), *kinds])
     assert code == 0, text
     return text.splitlines()
@@ -124,7 +128,7 @@ async def test_connections_and_datagrams_of_those_chosen_are_late(world: World) 
     async with fault(world, client.ip, server.ip, delay=0.2):
         late = await ask(world, asking, server.ip)
         assert [int(line.split()[0]) >= 200 for line in late] == [True] * len(late), late
-        if world.launcher.exact:  # type: ignore[attr-defined]
+        if is_exact(world.launcher):
             assert [line.split()[1] for line in late] == ["8080", "8080"], "nobody sees that it is another"
         assert await are_quick(world, idle, server.ip), "nobody else"
     assert await are_quick(world, asking, server.ip), "and no longer"
@@ -139,8 +143,7 @@ async def test_parted_pods_get_no_answer(world: World) -> None:
     assert all(line[0].isdigit() for line in await ask(world, asking, server.ip))
 
 
-async def test_a_loss_of_some_packets_is_refused_with_the_reason(world: World) -> None:
-    run = world.launcher.state / "run"
+async def test_a_loss_of_some_packets_is_refused_with_the_reason(world: World, run: Path) -> None:
     made = Fault("some", NETWORK, {}, {"loss": 0.5}, ends={"from": ["10.244.0.2"], "to": ["10.244.0.3"]})
     kept.renew(run / "chaos", made, CLOCK.time())
     ask_netd(run / "netd.sock", "faults")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from runtime_world import PATIENCE_SECONDS, World
+from runtime_world import PATIENCE_SECONDS, World, proc_launcher, world
 
 from wherry.launcher.proc.refused_calls import NO_FOREIGN, NO_IO_URING
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+
+__all__ = ["world"]
 
 IO_URING = """
 import ctypes, os
@@ -27,19 +27,7 @@ print("it went on")
 """
 SIGSYS, SIGSEGV = 31, 11
 
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user())
-    yield launcher
-    launcher.close()
-
-
-@pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
+launcher = proc_launcher(both_ways=False)
 
 
 async def noticed(world: World, script: str) -> tuple[int, str, list[str]]:

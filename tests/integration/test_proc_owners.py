@@ -7,20 +7,22 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runtime_world import World
-from test_proc_tricks import ELSEWHERE, HIDDEN, PREPARE
+from ill_programs import ELSEWHERE, HIDDEN, SAYS
+from runtime_world import World, proc_launcher, world
 
 from wherry.cri.interface import Mount
 from wherry.testing.launcher_process import LauncherProcess, ordinary_user
 
+__all__ = ["world"]
+
 AGO = 1_000_000_000
 """Of every file outside: seconds since 1970."""
 CALL = (
-    PREPARE
+    SAYS
     + """
 def call(number, *arguments):
     result = libc.syscall(number, *arguments)
@@ -168,27 +170,14 @@ def outside() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param, folder=ELSEWHERE)
-    yield launcher
-    launcher.close()
-
-
-@pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
+launcher = proc_launcher(folder=ELSEWHERE)
 
 
 @pytest.mark.parametrize("readonly", [True, False], ids=["readonly", "writable"])
 async def test_the_machines_files_keep_mode_and_times(
     world: World, launcher: LauncherProcess, outside: Path, readonly: bool
 ) -> None:
-    scratch = launcher.state / f"scratch-{world.folder.name}"
-    scratch.mkdir()
-    scratch.chmod(0o777)
+    scratch = world.volume("scratch")
     command = ["python3", "-c", ILL, str(outside)]
     code, text = await world.run(
         await world.sandbox(), command, mounts=[Mount(scratch, "/tmp")], readonly_rootfs=readonly
@@ -215,9 +204,7 @@ async def test_the_machines_files_keep_mode_and_times(
 
 
 async def test_what_a_container_may_write_changes_as_everywhere(world: World, launcher: LauncherProcess) -> None:
-    scratch = launcher.state / f"scratch-{world.folder.name}"
-    scratch.mkdir()
-    scratch.chmod(0o777)
+    scratch = world.volume("scratch")
     places = ["/opt", "/tmp", "/data"]
     code, text = await world.run(
         await world.sandbox(), ["python3", "-c", WELL, *places], mounts=[Mount(scratch, "/data")]

@@ -6,17 +6,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import process_tree
 import pytest
-from runtime_world import PATIENCE_SECONDS, World
+from runtime_world import PATIENCE_SECONDS, World, client, proc_launcher, shims, world
 
 from wherry.cri.interface import Mount, RuntimeFailure
 from wherry.images.rootfs import RootFS
-from wherry.launcher import syscalls
 from wherry.launcher.client import LauncherClient
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+from wherry.testing.launcher_process import LauncherProcess
+
+__all__ = ["client", "world"]
 
 SERVER = """
 import os, socket, sys
@@ -64,32 +65,7 @@ second.connect(server.getsockname())
 print("connected" if second.getpeername() == server.getsockname() else "not")
 """
 
-
-def may_take_descriptors() -> bool:
-    """Not in an ordinary container."""
-    pidfd = os.pidfd_open(os.getpid())
-    try:
-        os.close(syscalls.raw("pidfd_getfd", pidfd, 2, 0))
-    except OSError:
-        return False
-    finally:
-        os.close(pidfd)
-    return True
-
-
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
-    launcher.exact = not request.param and may_take_descriptors()  # type: ignore[attr-defined]
-    yield launcher
-    launcher.close()
-
-
-@pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
+launcher = proc_launcher()
 
 
 async def serve(world: World, sandbox: str, host: str = "0.0.0.0", port: int = 8080) -> str:
@@ -102,18 +78,6 @@ async def ask(world: World, sandbox: str, *places: str) -> list[str]:
     code, text = await world.run(sandbox, ["python3", "-c", ASK, *places])
     assert code == 0, text
     return text.splitlines()
-
-
-def shims(launcher: LauncherProcess) -> list[int]:
-    """The outermost first."""
-    found, parent = [], launcher.process.pid
-    while True:
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        named = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "wherry-shim\n"]
-        if not named:
-            return found
-        found.append(named[0])
-        parent = named[0]
 
 
 async def test_replicas_on_one_port_live_side_by_side(world: World) -> None:
@@ -148,20 +112,17 @@ async def test_ports_below_1024_and_loopback_are_the_pods_own(world: World) -> N
     assert [told[0].split()[0], *told[1:]] == [one.hostname, "Connection refused", "No route to host"]
 
 
-async def test_service_addresses_lead_to_pods(world: World) -> None:
+async def test_service_addresses_lead_to_pods(world: World, client: LauncherClient) -> None:
     config = world.config()
     sandbox = await world.runtime.run_pod_sandbox(config)
     await serve(world, sandbox)
-    launcher = LauncherClient(world.launcher.socket)
-    await launcher.connect()
     services = {"shop/cart": [["10.96.7.7", "tcp", 80, False, [[config.ip, 8080]]]]}
-    await launcher.call("node.services", services=services, range="10.96.0.0/16", replace=True)
+    await client.call("node.services", services=services, range="10.96.0.0/16", replace=True)
     assert (await ask(world, sandbox, "10.96.7.7:80"))[0].startswith(config.hostname)
-    resolved = await launcher.call("node.resolve", host="10.96.7.7", port=80)
+    resolved = await client.call("node.resolve", host="10.96.7.7", port=80)
     assert resolved.args["address"][1] == 8080
-    await launcher.call("node.services", services={"shop/cart": None}, range="10.96.0.0/16", replace=False)
+    await client.call("node.services", services={"shop/cart": None}, range="10.96.0.0/16", replace=False)
     assert await ask(world, sandbox, "10.96.7.7:80") == ["Connection refused"]
-    launcher.close()
 
 
 async def test_volumes_are_where_they_are_mounted(world: World, launcher: LauncherProcess) -> None:
@@ -223,11 +184,10 @@ async def test_everything_of_a_pod_ends_with_it(world: World) -> None:
         else:
             status = await world.runtime.container_status(container)
             assert status is not None
-            parent = Path(f"/proc/{status.pid}/stat").read_text().rpartition(")")[2].split()[1]
-            os.kill(int(parent), signal.SIGKILL)
+            os.kill(process_tree.parent(status.pid), signal.SIGKILL)
         assert (await world.ended(container)).exit_code == 137
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while Path(f"/proc/{daemon}").exists() and "Z" not in Path(f"/proc/{daemon}/stat").read_text().split():
+            while process_tree.lives(daemon):
                 await asyncio.sleep(0.01)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
+import process_tree
 import pytest
-from runtime_world import PATIENCE_SECONDS, World
+from runtime_world import PATIENCE_SECONDS, World, client, proc_launcher, world
 
 from wherry.launcher.client import LauncherClient
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+
+__all__ = ["client", "world"]
 
 Kill = Callable[[str, int], Awaitable[None]]
 SERVER = """
@@ -47,31 +48,15 @@ os._exit(0)  # an interpreter that ends hears signals no longer
 """
 STOPS = "trap : TERM; echo $$; kill -STOP $$; echo goes on"
 
-
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param)
-    yield launcher
-    launcher.close()
+launcher = proc_launcher()
 
 
 @pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
-
-
-@pytest.fixture
-async def kill(world: World) -> AsyncIterator[Kill]:
-    launcher = LauncherClient(world.launcher.socket)
-    await launcher.connect()
-
+def kill(client: LauncherClient) -> Kill:
     async def kill(container: str, number: int) -> None:
-        await launcher.call("container.kill", id=container, signal=number)
+        await client.call("container.kill", id=container, signal=number)
 
-    yield kill
-    launcher.close()
+    return kill
 
 
 async def test_no_call_fails_because_of_a_signal(world: World, kill: Kill) -> None:
@@ -91,15 +76,11 @@ async def test_no_call_fails_because_of_a_signal(world: World, kill: Kill) -> No
 
 async def test_who_was_stopped_stays_so(world: World, kill: Kill) -> None:
     client = await world.start(await world.sandbox(), ["sh", "-c", STOPS])
-    pid = (await world.until_printed(client, "\n")).strip()
-
-    def state() -> str:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
+    pid = int(await world.until_printed(client, "\n"))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while state() != "T":
+        while process_tree.state(pid) != "T":
             await asyncio.sleep(0.005)
     await kill(client, signal.SIGTERM)
-    assert state() == "T"
+    assert process_tree.state(pid) == "T"
     await kill(client, signal.SIGCONT)
     assert (await world.ended(client)).exit_code == 0

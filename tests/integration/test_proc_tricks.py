@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runtime_world import World
-from test_proc_pods import may_take_descriptors
+from ill_programs import ELSEWHERE, HIDDEN, SAYS
+from runtime_world import World, is_exact, proc_launcher, world
 
 from wherry.cri.interface import Mount
 from wherry.launcher import whiteouts
 from wherry.launcher.proc.addresses import Block
-from wherry.testing.launcher_process import LauncherProcess, ordinary_user
+from wherry.testing.launcher_process import LauncherProcess
 
-HIDDEN = os.geteuid() != 0
-ELSEWHERE = str(Path.home()) if HIDDEN else "/var/lib"
-"""Where pods see the machine's own files: in /tmp they see theirs. An ordinary user has none such outside the home, whose files
-pods may not open, nor have copied."""
-PREPARE = """
-import ctypes, errno, fcntl, os, signal, socket, struct, sys, threading
-libc = ctypes.CDLL(None, use_errno=True)
-def says(what, call):
-    try:
-        print(what, call(), flush=True)
-    except OSError as error:
-        print(what, errno.errorcode.get(error.errno, error.errno), flush=True)
-"""
+__all__ = ["world"]
+
 LINKS = (
-    PREPARE
+    SAYS
     + """
 outside, home = sys.argv[1:]
 os.chdir("/")
@@ -67,7 +55,7 @@ says("bind", bound)
 """
 )
 CALLS = (
-    PREPARE
+    SAYS
     + """
 os.mkfifo("/tmp/pipe", 0o777)
 says("pipe", lambda: os.execv("/tmp/pipe", ["pipe"]))
@@ -92,7 +80,7 @@ says("planted copy", lambda: open("/etc/passwd", "a").write("") or open("/opt/ma
 """
 )
 NETWORK = (
-    PREPARE
+    SAYS
     + """
 state, victim, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 def raw(family, host, port=0): return struct.pack("=H", family) + struct.pack(">H", port) + socket.inet_aton(host) + bytes(8)
@@ -131,7 +119,7 @@ with udp() as sock:
 """
 )
 RACE = (
-    PREPARE
+    SAYS
     + """
 victim, port = sys.argv[1], int(sys.argv[2])
 mine = socket.create_server(("127.0.0.1", 0), backlog=4096)
@@ -160,7 +148,7 @@ print("reached", reached, flush=True)
 """
 )
 SWAP = (
-    PREPARE
+    SAYS
     + """
 victim, port = sys.argv[1], int(sys.argv[2])
 unix = struct.pack("=H", 1) + b"\\0no-such-name\\0"
@@ -261,28 +249,15 @@ def outside() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=[(), ("--no-exact",)], ids=["exact", "rewriting"])
-def launcher(request: pytest.FixtureRequest) -> Iterator[LauncherProcess]:
-    launcher = LauncherProcess("proc", user=ordinary_user(), options=request.param, folder=ELSEWHERE)
-    launcher.exact = not request.param and may_take_descriptors()  # type: ignore[attr-defined]
-    yield launcher
-    launcher.close()
-
-
-@pytest.fixture
-async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
-    world = World(launcher)
-    yield world
-    await world.close()
+launcher = proc_launcher(folder=ELSEWHERE)
 
 
 @pytest.mark.parametrize("readonly", [True, False], ids=["readonly", "writable"])
 async def test_links_lead_where_the_container_could_go_by_itself(
     world: World, launcher: LauncherProcess, outside: Path, readonly: bool
 ) -> None:
-    data = launcher.state / f"data-{world.folder.name}"
-    (data / "inner").mkdir(parents=True)
-    data.chmod(0o777)
+    data = world.volume("data")
+    (data / "inner").mkdir()
     (data / "inner/file").write_text("inside")
     sandbox = await world.sandbox()
     code, text = await world.run(
@@ -300,8 +275,7 @@ async def test_links_lead_where_the_container_could_go_by_itself(
 async def test_calls_that_would_make_the_shim_wait_or_err(
     world: World, launcher: LauncherProcess, outside: Path
 ) -> None:
-    data = launcher.state / f"data-{world.folder.name}"
-    data.mkdir(mode=0o777)
+    data = world.volume("data")
     whiteouts.make(outside / "gone")
     sandbox = await world.sandbox()
     code, text = await world.run(sandbox, ["python3", "-c", CALLS, str(outside)], mounts=[Mount(data, "/data")])
@@ -337,7 +311,7 @@ async def test_the_loopback_of_another_pod_is_out_of_reach(world: World, launche
     code, text = await world.run(sandbox, ["python3", "-c", NETWORK, str(launcher.state), private, str(port)])
     assert (code, text.strip()) == (0, EXPECTED_NETWORK)
     code, text = await world.run(sandbox, ["python3", "-c", RACE, private, str(port)])
-    if launcher.exact:  # type: ignore[attr-defined]
+    if is_exact(launcher):
         assert (code, text.strip()) == (0, "reached 0")
         code, text = await world.run(sandbox, ["python3", "-c", SWAP, private, str(port)])
         assert (code, text.strip()) == (0, "{'connect': 0, 'bind': 0}")
@@ -345,7 +319,7 @@ async def test_the_loopback_of_another_pod_is_out_of_reach(world: World, launche
 
 
 READ = (
-    PREPARE
+    SAYS
     + """
 secret, pid, upper = sys.argv[1:]
 os.symlink(secret, "/tmp/link")
@@ -361,9 +335,8 @@ says("own", lambda: [open("/data/key").read(), open(os.path.realpath("/proc/self
 
 async def test_what_other_pods_were_given_cannot_be_read(world: World, launcher: LauncherProcess) -> None:
     """Their volumes and layers lie in Wherry's state directory, and their processes run as the same user."""
-    secret, own = (launcher.state / f"{name}-{world.folder.name}" for name in ("secret", "own"))
+    secret, own = world.volume("secret"), world.volume("own")
     for folder in (secret, own):
-        folder.mkdir()
         (folder / "key").write_text("k")
     first, second = await world.sandbox(), await world.sandbox()
     mounts = [Mount(secret, "/data", readonly=True)]
@@ -386,7 +359,7 @@ print("planted", flush=True)
 time.sleep(1000)
 """
 FOLLOW = (
-    PREPARE
+    SAYS
     + """
 os.chdir(sys.argv[1])
 says("write", lambda: open("./inner/file", "r+").write("gone"))
@@ -399,8 +372,8 @@ async def test_a_link_in_the_place_of_a_volume_gives_no_rights(
     world: World, launcher: LauncherProcess, outside: Path
 ) -> None:
     """What a container was given is told to Landlock anew for each process that is executed beside it."""
-    data, secret = (launcher.state / f"{name}-{world.folder.name}" for name in ("data", "secret"))
-    for folder in (data, data / "inner", data / "kept", secret):
+    data, secret = world.volume("data"), world.volume("secret")
+    for folder in (data / "inner", data / "kept"):
         folder.mkdir()
         folder.chmod(0o777)
     (secret / "file").write_text("hidden")

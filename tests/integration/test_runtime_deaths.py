@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import process_tree
 import pytest
 from runtime_world import World
 
@@ -39,16 +40,9 @@ def _below(pid: int) -> set[int]:
 
 def _gone(pids: set[int]) -> None:
     deadline = time.monotonic() + 10
-    while alive := {pid for pid in pids if _alive(pid)}:
+    while alive := {pid for pid in pids if process_tree.lives(pid)}:
         assert time.monotonic() < deadline, alive
         time.sleep(0.005)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("victim", ["outer", "inner"])
@@ -116,7 +110,7 @@ async def test_an_init_that_dies_takes_its_containers(own: LauncherProcess) -> N
     world = World(own)
     sandbox = await world.sandbox()
     container_id = await world.start(sandbox, ["sleep", "1000"])
-    [init] = _children(own.inner_pid)
+    [init] = process_tree.children(own.inner_pid)
     os.kill(init, signal.SIGKILL)
     status = await world.ended(container_id)
     assert (status.exit_code, status.state) == (137, ContainerState.EXITED)
@@ -141,14 +135,10 @@ async def test_many_pods_at_once_come_and_go(own: LauncherProcess) -> None:
     assert await world.runtime.list_pod_sandboxes() == []
     assert await world.runtime.list_containers() == []
     async with asyncio.timeout(30):
-        while _children(own.inner_pid):  # forks that removed files are reaped after their answer
+        while process_tree.children(own.inner_pid):  # forks that removed files are reaped after their answer
             await asyncio.sleep(0.005)
     assert len(os.listdir(f"/proc/{own.inner_pid}/fd")) == before
     world.runtime.close()
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.parametrize("tier", [tier for tier, user in tiers() if user is None])

@@ -30,7 +30,7 @@ async def test_the_machine_is_there_without_its_secrets(world: World) -> None:
     sandbox = await world.sandbox()
     code, text = await world.sh(sandbox, "ls /usr/bin/env /etc/os-release")
     assert (code, text.split()) == (0, ["/etc/os-release", "/usr/bin/env"])
-    python = Path(sys.prefix if world.launcher._user is None else "/usr")  # which is there, wherever it lies
+    python = Path(sys.prefix if world.launcher.user is None else "/usr")  # which is there, wherever it lies
     for path in ("/home", "/run", "/var/log", "/var/tmp"):
         way = python.relative_to(path).parts[0] + "\n" if python.is_relative_to(path) else ""
         assert await world.sh(sandbox, f"ls -A {path}") == (0, way)
@@ -40,8 +40,8 @@ async def test_the_machine_is_there_without_its_secrets(world: World) -> None:
 
 
 async def test_the_interpreter_runs_at_its_own_path(world: World) -> None:
-    python = sys.executable if world.launcher._user is None else "/usr/bin/python3"
-    package = Path(__file__).parents[2] / "src" if world.launcher._user is None else world.launcher.state / "src"
+    python = sys.executable if world.launcher.user is None else "/usr/bin/python3"
+    package = Path(__file__).parents[2] / "src" if world.launcher.user is None else world.launcher.state / "src"
     script = "import wherry.launcher.protocol as p, sys; print(sys.prefix, p.__file__)"
     code, text = await world.run(await world.sandbox(), [python, "-c", script], env={"PYTHONPATH": str(package)})
     assert (code, str(package) in text) == (0, True), text

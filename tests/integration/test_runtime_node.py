@@ -7,23 +7,14 @@ import base64
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
 
 import pytest
-from runtime_world import launcher
+from runtime_world import client, launcher
 
 from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.testing.launcher_process import LauncherProcess
 
-__all__ = ["launcher"]
-
-
-@pytest.fixture
-async def client(launcher: LauncherProcess) -> AsyncIterator[LauncherClient]:
-    client = LauncherClient(launcher.socket)
-    await client.connect()
-    yield client
-    client.close()
+__all__ = ["client", "launcher"]
 
 
 async def test_a_kept_socket_is_the_same_for_the_next_caller(client: LauncherClient) -> None:

@@ -23,10 +23,15 @@ from wherry.launcher import capabilities, protocol
 ORDINARY_USER = "wherrytest"
 PATIENCE_SECONDS = 20
 SERVICE_ADDRESSES = ("10.96.0.1", "10.96.0.10")
+WAYS: dict[str, tuple[str, ...]] = {"exact": (), "rewriting": ("--no-exact",)}
+"""Of tier `proc`, by what a test's id says: calls are performed on duplicates of descriptors where the kernel allows that, or
+what they name is rewritten in memory. Each with the launcher's options."""
 
 
 class LauncherProcess:
-    """`state` is made for it and removed by `close`; every process below it is gone then."""
+    """`state` is made for it and removed by `close`; every process below it is gone then.
+
+    `tier`, `user` (None: who runs the tests) and `options` are what it was started with."""
 
     def __init__(
         self, tier: str, *, user: str | None = None, options: tuple[str, ...] = (), folder: str = "/tmp"
@@ -34,8 +39,8 @@ class LauncherProcess:
         self.tier = tier
         self.state = Path(tempfile.mkdtemp(prefix="wherry-", dir=folder))
         self.socket = self.state / "launcher.sock"
-        self._user = user
-        self._options = options
+        self.user = user
+        self.options = options
         self.state.chmod(0o755)
         if user is not None:
             ensure_user(user)
@@ -59,7 +64,7 @@ class LauncherProcess:
             str(self.state),
             *addresses,
             *("--grace", "0"),
-            *self._options,
+            *self.options,
         ]
         with (self.state / "stderr").open("ab") as errors:
             self.process = self._popen(arguments, errors)
@@ -71,18 +76,18 @@ class LauncherProcess:
 
     def _popen(self, arguments: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
         command = ["-m", "wherry.launcher", *arguments]
-        if self._user is None:
+        if self.user is None:
             return subprocess.Popen([sys.executable, *command], stderr=errors)
         return subprocess.Popen(
             ["/usr/bin/python3", *command],
-            user=self._user,
-            group=pwd.getpwnam(self._user).pw_gid,
+            user=self.user,
+            group=pwd.getpwnam(self.user).pw_gid,
             extra_groups=[],
             cwd="/tmp",
             env={
                 "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
                 "PYTHONPATH": str(self.state / "src"),
-                "HOME": f"/home/{self._user}",
+                "HOME": f"/home/{self.user}",
             },
             stderr=errors,
         )
