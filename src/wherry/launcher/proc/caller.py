@@ -324,9 +324,8 @@ class Caller:
         self._answer(0, -number, 0)
 
     def _answer(self, value: int, error: int, flags: int) -> None:
-        _told(
-            self.listener, notify.SEND, notify.ANSWER.pack(self.id, value, error, flags)
-        )  # ENOENT: the caller has gone
+        answer = notify.ANSWER.pack(self.id, value, error, flags)
+        _told(self.listener, notify.SEND, answer)  # or the caller has gone, and nobody waits for it
 
     def give(self, fd: int, *, close_on_exec: bool, at: int | None = None) -> None:
         """Succeed with a new descriptor of the caller's that is our `fd`, which stays ours; `at` a number, if that can be."""
