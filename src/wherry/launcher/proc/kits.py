@@ -20,10 +20,8 @@ def make(state: str) -> str:
     """A new kit's name; without room on the disk it may be incomplete."""
     kit = os.path.join(state, KITS, f"{os.getpid()}-")
     with suppress(OSError):  # whoever needs what is missing makes it, and says what is wrong
-        for folder in (
-            os.path.dirname(os.path.dirname(kit)),
-            os.path.dirname(kit),
-        ):  # their owner's alone, unlike a kit
+        parent = os.path.dirname(kit)
+        for folder in (os.path.dirname(parent), parent):  # their owner's alone, unlike a kit
             with suppress(FileExistsError):
                 os.mkdir(folder, 0o700)
         for name in _MADE:

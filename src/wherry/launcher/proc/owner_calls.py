@@ -96,10 +96,8 @@ def change_attribute(caller: Caller, guest: Guest) -> None:
 def _changeable(guest: Guest, fd: int, *, by_path: bool, copies: bool = True, times: bool = False) -> Found | None:
     """What to perform a call on, or None. A `by_path` may be something of ours. Raises Refusal(EROFS), OSError."""
     real, facts = real_path(fd), os.fstat(fd)
-    nameless = not real.startswith(b"/") or (
-        not facts.st_nlink and real.endswith(_GONE)
-    )  # a pipe; memory, what was removed
-    if nameless and not by_path:
+    is_gone = not facts.st_nlink and real.endswith(_GONE)  # memory, what was removed
+    if (is_gone or not real.startswith(b"/")) and not by_path:  # pipes and sockets have no path at all
         return Named(fd, real)
     if real.startswith(_SHARED) or guest.may_write(real):
         return Named(fd, real)
