@@ -12,7 +12,7 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from wherry.launcher import cgroups, mounts, protocol, rtnetlink, syscalls, usermap
@@ -65,25 +65,32 @@ class Report:
 
 def detect(directory: str) -> Report:
     """Try all tiers. `directory`, or the nearest parent that exists, is where writable layers will lie."""
+    return Report(tuple(_tried(TIERS, directory)))
+
+
+def _tried(tiers: Iterable[str], directory: str) -> Iterator[Tier]:
+    """One after the other, each when it is asked for."""
     while not os.path.isdir(directory):
         directory = os.path.dirname(os.path.abspath(directory))
-    return Report((_try(NS_ROOT, directory), _try(NS_USER, directory), _try(PROC, directory)))
+    return (_try(tier, directory) for tier in tiers)
 
 
 def choose(directory: str, wanted: str | None = None) -> str:
-    """The tier to run: the `wanted` one if it is usable, else the best. Raises LauncherError that says why none is."""
-    report = detect(directory)
+    """The tier to run: the `wanted` one if it is usable, else the best. Raises LauncherError that says why none is.
+
+    Those after it are not tried: a try takes 20 to 100 ms, most of them in the kernel, and every `wherry up` waits for it.
+    """
+    if wanted is not None and wanted not in TIERS:
+        raise protocol.LauncherError("InvalidArgument", f"unknown tier {wanted!r}: one of {', '.join(TIERS)}")
+    refused: list[Tier] = []
+    for tier in _tried(TIERS if wanted is None else (wanted,), directory):
+        if tier.usable:
+            return tier.name
+        refused.append(tier)
     if wanted is not None:
-        if wanted not in TIERS:
-            raise protocol.LauncherError("InvalidArgument", f"unknown tier {wanted!r}: one of {', '.join(TIERS)}")
-        tier = report.tier(wanted)
-        if not tier.usable:
-            raise protocol.LauncherError("Unsupported", f"tier {wanted} cannot be used here: {tier.reason}")
-        return wanted
-    if report.chosen is None:
-        reasons = "\n".join(f"  {tier.name}: {tier.reason}" for tier in report.tiers)
-        raise protocol.LauncherError("Unsupported", f"no tier can be used on this machine:\n{reasons}")
-    return report.chosen
+        raise protocol.LauncherError("Unsupported", f"tier {wanted} cannot be used here: {refused[0].reason}")
+    reasons = "\n".join(f"  {tier.name}: {tier.reason}" for tier in refused)
+    raise protocol.LauncherError("Unsupported", f"no tier can be used on this machine:\n{reasons}")
 
 
 def _try(tier: str, directory: str) -> Tier:
