@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from wherry.api import yaml
-
 NONE = "none"
 
 
@@ -28,6 +26,8 @@ class KeptFile(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value == NONE:
             return ""
+        from wherry.api import yaml  # for who gives a file: a tenth of what `up` does until it has started a process
+
         try:
             content = yaml.load(Path(value).read_text())
             self._judge(content)

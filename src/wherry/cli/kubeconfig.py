@@ -9,7 +9,7 @@ import click
 
 from wherry.api import yaml
 from wherry.api.types import Obj
-from wherry.cli import starting
+from wherry.cli import reaching
 from wherry.cli.session import options_of, system_options
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
@@ -23,7 +23,7 @@ def command(state: State, name: str, write: bool) -> None:
     """Print a kubeconfig of this system alone: `wherry kubeconfig > file`."""
     options = options_of(state)
     if write:
-        file = starting.write_kubeconfig(state, options)
+        file = reaching.write_kubeconfig(state, options)
         click.echo(f"context {options.context} in {file}")
         return
     click.echo(yaml.dump(config(state, options)), nl=False)

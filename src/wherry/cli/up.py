@@ -11,7 +11,7 @@ from time import monotonic
 
 import click
 
-from wherry.cli import kept_file, starting, status
+from wherry.cli import kept_file, starting
 from wherry.cli.eviction import eviction_hard, eviction_pressure_transition_period
 from wherry.cli.progress import Progress
 from wherry.cli.session import USAGE, fail, system_options
@@ -69,26 +69,39 @@ def command(
     before = Options.load(state.config) or Options(name=name)
     options = starting.settle(state, before.with_(**chosen))
     with Progress(monotonic, terminal=sys.stdout.isatty()) as progress:
-        _start(state, options, progress)
+        started = _begin(state, progress)
         if paths:
             import asyncio
 
             from wherry.cli.bringing_up import bring_up  # an HTTP client and a builder, which `up` alone does not need
-
+        _until_ready(state, options, progress, started)
+        if paths:
             asyncio.run(bring_up(state, options, bundle, namespace, progress, timeout if wait else None))
     _farewell(state, options)
 
 
-def _start(state: State, options: Options, progress: Progress) -> None:
+def _begin(state: State, progress: Progress) -> bool:
+    """Whether it was started now. What is imported only after this is imported while the system starts."""
     progress.update("system", "looking")
-    started = starting.start(state, options, lambda text: progress.update("system", text))
-    file = starting.write_kubeconfig(state, options)
+    started = starting.begin(state)
+    if started:
+        progress.update("system", "starting")
+    return started
+
+
+def _until_ready(state: State, options: Options, progress: Progress, started: bool) -> None:
+    from wherry.cli import reaching
+
+    reaching.until_ready(state, options)
+    file = reaching.write_kubeconfig(state, options)
     how = "API ready" if started else "runs already"
     progress.update("system", f"{how} at {options.server}, context {options.context} in {file}", "done")
 
 
 def _farewell(state: State, options: Options) -> None:
     """Where to look now; a node port that another process holds is said instead of shown as ours."""
+    from wherry.cli import status
+
     wanted = status.node_ports(state, options)
     ours: set[int] = set()
 

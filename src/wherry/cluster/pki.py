@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wherry.aio.clock import Clock
 from wherry.cluster import private
 from wherry.cluster.members import members
 from wherry.cluster.options import Options
+
+if TYPE_CHECKING:
+    from wherry.aio.clock import Clock
 
 CHECK_SECONDS = 24 * 3600.0  # leaves are renewed 30 days before they end: once a day is often enough
 

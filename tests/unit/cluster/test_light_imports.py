@@ -1,4 +1,4 @@
-"""What a process of an idle system does not carry: libraries that are megabytes and for others, or for later."""
+"""What a process of an idle system does not carry, nor a start wait for: libraries that are for others, or for later."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ print(*(name for name in sys.modules if sys.modules[name] is not None))
     ("module", "prepare", "absent"),
     [
         ("wherry.cluster.system", "", LATER | {"asyncio", "ssl", "ctypes", "msgspec", "tempfile"}),
+        ("wherry.cli.up", "", LATER | {"asyncio", "ssl", "ctypes", "msgspec", "http.client"}),  # before it starts something
         ("wherry.cluster.control_plane", "entry._import_lightly()", LATER | {"aiohttp", "typing_extensions", "email.utils"}),
         ("wherry.cluster.netd", "entry._import_lightly(); entry._do_without_openssl()", LATER | {"aiohttp", "ssl", "_hashlib"}),
         ("wherry.cluster.node_agent", "entry._import_lightly()", LATER | {"aiohttp", "h2", "wherry.apiserver"}),
