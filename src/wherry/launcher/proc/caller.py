@@ -20,6 +20,7 @@ import struct
 from collections.abc import Callable
 
 from wherry.launcher.proc import notify, tracing
+from wherry.launcher.proc.glimpses import Glimpses
 from wherry.launcher.proc.threads import GoneError as GoneError
 from wherry.launcher.proc.threads import Threads
 
@@ -80,6 +81,10 @@ class Caller:
         self._threads = threads
 
     # memory
+
+    @property
+    def glimpses(self) -> Glimpses:
+        return self._threads.glimpses
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes, or as many as there are. Raises OSError(EFAULT), GoneError."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from wherry.launcher.proc.caller import Caller, GoneError
 from wherry.launcher.proc.guest import Guest
-from wherry.launcher.proc.reach import LINKS_MAX, Found, LeadsElsewhereError
+from wherry.launcher.proc.reach import LINKS_MAX, Found, LeadsElsewhereError, leads_away
 from wherry.launcher.proc.routing import Refusal
 
 AT_FDCWD = -100
@@ -22,34 +22,59 @@ class MadeAgainError(GoneError):
 
 
 def resolve(
-    caller: Caller, guest: Guest, path: int, directory: int, *, changes: bool = False, creates: bool = False
+    caller: Caller,
+    guest: Guest,
+    path: int,
+    directory: int,
+    *,
+    changes: bool = False,
+    creates: bool = False,
+    everything: bool = False,
 ) -> Found | None:
-    """What a call names; None: the kernel finds it. Arguments are given by their number."""
+    """What a call names; None: the kernel finds it. Arguments are given by their number. With `everything` it is not left to
+    the kernel because it begins in the real place already: the other path of the call is ours to find."""
     address = caller.arguments[path] if path >= 0 else 0
     if address == 0:  # futimens(3): the descriptor itself
         return None
     start = AT_FDCWD if directory < 0 else signed(caller.arguments[directory])
     if changes or creates:  # something may be copied or removed for it
-        return resolve_name(caller, guest, caller.path(address), start, changes=changes, creates=creates)
+        name = caller.path(address)
+        return resolve_name(caller, guest, name, start, changes=changes, creates=creates, everything=everything)
     # Most paths are the kernel's to find, whoever asks by now: only for the others it matters that it is still the caller.
+    glimpses = caller.glimpses
+    seen = glimpses.path(caller.thread, address)
+    if seen is not None and seen[:1] == b"/" and guest.find(seen, changes=False) is None:
+        return None
     found = resolve_name(caller, guest, caller.peek_path(address), start, changes=False)
-    if found is not None:
-        caller.check()
+    if found is None:
+        glimpses.machines(caller.thread)
+        return None
+    glimpses.promised(caller.thread)
+    caller.check()
     return found
 
 
 def resolve_name(
-    caller: Caller, guest: Guest, name: bytes, start: int = AT_FDCWD, *, changes: bool, creates: bool = False
+    caller: Caller,
+    guest: Guest,
+    name: bytes,
+    start: int = AT_FDCWD,
+    *,
+    changes: bool,
+    creates: bool = False,
+    everything: bool = False,
 ) -> Found | None:
     """The same of a path that is known, from a directory's descriptor."""
     if name[:1] != b"/":
-        concerns = guest.paths.concerns(name)
-        if not name or not (concerns or guest.overlay):
+        concerns = everything or guest.paths.concerns(name)
+        if not name:
             return None
         real = start_of(caller, start)
         shown = guest.shown(real)
-        if (shown is not None and not concerns) or not real.startswith(b"/"):
-            return None  # it is in the real place already; a socket
+        if not real.startswith(b"/"):
+            return None  # a socket
+        if shown is not None and not (concerns or leads_away(real, name)):
+            return None  # it is in the real place already
         name = (shown or real).rstrip(b"/") + b"/" + name
     return guest.find(name, changes=changes, creates=creates)
 

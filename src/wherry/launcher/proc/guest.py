@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 
+from wherry.launcher.proc import aliases
 from wherry.launcher.proc.overlay import Overlay
-from wherry.launcher.proc.paths import Paths, normal
+from wherry.launcher.proc.paths import Paths, is_odd, normal, top
 from wherry.launcher.proc.reach import Found, WayOut
 
 
@@ -24,6 +25,7 @@ class Guest:
     overlay: Overlay | None = None
     """None: its root is read-only."""
     packed: bytes = field(init=False)
+    _real_tops: dict[bytes, bytes] = field(init=False, default_factory=aliases.real_tops)
 
     def __post_init__(self) -> None:
         self.packed = socket.inet_aton(self.ip) if self.ip else b""
@@ -31,17 +33,40 @@ class Guest:
     def find(self, name: bytes, *, changes: bool, creates: bool = False) -> Found | None:
         """What an absolute path leads to; None: the machine's. With `changes` it is made possible to write there, with `creates`
         also where something was removed."""
+        if not changes and self._is_nobodys(name):
+            return None
         if self.overlay is not None and self.overlay.shown(name) is not None:
             return None  # the real path, of a call that is made again
-        found = self.paths.look(name)
+        same = aliases.real(name)
         end = b"/" if name.endswith(b"/") else b""
+        found = self.paths.look(name)
+        if found is None and self.paths.look(same) is not None:
+            name, found = same, self.paths.look(same + end)
         if found is not None:
             real, promise = found
             return Found(normal(name) + end, real, promise.source, readonly=promise.readonly)
-        own = self.overlay.find(name, changes=changes, creates=creates) if self.overlay is not None else None
+        own = self._in_layer(name, same, changes=changes, creates=creates)
         if own is None or self.overlay is None:
             return WayOut(normal(name)) if b"/.." in name and self._begins_inside(name) else None
         return Found(self.overlay.shown(own) or b"/", own, self.overlay.upper, readonly=False)
+
+    def _in_layer(self, name: bytes, same: bytes, *, changes: bool, creates: bool) -> bytes | None:
+        """By the one name or the other; what is changed is changed by the other."""
+        if self.overlay is None:
+            return None
+        if normal(name) != same:
+            own = self.overlay.find(name, changes=False, creates=creates)
+            if own is not None:
+                return own
+        return self.overlay.find(same, changes=changes, creates=creates)
+
+    def _is_nobodys(self, name: bytes) -> bool:
+        """Quickly, and surely, of most that are the machine's: by the first name nothing is promised nor in the layer."""
+        first = top(name)
+        real = self._real_tops.get(first, first)
+        if first in self.paths.tops or real in self.paths.tops or is_odd(name):
+            return False
+        return self.overlay is None or (first not in self.overlay.tops and real not in self.overlay.tops)
 
     def may_write(self, real: bytes) -> bool:
         """Whether a real path lies where the container was allowed to write, see container.py."""

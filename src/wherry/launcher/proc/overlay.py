@@ -11,12 +11,12 @@ import os
 import stat
 
 from wherry.launcher import whiteouts
+from wherry.launcher.proc import aliases
 from wherry.launcher.proc.hidden import is_hidden
-from wherry.launcher.proc.paths import normal
+from wherry.launcher.proc.paths import normal, top
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, copy, make_directories
 from wherry.launcher.whiteouts import is_whiteout
 
-_KERNELS = (b"/proc", b"/sys", b"/dev")
 _NOWHERE = b".gone"  # after the layer's own name: nobody makes such a directory
 COPIED_BYTES_MAX = 64 << 20
 """Of one file of the machine that is changed; a larger one cannot be. Nobody else is answered meanwhile."""
@@ -28,6 +28,8 @@ class Overlay:
     def __init__(self, upper: bytes, state: bytes) -> None:
         self.upper = upper
         self._state = state
+        self.tops = _listed(upper)
+        """First names of all that is in the layer: nothing gets there by another one but through us."""
 
     def find(self, path: bytes, *, changes: bool, creates: bool = False) -> bytes | None:
         """The real path of an absolute one; None: it is the machine's. With `changes` it is made possible to write there.
@@ -35,7 +37,7 @@ class Overlay:
         What was removed is nowhere, unless something is to be made in its place. Raises OSError where the file is too large to be
         copied."""
         clean = normal(path)
-        if clean == b"/" or clean.startswith(self.upper) or clean.startswith(_KERNELS):
+        if clean == b"/" or clean.startswith((self.upper, *aliases.KERNELS)):
             return None
         own = self.upper + clean
         # Nearly always nothing is there: asked so, that costs half of what an exception does.
@@ -57,9 +59,10 @@ class Overlay:
             if not os.path.isdir(folder):
                 return None
             real = os.path.realpath(folder)
-            make_directories(self.upper, real)
+            self._make_directories(real)
             if real != folder:
                 own = self.upper + real + b"/" + os.path.basename(clean)
+        self.tops.add(top(own[len(self.upper) :]))
         try:
             found = os.lstat(clean)
         except OSError:
@@ -79,10 +82,14 @@ class Overlay:
         """The layer's own in the place of one of the machine's, which is still the one to look at. None: it cannot have one.
 
         Raises OSError."""
-        if real.startswith(_KERNELS):
+        if real.startswith(aliases.KERNELS):
             return None
-        make_directories(self.upper, real)
+        self._make_directories(real)
         return Found(real, self.upper + real.rstrip(b"/"), self.upper, readonly=False)
+
+    def _make_directories(self, real: bytes) -> None:
+        self.tops.add(top(real))
+        make_directories(self.upper, real)
 
     def hide(self, name: bytes) -> None:
         """What was removed from the layer is gone, though the machine may have it."""
@@ -96,3 +103,10 @@ class Overlay:
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None when it is not of the layer."""
         return real[len(self.upper) :] if real.startswith(self.upper + b"/") else None
+
+
+def _listed(upper: bytes) -> set[bytes]:
+    try:
+        return set(os.listdir(upper))
+    except OSError:  # its container has been removed
+        return set()

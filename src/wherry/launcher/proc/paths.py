@@ -25,7 +25,8 @@ class Paths:
 
     def __init__(self, promises: Iterable[Promise]) -> None:
         self._by_target = {each.target: each for each in promises}
-        self._first = {each.split(b"/")[1] for each in self._by_target}
+        self.tops = {top(each) for each in self._by_target}
+        """First names of all that is promised."""
         self._names = {name for each in self._by_target for name in each.split(b"/") if name}
         self._by_source = sorted(self._by_target.values(), key=lambda each: -len(each.source))
 
@@ -36,9 +37,9 @@ class Paths:
 
     def look(self, path: bytes) -> tuple[bytes, Promise] | None:
         """The real path of an absolute one, and what promises it."""
-        if path[:1] != b"/" or (path.split(b"/", 2)[1] not in self._first and not _is_odd(path)):
+        if path[:1] != b"/" or (top(path) not in self.tops and not is_odd(path)):
             return None
-        clean = normal(path) if _is_odd(path) else path.rstrip(b"/")
+        clean = normal(path) if is_odd(path) else path.rstrip(b"/")
         at = clean
         while len(at) > 1:
             promise = self._by_target.get(at)
@@ -66,6 +67,11 @@ class Paths:
         return None
 
 
+def top(path: bytes) -> bytes:
+    """The first name of an absolute path; empty for `/`."""
+    return path.split(b"/", 2)[1]
+
+
 def normal(path: bytes) -> bytes:
     """Of an absolute path. Links are not followed: `..` after one of them leads elsewhere than the kernel would go."""
     if b"//" not in path and b"/." not in path and path[-1:] != b"/":
@@ -73,7 +79,7 @@ def normal(path: bytes) -> bytes:
     return b"/" + os.path.normpath(path).lstrip(b"/")
 
 
-def _is_odd(path: bytes) -> bool:
+def is_odd(path: bytes) -> bool:
     """Has `//`, `.` or `..` in it."""
     return b"//" in path or b"/." in path
 

@@ -181,7 +181,7 @@ class Shim:
 
     def _enter(self, message: protocol.Message, listener: int) -> None:
         paths = Paths(unpack(message["promises"]))
-        overlay = Overlay(os.fsencode(message["upper"]), self._state) if message["upper"] else None
+        overlay = self._overlay(os.fsencode(message["upper"])) if message["upper"] else None
         guest = Guest(
             listener, message["sandbox"], message["container"], message["ip"], message["hostname"], paths, overlay
         )
@@ -194,6 +194,11 @@ class Shim:
             if caller.waits():
                 self._serve(caller, guest)
         self._waiting.add(listener)
+
+    def _overlay(self, upper: bytes) -> Overlay:
+        """Exec'ed processes have their container's: it knows what was written through it."""
+        known = (guest.overlay for guest in self._guests.values() if guest.overlay is not None)
+        return next((each for each in known if each.upper == upper), None) or Overlay(upper, self._state)
 
     def _leave(self, listener: int) -> None:
         self._waiting.remove(listener)

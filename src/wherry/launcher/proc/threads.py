@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 
+from wherry.launcher.proc.glimpses import Glimpses
 from wherry.launcher.syscalls import SyscallError
 
 _long = ctypes.c_long
@@ -30,6 +31,7 @@ class Threads:
         self._kept: dict[int, int] = {}
         self._memory: dict[int, int] = {}
         """Of threads that are kept."""
+        self.glimpses = Glimpses()
 
     def duplicate(self, thread: int, fd: int) -> int:
         """Of a descriptor of the thread's. Raises OSError (EBADF, EPERM), GoneError."""
@@ -74,6 +76,7 @@ class Threads:
         for memory in self._memory.values():
             os.close(memory)
         self._memory.clear()
+        self.glimpses.forget()
 
     def _duplicate_first(self, thread: int, fd: int) -> int:
         pidfd, keep = _open(thread)
@@ -104,6 +107,7 @@ class Threads:
     def close(self) -> None:
         for thread in list(self._kept):
             self._forget(thread)
+        self.glimpses.forget()
 
 
 def _open(thread: int) -> tuple[int, bool]:

@@ -207,3 +207,53 @@ def test_the_way_out_of_what_was_promised() -> None:
         with pytest.raises(LeadsElsewhereError), found.parent():
             pass
     assert guest.find(b"/usr/../etc", changes=False) is None
+
+
+def test_a_layer_knows_its_first_names(tmp_path: Path) -> None:
+    """By them most of the machine's paths are told apart without a look at the disk."""
+    upper = tmp_path / "upper"
+    (upper / "app").mkdir(parents=True)
+    overlay = Overlay(os.fsencode(upper), b"/state")
+    guest = Guest(-1, "s", "c", "", "h", Paths([Promise(b"/data", b"/real")]), overlay)
+    assert overlay.tops == {b"app"}
+    assert guest.find(b"/usr/bin/new", changes=False) is None
+    for path in (b"/usr/bin/new", b"/new"):
+        made = guest.find(path, changes=True, creates=True)
+        assert made is not None
+        Path(os.fsdecode(made.real)).write_text("")
+        found = guest.find(path, changes=False)
+        assert found is not None
+        assert found.real == made.real
+    assert overlay.tops == {b"app", b"usr", b"new"}
+    for path, leads_to in ((b"/usr/../data/x", b"/real/x"), (b"//data/x", b"/real/x"), (b"/./new", upper / "new")):
+        found = guest.find(path, changes=False)
+        assert found is not None
+        assert found.real == os.fsencode(leads_to)
+    assert Overlay(os.fsencode(tmp_path / "removed"), b"/state").tops == set()
+
+
+def test_what_lies_behind_a_link_of_the_machine_has_two_names(tmp_path: Path) -> None:
+    """/var/run is a link to /run on most machines, /bin one to /usr/bin."""
+    upper = os.fsencode(tmp_path)
+    link, real = next((path, os.path.realpath(path)) for path in (b"/bin", b"/lib", b"/sbin") if os.path.islink(path))
+    guest = Guest(-1, "s", "c", "", "h", Paths([]), Overlay(upper, b"/state"))
+    for first, other in ((link, real), (real, link)):
+        name = b"/new-" + first.replace(b"/", b"-")
+        assert guest.find(other + name, changes=False) is None
+        made = guest.find(first + name, changes=True, creates=True)
+        assert made is not None
+        assert (made.name, made.real) == (real + name, upper + real + name)
+        Path(os.fsdecode(made.real)).write_text("")
+        for each in (first, other):
+            for changes in (False, True):
+                found = guest.find(each + name, changes=changes)
+                assert found is not None
+                assert found.real == made.real
+    promised = Guest(-1, "s", "c", "", "h", Paths([Promise(real + b"/tool", b"/real")]))
+    found = promised.find(link + b"/tool", changes=False)
+    assert found is not None
+    assert (found.name, found.real) == (real + b"/tool", b"/real")
+    volume = Guest(-1, "s", "c", "", "h", Paths([Promise(link, b"/volume")]))
+    inside = volume.find(link + b"/tool", changes=False)
+    assert inside is not None
+    assert inside.real == b"/volume/tool"

@@ -1,0 +1,37 @@
+"""Directories of the machine that are links, such as /bin and /var/run: what lies in them has two names.
+
+A container may write by the one and read by the other, and both are in its layer, or promised, by the name without links. Found
+out once per directory: whoever changes such links of the machine starts Wherry again.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache, lru_cache
+
+from wherry.launcher.proc.paths import normal, top
+
+KERNELS = (b"/proc", b"/sys", b"/dev")
+"""Where links lead elsewhere for each process, and nothing is written."""
+
+
+def real(path: bytes) -> bytes:
+    """An absolute path with no link but, maybe, what it names itself."""
+    clean = normal(path)
+    at = clean.rfind(b"/")
+    if at == 0 or clean.startswith(KERNELS):
+        return clean
+    folder = _real(clean[:at])
+    return clean if folder.startswith(KERNELS) else folder.rstrip(b"/") + clean[at:]
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: bytes) -> bytes:
+    return os.path.realpath(folder)
+
+
+@cache
+def real_tops() -> dict[bytes, bytes]:
+    """First names that are links, and the first names of what they lead to."""
+    with os.scandir(b"/") as entries:
+        return {entry.name: top(os.path.realpath(entry.path)) for entry in entries if entry.is_symlink()}
