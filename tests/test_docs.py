@@ -312,6 +312,16 @@ def test_every_instruction_of_a_dockerfile_is_told() -> None:
     assert [name for name in [*KNOWN, *REFUSED] if not re.search(rf"\b{name}\b", page)] == []
 
 
+@pytest.mark.parametrize("folder", ["launcher", "launcher/proc"])
+def test_every_file_of_the_launcher_has_its_place(folder: str) -> None:
+    """Once, in the table of its folder: who adds one says what it is for."""
+    section = text("ARCHITECTURE.md").partition(f"### `{folder}/`\n")[2].partition("\n#")[0]
+    told = [word for word in CODE.findall(section) if re.fullmatch(r"\w+\.py", word)]
+    assert sorted(told) == sorted(path.name for path in (SRC / folder).glob("[!_]*.py")), (
+        "say in that table what it is for"
+    )
+
+
 def test_tiers_and_versions_are_told() -> None:
     assert [tier for tier in TIERS if f"`{tier}`" not in text("docs/tiers.md")] == []
     between = f"{KUBERNETES_VERSIONS[0]} to {KUBERNETES_VERSIONS[-1]}"
