@@ -27,7 +27,7 @@ text_of = lru_cache(maxsize=4096)(socket.inet_ntoa)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`second` is X; `pods` are the first two bytes of the pod range."""
+    """`second` is X; `pods` are the first two bytes of the pod range, `gateway` the node's own address in it."""
 
     second: int
     pods: bytes

@@ -30,11 +30,9 @@ for _name in ("sendmsg", "recvmsg"):
     _function = getattr(_libc, _name)
     _function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
     _function.restype = ctypes.c_ssize_t
-_libc.__errno_location.restype = ctypes.c_void_p
 
-_HEADER = struct.Struct(
-    "=QI4xQQQQi4x"
-)  # struct msghdr: name and its length, pieces, how many, control and its length, flags
+# struct msghdr: name and its length, pieces, how many, control and its length, flags
+_HEADER = struct.Struct("=QI4xQQQQi4x")
 _MANY_BYTES = _HEADER.size + 8  # struct mmsghdr
 _CONTROL_HEAD = struct.Struct("=Qii")  # struct cmsghdr
 _PIECES_MAX = 1024  # UIO_MAXIOV

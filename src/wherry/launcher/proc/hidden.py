@@ -19,6 +19,7 @@ def hidden(state: bytes) -> list[bytes]:
 
 
 def is_hidden(real: bytes, state: bytes) -> bool:
+    """Of a real path."""
     return any(real == each or real.startswith(each + b"/") for each in hidden(state))
 
 

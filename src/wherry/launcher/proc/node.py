@@ -76,7 +76,7 @@ def _may_take_descriptors() -> bool:
 
 
 def network(options: Options) -> tuple[Block, Ports]:
-    """Of one system."""
+    """Where a system's addresses really are, and the table of its ports."""
     return Block.of(options.state, options.pod_gateway), Ports(directory(options.state))
 
 
@@ -111,7 +111,7 @@ def _wait(control: socket.socket, context: Context) -> int:
         loop.stop()
         os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop
 
-    loop.on_child_exit(lambda: _reap())
+    loop.on_child_exit(_reap)
     asked = end_signals.on_request(context.options.grace, lambda: connection.send({"op": "end"}), kill)
     gc.collect()
     gc.freeze()
@@ -121,4 +121,5 @@ def _wait(control: socket.socket, context: Context) -> int:
 
 
 def _reap() -> None:
+    """Who it was does not matter: the server's end is seen at its connection."""
     reap()

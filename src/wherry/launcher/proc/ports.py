@@ -53,6 +53,7 @@ class Ports:
         changes[0] += 1
 
     def drop(self, ip: str) -> None:
+        """It does not exist any more, and nothing listens on it."""
         shutil.rmtree(f"{self._directory}/{ip}", ignore_errors=True)
         changes[0] += 1
 
@@ -71,6 +72,7 @@ class Ports:
         changes[0] += 1
 
     def find(self, ip: str, protocol: str, port: int, scope: str = ANY) -> Place | None:
+        """Where it is; None: nobody listens there."""
         try:
             text = os.readlink(f"{self._directory}/{ip}/{scope}{protocol}-{port}")
         except OSError:

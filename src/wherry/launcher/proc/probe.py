@@ -70,11 +70,13 @@ def _calling() -> Iterator[Caller]:
 
 
 def notifications() -> None:
+    """seccomp tells us of a call, and we answer it."""
     with _calling() as caller:
         caller.succeed()
 
 
 def memory() -> None:
+    """A child's can be read and written."""
     with _calling() as caller:
         try:
             path = caller.path(caller.arguments[0])
@@ -86,6 +88,7 @@ def memory() -> None:
 
 
 def descriptors() -> None:
+    """A child's can be duplicated."""
     with _calling() as caller:
         try:
             os.close(caller.take(2))
@@ -94,6 +97,7 @@ def descriptors() -> None:
 
 
 def tracing() -> None:
+    """A child can be made to make its call again."""
     with _calling() as caller:
         try:
             if not caller.again(lambda at: ({0: at}, b"/\0")):
@@ -113,10 +117,12 @@ def not_isolated(*, exact: bool) -> str:
 
 
 def landlocked() -> None:
+    """What pods may write can be limited."""
     if not landlock.version():
         raise SyscallError(errno.ENOSYS, "landlock_create_ruleset", "no Landlock")
 
 
 def scoped() -> None:
+    """Whom pods may signal can be limited."""
     if landlock.version() < landlock.SCOPES_SINCE:
         raise SyscallError(errno.ENOSYS, "landlock_create_ruleset", "scopes need Linux 6.12")

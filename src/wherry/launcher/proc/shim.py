@@ -13,6 +13,7 @@ taken from a queue and not been answered then lies in memory that they share (`M
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import random
@@ -45,7 +46,6 @@ from wherry.launcher.proc.waiting import Waiting
 CONNECT = notify.NETWORK["connect"]
 DEPTH = 3
 """How many there are: as many deaths are survived, less one."""
-_EIO, _EACCES, _EINVAL, _ENOSYS = 5, 13, 22, 38
 NOTICES_MAX = 16  # per container: a program that asks again and again says nothing new
 
 
@@ -152,14 +152,14 @@ class Shim:
         except Refusal as refusal:
             caller.fail(refusal.number)
         except LeadsElsewhereError:  # to the machine's files, of a call that cannot be made again
-            caller.fail(_EACCES)
+            caller.fail(errno.EACCES)
         except OSError as error:
-            caller.fail(error.errno or _EIO)
+            caller.fail(error.errno or errno.EIO)
         except OverflowError:  # a number that no such call takes
-            caller.fail(_EINVAL)
+            caller.fail(errno.EINVAL)
         except Exception:  # noqa: BLE001 -- our bug must not end the node's network; the program sees an error
             traceback.print_exc()
-            caller.fail(_ENOSYS)
+            caller.fail(errno.ENOSYS)
 
     def _told(self) -> bool:
         """One message of the server's; False at the end."""

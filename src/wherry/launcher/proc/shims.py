@@ -30,11 +30,6 @@ class Shims:
         self._detours: list[Any] = []
         self._connections = [Connection(loop, sock, self._heard, self._gone) for sock in controls]
 
-    @property
-    def left(self) -> int:
-        """How many shims live."""
-        return len(self._connections)
-
     def enter(self, guest: Message, listener: int) -> None:
         """A container's listener, ours from now on."""
         self._guests[listener] = guest

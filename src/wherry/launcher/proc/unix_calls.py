@@ -126,9 +126,8 @@ def _lend(caller: Caller, folder: int, name: bytes) -> None:
     address = unix_address(by_number(_LENT) + b"/" + name)
     if len(address) > _ADDRESS_BYTES_MAX:
         raise Refusal(errno.ENAMETOOLONG)
-    whole = os.open(
-        by_number(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    )  # one of O_PATH cannot be given away
+    # One of O_PATH cannot be given away.
+    whole = os.open(by_number(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         lent = caller.lend(whole, _LENT)
     finally:
