@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import click
 
@@ -69,7 +69,7 @@ def command(
     before = Options.load(state.config) or Options(name=name)
     options = starting.settle(state, before.with_(**chosen))
     with Progress(monotonic, terminal=sys.stdout.isatty()) as progress:
-        started = _begin(state, progress)
+        started = _begin(state, options, progress)
         if paths:
             import asyncio
 
@@ -80,10 +80,10 @@ def command(
     _farewell(state, options)
 
 
-def _begin(state: State, progress: Progress) -> bool:
+def _begin(state: State, options: Options, progress: Progress) -> bool:
     """Whether it was started now. What is imported only after this is imported while the system starts."""
     progress.update("system", "looking")
-    started = starting.begin(state)
+    started = starting.begin(state, options, time())
     if started:
         progress.update("system", "starting")
     return started

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from wherry.aio.clock import Clock
 from wherry.cluster.members import members
 from wherry.cluster.options import Options
 from wherry.cluster.pki import Pki
@@ -28,10 +27,10 @@ LEAF_DAYS = 365  # its leaves one
 RENEW_DAYS = 30
 
 
-def ensure(pki: Pki, options: Options, clock: Clock) -> None:
-    """Make what is missing or about to expire. Idempotent; safe after a crash: every file is written atomically, key first."""
-    now = datetime.fromtimestamp(clock.time(), UTC)
-    pki.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+def ensure(pki: Pki, options: Options, unix_now: float) -> None:
+    """Make what is missing or about to expire. Idempotent; safe after a crash: every file is written atomically, key first.
+    The directory is there and only one process at a time calls this."""
+    now = datetime.fromtimestamp(unix_now, UTC)
     authority = Authority(pki.ca, pki.ca_key)
     front_proxy = Authority(pki.front_proxy_ca, pki.front_proxy_ca_key)
     if not pki.ca.exists():

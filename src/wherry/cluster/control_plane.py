@@ -73,7 +73,7 @@ async def run(state: State, options: Options, clock: Clock, rng: random.Random) 
     """Start in the order each needs the one before; stop by cancellation, storage last."""
     files = Pki(state.pki)
     state.ready.unlink(missing_ok=True)
-    pki.ensure(files, options, clock)
+    pki.ensure(files, options, clock.time())
     scheme = Scheme.load(options.kubernetes_version)
     # Faults of the disk are looked up in the thread that writes.
     sealed = Sealed(state, StoredVersions(scheme), partial(is_full, FaultFolder(state.chaos, clock)))

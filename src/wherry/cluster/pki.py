@@ -5,17 +5,17 @@ Looking costs a stat and a small file: the cryptography library is imported only
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wherry.cluster import private
 from wherry.cluster.members import members
 from wherry.cluster.options import Options
-
-if TYPE_CHECKING:
-    from wherry.aio.clock import Clock
 
 CHECK_SECONDS = 24 * 3600.0  # leaves are renewed 30 days before they end: once a day is often enough
 
@@ -60,24 +60,45 @@ class Pki:
         return self.directory / "checked.json"
 
 
-def ensure(pki: Pki, options: Options, clock: Clock) -> None:
-    """Make what is missing or about to expire. Idempotent; safe after a crash."""
-    nodes = members(options)
-    names = [options.address, options.api_service_ip, options.pod_gateway, options.service_domain]
-    names += [each.name for each in nodes]
-    if _checked_lately(pki, names, [each.role for each in nodes], clock.time()):
+def ensure(pki: Pki, options: Options, now: float) -> None:
+    """Make what is missing or about to expire at `now`, in Unix seconds. Idempotent; safe after a crash. Of two processes that
+    call it at once one makes everything and the other waits and finds it."""
+    if _good(pki, options, now):
         return
-    from wherry.cluster import certificates
+    pki.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(pki.directory):
+        if _good(pki, options, now):
+            return
+        from wherry.cluster import certificates
 
-    certificates.ensure(pki, options, clock)
-    private.write(pki.checked, json.dumps({"at": clock.time(), "names": names}))
+        certificates.ensure(pki, options, now)
+        private.write(pki.checked, json.dumps({"at": now, "names": _names(options)}))
 
 
-def _checked_lately(pki: Pki, names: list[str], agents: list[str], now: float) -> bool:
+def _names(options: Options) -> list[str]:
+    """What certificates say of a system and may change."""
+    names = [options.address, options.api_service_ip, options.pod_gateway, options.service_domain]
+    return names + [each.name for each in members(options)]
+
+
+def _good(pki: Pki, options: Options, now: float) -> bool:
+    """Whether everything is there and was looked at lately."""
     try:
         found = json.loads(pki.checked.read_text())
     except (FileNotFoundError, ValueError):
         return False
-    leaves = ("apiserver", "admin", "front-proxy-client", *agents)
+    leaves = ("apiserver", "admin", "front-proxy-client", *(each.role for each in members(options)))
     files = [pki.ca, pki.front_proxy_ca, pki.token_key, *map(pki.certificate, leaves), *map(pki.key, leaves)]
-    return found["names"] == names and 0 <= now - found["at"] < CHECK_SECONDS and all(map(Path.exists, files))
+    lately = 0 <= now - found["at"] < CHECK_SECONDS
+    return lately and found["names"] == _names(options) and all(map(Path.exists, files))
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """The kernel lets go of it for a process that was killed."""
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -26,7 +26,7 @@ class Authority:
         self._held = Held(PREFIX, guarded=True)
         atexit.register(self._held.release)
         self.files = Pki(self._held.path)
-        pki.ensure(self.files, Options(), RealClock())
+        pki.ensure(self.files, Options(), RealClock().time())
         self.certificate = self.files.ca.read_text()
         self.front_proxy_certificate = self.files.front_proxy_ca.read_text()
         self.token_key = self.files.token_key.read_bytes()
