@@ -29,8 +29,9 @@ async def spare(world: World) -> tuple[int, int]:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             for init in named(world.launcher.process.pid, "wherry-spare"):
-                if os.path.exists(f"{world.launcher.state}/{KITS}/{init}-log"):  # the last that it makes
-                    return init, named(init, "wherry-spare")[0]
+                children = named(init, "wherry-spare")  # the last that it makes
+                if children:
+                    return init, children[0]
             await asyncio.sleep(0.005)
 
 

@@ -21,13 +21,14 @@ def real(path: bytes) -> bytes:
     at = clean.rfind(b"/")
     if at == 0 or clean.startswith(KERNELS):
         return clean
-    folder = _real(clean[:at])
-    return clean if folder.startswith(KERNELS) else folder.rstrip(b"/") + clean[at:]
+    real_folder = folder(clean[:at])
+    return clean if real_folder.startswith(KERNELS) else real_folder.rstrip(b"/") + clean[at:]
 
 
 @lru_cache(maxsize=1024)
-def _real(folder: bytes) -> bytes:
-    return os.path.realpath(folder)
+def folder(path: bytes) -> bytes:
+    """A directory's path with no link at all."""
+    return os.path.realpath(path)
 
 
 @cache

@@ -17,7 +17,7 @@ from wherry.launcher import capabilities, identity, protocol, seccomp, syscalls,
 from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
-from wherry.launcher.proc import hidden, notify, promises
+from wherry.launcher.proc import hidden, notify, promises, rehearsal
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.landlock import Limits
 from wherry.launcher.proc.overlay import Overlay
@@ -31,14 +31,17 @@ Wire = list[tuple[str, str, bool]]
 """Promises as JSON has them."""
 
 
-def wait(context: Context, status: socket.socket) -> NoReturn:
-    """Become the container that {"spec", "directory", "kit", "hostname", "readable", "tcp"} and its standard streams say.
+def wait(context: Context, status: socket.socket, kit: str) -> NoReturn:
+    """Become the container that {"spec", "directory", "kit", "hostname", "readable", "tcp"} and its standard streams say; with a
+    kit before anybody needs it.
 
     Report to `status`: {"master"} with a terminal, {"ready", "promises"} with the listener, or {"error"}."""
 
     def prepare() -> None:
         _detach(status, [])
         limits = _limits(hidden.shown(os.fsencode(context.options.state)), tcp=not context.options.exact)
+        if kit:
+            rehearsal.become_container(context.options.state, kit)
         received = protocol.receive(status)
         if received is None:  # the pod has ended
             return

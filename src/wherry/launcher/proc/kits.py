@@ -12,7 +12,7 @@ from contextlib import suppress
 KITS = "launcher/kits"
 """In the state directory."""
 PORTS, CONTAINER = "ports", "container"
-_LOGS, _LOG = "logs", "log"
+LOG, _LOGS = "log", "logs"
 _MADE = (PORTS, _LOGS, CONTAINER, f"{CONTAINER}/upper", f"{CONTAINER}/own-tmp", f"{CONTAINER}/own-var-tmp")
 
 
@@ -27,7 +27,7 @@ def make(state: str) -> str:
         for name in _MADE:
             os.mkdir(kit + name)
         os.chmod(kit + _LOGS, 0o700)
-        os.close(os.open(kit + _LOG, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        os.close(os.open(kit + LOG, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     return kit
 
 
@@ -44,7 +44,7 @@ def place(kit: str, name: str, target: str) -> None:
 
 def place_log(kit: str, target: str) -> None:
     """The kit's file becomes `target`, if that can be; whoever opens it makes it otherwise."""
-    for name, path in ((_LOGS, os.path.dirname(target)), (_LOG, target)):
+    for name, path in ((_LOGS, os.path.dirname(target)), (LOG, target)):
         if kit and not os.path.lexists(path):
             with suppress(OSError):
                 os.rename(kit + name, path)
@@ -57,4 +57,4 @@ def discard(kit: str) -> None:
             with suppress(OSError):
                 os.rmdir(kit + name)
         with suppress(OSError):
-            os.unlink(kit + _LOG)
+            os.unlink(kit + LOG)

@@ -14,7 +14,7 @@ from typing import NoReturn
 from wherry.launcher import protocol, syscalls
 from wherry.launcher.context import Context
 from wherry.launcher.init import PodInit, become
-from wherry.launcher.proc import container, hidden, kits, landlock, remains, signalling
+from wherry.launcher.proc import container, hidden, kits, landlock, rehearsal, remains, signalling
 from wherry.launcher.processes import Running
 from wherry.launcher.protocol import Message
 from wherry.launcher.rootfs import Writable
@@ -33,14 +33,16 @@ def wait(context: Context, sock: socket.socket, *, ahead: bool) -> NoReturn:
         syscalls.set_process_name("wherry-spare")
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         landlock.keep_apart()
-        child = _fork_child(context) if ahead else None
         kit = kits.make(context.options.state) if ahead else ""
+        child = _fork_child(context, kit) if ahead else None
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         protocol.send(sock, {"event": "ready", "kit": kit}, [null, os.pidfd_open(os.getpid())])
         os.close(null)
+        if kit:
+            rehearsal.start_container(kit)
         if child is None:
             with suppress(OSError):  # where it is needed, it is tried again
-                child = _fork_child(context)
+                child = _fork_child(context, "")
         received = protocol.receive(sock)
         if received is None:  # the launcher has gone
             return None
@@ -53,11 +55,11 @@ def wait(context: Context, sock: socket.socket, *, ahead: bool) -> NoReturn:
     become(sock, begin)
 
 
-def _fork_child(context: Context) -> Child:
+def _fork_child(context: Context, kit: str) -> Child:
     ours, theirs = protocol.socketpair()
     pid = os.fork()
     if pid == 0:
-        container.wait(context, theirs)
+        container.wait(context, theirs, kit)
     theirs.close()
     return pid, ours
 
@@ -82,10 +84,10 @@ class ProcPod(PodInit):
         }
         child, self._child = self._child, None
         try:
-            pid, ours = child or _fork_child(self._context)
+            pid, ours = child or _fork_child(self._context, "")
             protocol.send(ours, orders, stdio)
         except ConnectionError:  # it was killed while it waited
-            pid, ours = _fork_child(self._context)
+            pid, ours = _fork_child(self._context, "")
             protocol.send(ours, orders, stdio)
         if spec["log_path"]:
             kits.place_log(self._kit, os.path.join(self._spec["log_directory"], spec["log_path"]))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from functools import cache
 
-from wherry.launcher.proc import image_files, kits
+from wherry.launcher.proc import aliases, image_files, kits
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
@@ -73,6 +74,7 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
     return all_promises
 
 
+@cache
 def interpreters() -> list[bytes]:
     """Where the Python that runs Wherry lies, and this package; none inside another."""
     package = __file__.rsplit("/", 4)[0]
@@ -102,7 +104,7 @@ def _mounted(source: str, target: str, readonly: bool, propagation: str) -> Prom
 
 
 def _real(path: bytes) -> bytes | None:
-    real = os.path.realpath(path)
+    real = aliases.folder(path)
     return real if os.path.isdir(real) else None
 
 
