@@ -368,10 +368,12 @@ says("read", lambda: open("./kept/file").read())
 )
 
 
+@pytest.mark.parametrize("readonly", [True, False], ids=["readonly", "writable"])
 async def test_a_link_in_the_place_of_a_volume_gives_no_rights(
-    world: World, launcher: LauncherProcess, outside: Path
+    world: World, launcher: LauncherProcess, outside: Path, readonly: bool
 ) -> None:
-    """What a container was given is told to Landlock anew for each process that is executed beside it."""
+    """What a container was given is told to Landlock anew for each process that is executed beside it. Where the container has a
+    layer, the link leads to a copy."""
     data, secret = world.volume("data"), world.volume("secret")
     for folder in (data / "inner", data / "kept"):
         folder.mkdir()
@@ -379,9 +381,13 @@ async def test_a_link_in_the_place_of_a_volume_gives_no_rights(
     (secret / "file").write_text("hidden")
     mounts = [Mount(data, "/data"), Mount(data / "inner", "/inner"), Mount(data / "kept", "/kept", readonly=True)]
     container = await world.start(
-        await world.sandbox(), ["python3", "-c", PLANT, str(outside), str(secret)], mounts=mounts
+        await world.sandbox(),
+        ["python3", "-c", PLANT, str(outside), str(secret)],
+        mounts=mounts,
+        readonly_rootfs=readonly,
     )
     await world.until_printed(container, "planted")
     result = await world.runtime.exec_sync(container, ["python3", "-c", FOLLOW, str(data)], 30)
-    assert (result.exit_code, result.stdout.splitlines()) == (0, [b"write EACCES", b"read EACCES"])
+    write = b"write EACCES" if readonly else b"write EPERM" if HIDDEN else b"write 4"
+    assert (result.exit_code, result.stdout.splitlines()) == (0, [write, b"read EACCES"])
     assert (outside / "file").read_text() == "inside"
