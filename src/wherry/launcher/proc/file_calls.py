@@ -151,6 +151,8 @@ class FileCalls:
             if first is None and second is None:
                 caller.proceed()
                 return
+            first = first or resolve(caller, guest, *pair[0], changes=True, everything=True)
+            second = second or resolve(caller, guest, *pair[1], changes=True, creates=True, everything=True)
             if first is None or second is None:
                 raise Refusal(errno.EXDEV)  # as between two mounts
             wanted = caller.arguments[flags] & 0xFFFFFFFF if flags >= 0 else 0

@@ -45,7 +45,7 @@ def resolve(
     seen = glimpses.path(caller.thread, address)
     if seen is not None and seen[:1] == b"/" and guest.find(seen, changes=False) is None:
         return None
-    found = resolve_name(caller, guest, caller.peek_path(address), start, changes=False)
+    found = resolve_name(caller, guest, caller.peek_path(address), start, changes=False, everything=everything)
     if found is None:
         glimpses.machines(caller.thread)
         return None

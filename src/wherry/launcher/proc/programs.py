@@ -12,7 +12,7 @@ import stat
 import struct
 
 from wherry.launcher.proc.caller import Caller
-from wherry.launcher.proc.finding import Tell, printable, resolve, settle
+from wherry.launcher.proc.finding import Tell, follow, printable, resolve, settle
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, by_number, real_path
 from wherry.launcher.proc.routing import Refusal
@@ -41,7 +41,7 @@ class ProgramCalls:
 
     def execve(self, caller: Caller, guest: Guest) -> None:
         caller.becomes_another()
-        found = resolve(caller, guest, 0, -1)
+        found = resolve(caller, guest, 0, -1, everything=True)  # a script's `#!` may name something promised
         if found is None:
             caller.proceed()
             return
@@ -94,11 +94,12 @@ def shebang(head: bytes) -> list[bytes]:
 
 
 def _where(guest: Guest, name: bytes) -> bytes:
-    """The real path of an absolute one, the machine's too."""
+    """The real path of an absolute one, the machine's too. To the end of all links: a call that is made again once more would
+    put its path where the words of this one lie."""
     found = guest.find(name, changes=False)
     try:
-        return name if found is None else _program(found)[0]
-    except LeadsElsewhereError as elsewhere:  # it makes the call with this one again, and is asked about again
+        return name if found is None else follow(guest, found, _program)[0]
+    except LeadsElsewhereError as elsewhere:
         return elsewhere.path
 
 

@@ -146,6 +146,18 @@ def without_links(real: bytes) -> int:
     return _openat2(_AT_FDCWD, real, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
 
 
+def leads_away(folder: bytes, name: bytes) -> bool:
+    """Whether a relative path has links on its way, or `..` behind its beginning: the kernel, which begins in the real place,
+    would go another way than a container means."""
+    if b"/.." in name:
+        return True
+    try:
+        os.close(_openat2(_AT_FDCWD, folder + b"/" + name, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS))
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 def real_path(fd: int) -> bytes:
     return os.readlink(by_number(fd))
 
