@@ -1,0 +1,63 @@
+"""Tier proc and names: a file is the same by its absolute name, by a relative one, by links and as a script's interpreter; who
+calls by loopback is 127.0.0.1."""
+
+from __future__ import annotations
+
+from runtime_world import World, proc_launcher, world
+
+__all__ = ["world"]
+
+LINKS = """
+    cd /tmp; mkdir -p data/below; echo kept > data/file; ln -s /tmp/data link; ln -s /tmp/data/file data/absolute
+    cat link/file data/absolute; cat data/below/../../data/file; echo more >> link/file
+    cd data; cat absolute; cd below; cat ../../link/file"""
+SCRIPTS = """
+    cd /tmp; cp /bin/cat copied; printf '#!/tmp/copied\\nby a copy\\n' > one
+    ln -s /usr/bin/tail first; ln -s first second; printf '#!/tmp/second -n+2\\nby two links\\n' > two; chmod +x one two
+    ./one; ./two; /tmp/two; mkdir below; cd below; ../one; cd /; tmp/two"""
+MOVES = """
+import os
+os.chdir("/tmp")
+os.makedirs("below/x"), os.makedirs("/var/layer/y")
+open("a", "w").write("moved")
+for old, new in (("a", "below/a"), ("/tmp/below/a", "x"), ("x", "/tmp/below/x/a"), ("below/x/a", "/var/layer/a")):
+    os.rename(old, new)
+os.chdir("/var/layer")
+os.rename("a", "y/a"), os.link("y/a", "b"), os.link("/var/layer/b", "y/c")
+print(open("/var/layer/y/c").read())
+"""
+LOOPBACK = """
+import socket
+for listening, asked in (("127.0.0.1", "127.0.0.1"), ("", "127.0.0.1"), ("", "127.0.0.2"), ("::", "::1")):
+    both = {"family": socket.AF_INET6, "dualstack_ipv6": True} if listening == "::" else {}
+    with socket.create_server((listening, 0), **both) as server:
+        with socket.create_connection((asked, server.getsockname()[1])) as client:
+            peer, place = server.accept()
+            print(place[0], peer.getpeername()[0], client.getsockname()[0])
+            assert place[:2] == peer.getpeername()[:2] == client.getsockname()[:2]
+"""
+
+launcher = proc_launcher()
+
+
+async def test_links_with_absolute_targets(world: World) -> None:
+    """As PostgreSQL's tablespaces are, and `current` in many a deployment."""
+    code, text = await world.sh(await world.sandbox(), LINKS)
+    assert (code, text.split()) == (0, ["kept"] * 3 + ["kept", "more"] * 2)
+
+
+async def test_scripts_of_promised_interpreters(world: World) -> None:
+    """As those of a virtual environment are."""
+    code, text = await world.sh(await world.sandbox(), SCRIPTS)
+    one, two = ["#!/tmp/copied", "by a copy"], ["by two links"]
+    assert (code, text.splitlines()) == (0, one + two + two + one + two)
+
+
+async def test_files_move_whatever_they_are_called(world: World) -> None:
+    assert await world.run(await world.sandbox(), ["python3", "-c", MOVES]) == (0, "moved\n")
+
+
+async def test_who_calls_by_loopback_comes_from_there(world: World) -> None:
+    """Databases trust 127.0.0.1 alone."""
+    code, text = await world.run(await world.sandbox(), ["python3", "-c", LOOPBACK])
+    assert (code, set(text.split())) == (0, {"127.0.0.1", "::ffff:127.0.0.1"}), text
