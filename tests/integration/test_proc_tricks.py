@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -59,10 +61,7 @@ CALLS = (
     + """
 os.mkfifo("/tmp/pipe", 0o777)
 says("pipe", lambda: os.execv("/tmp/pipe", ["pipe"]))
-with open("/tmp/leased", "w") as leased:
-    signal.signal(signal.SIGIO, signal.SIG_IGN)
-    fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-    says("leased", lambda: os.truncate("/tmp/leased", 0))
+says("leased", lambda: os.truncate("/data/leased", 0))
 os.umask(0o077)
 os.mkdir("/tmp/closed"); os.close(os.open("/tmp/closed/file", os.O_CREAT | os.O_WRONLY, 0o666))
 says("umask", lambda: [oct(os.stat("/tmp/closed" + name).st_mode & 0o777) for name in ("", "/file")])
@@ -116,6 +115,8 @@ with socket.socket(socket.AF_INET6) as sock:
 with udp() as sock:
     says("datagram", lambda: sock.sendto(b"x", (victim, port)))
     says("message", lambda: sock.sendmsg([b"x"], [], 0, (victim, port)))
+    def send(name): return libc.sendto(sock.fileno(), b"x", 1, 0, name, 16), ctypes.get_errno() == errno.ECONNREFUSED
+    says("unspec datagram", lambda: send(raw(0, victim, port)))
 """
 )
 RACE = (
@@ -197,7 +198,8 @@ fast open ENOTSUP
 mapped ECONNREFUSED
 bind IPv6 EADDRNOTAVAIL
 datagram ECONNREFUSED
-message ECONNREFUSED"""
+message ECONNREFUSED
+unspec datagram (-1, True)"""
 EXPECTED_LINKS = """own python3
 memory after!
 beneath x
@@ -278,7 +280,12 @@ async def test_calls_that_would_make_the_shim_wait_or_err(
     data = world.volume("data")
     whiteouts.make(outside / "gone")
     sandbox = await world.sandbox()
-    code, text = await world.run(sandbox, ["python3", "-c", CALLS, str(outside)], mounts=[Mount(data, "/data")])
+    (data / "leased").touch()
+    (data / "leased").chmod(0o666)
+    with (data / "leased").open("w") as leased:
+        fcntl.fcntl(leased, fcntl.F_SETSIG, signal.SIGURG)  # ignored
+        fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        code, text = await world.run(sandbox, ["python3", "-c", CALLS, str(outside)], mounts=[Mount(data, "/data")])
     assert (code, text.splitlines()) == (0, EXPECTED_CALLS)
     assert sorted(path.name for path in outside.iterdir()) == ["file", "gone"]
     assert (outside / "file").read_text() == "inside"

@@ -19,9 +19,10 @@ from socket import SocketType
 
 from wherry.launcher.proc.addresses import IPV6_ANY, MAPPED, Address, decode
 from wherry.launcher.proc.caller import BUFFER_BYTES, Caller, GoneError
+from wherry.launcher.proc.free_numbers import free_number
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held
-from wherry.launcher.proc.notify import AF_SMC, DATAGRAMS, NETWORK, WINDOW
+from wherry.launcher.proc.notify import AF_SMC, DATAGRAMS, NETWORK
 from wherry.launcher.proc.ports import UDP
 from wherry.launcher.proc.routing import Refusal, Routing
 
@@ -41,11 +42,13 @@ MESSAGES_MAX = 64
 _CONTROL_BYTES_MAX = 4096
 _NAME_BYTES = 128
 _IP_PKTINFO, _IPV6_PKTINFO = 8, 50
+_UNSPECIFIED, _INTERNET = bytes(2), struct.pack("=H", socket.AF_INET)
+"""Families: to a socket of IPv4 a datagram's address of the first is one of the second (udp_sendmsg, for old programs)."""
 _MSG_FASTOPEN, _MSG_WAITFORONE, _MSG_CMSG_CLOEXEC = 0x20000000, 0x10000, 0x40000000
 _DCCP, _SCTP, _MPTCP = 6, 132, 262  # messages of SCTP open connections, and MPTCP is no TCP to Landlock
+_SEQUENCED = int(socket.SOCK_SEQPACKET)  # with any protocol: SCTP
 MEANT_MAX = 4096
 """Sockets and whom they wrote to by a name that is not the real one."""
-_TRIES = 8  # numbers looked at one by one before all of them are listed
 
 Rewrite = Callable[[Caller, Guest, int, int], None]
 
@@ -73,13 +76,13 @@ class DatagramCalls:
     def _make(self, caller: Caller, guest: Guest) -> None:
         family, kind, protocol = (value & 0xFFFFFFFF for value in caller.arguments[:3])
         plain = kind & 0xF
-        if plain == _DCCP or protocol in (_SCTP, _MPTCP) or family == AF_SMC:
+        if plain in (_DCCP, _SEQUENCED) or protocol in (_SCTP, _MPTCP) or family == AF_SMC:
             raise Refusal(errno.EPROTONOSUPPORT)
         if plain not in self._made or _namespace(str(caller.thread)) != self._namespace:
             caller.proceed()
             return
         with socket.socket(family, kind & ~socket.SOCK_CLOEXEC, protocol) as sock:
-            at = _free_number(caller) if plain == socket.SOCK_DGRAM else None
+            at = free_number(caller) if plain == socket.SOCK_DGRAM else None
             caller.give(sock.fileno(), close_on_exec=bool(kind & socket.SOCK_CLOEXEC), at=at)
             if self._held is not None:
                 self._held.keep(guest, sock)
@@ -139,7 +142,7 @@ class DatagramCalls:
         self, caller: Caller, guest: Guest, sock: socket.socket, name: bytes, pieces: bytes, control: bytes, flags: int
     ) -> int:
         """What the kernel answers. `pieces` are struct iovecs of the caller's memory."""
-        to = decode(name)
+        to = decode(name if sock.family == socket.AF_INET6 or name[:2] != _UNSPECIFIED else _INTERNET + name[2:])
         real = self._routing.route(guest, to, UDP) if to else None
         if real is not None and to is not None:
             name = real.encode()
@@ -383,16 +386,3 @@ def _namespace(process: str) -> int:
         return os.stat(f"/proc/{process}/ns/net").st_ino
     except OSError as error:
         raise GoneError from error
-
-
-def _free_number(caller: Caller) -> int | None:
-    """In the window, for a descriptor of the caller's; None when all are taken."""
-    first, end = WINDOW
-    for number in range(first, first + _TRIES):
-        if not os.path.lexists(f"/proc/{caller.thread}/fd/{number}"):
-            return number
-    try:
-        taken = {int(name) for name in os.listdir(f"/proc/{caller.thread}/fd")}
-    except OSError as error:
-        raise GoneError from error
-    return next((number for number in range(first, end) if number not in taken), None)

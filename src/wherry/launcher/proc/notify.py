@@ -15,6 +15,7 @@ import struct
 from functools import cache
 
 from wherry.launcher import syscalls
+from wherry.launcher.proc import static_rules
 from wherry.launcher.syscalls import SyscallError
 
 MACHINE = "x86_64"
@@ -80,6 +81,7 @@ def program(*, streams: bool = False) -> bytes:
         # a page that is filled by its owner would stop who reads it for ever
         (_JEQ_K, 0, 1, _USERFAULTFD),
         (_RET_K, 0, 0, _EPERM),
+        *static_rules.steps(),
         # sendto: only with an address
         (_JEQ_K, 0, 6, NETWORK["sendto"]),
         (_LD_W_ABS, 0, 0, _argument(4)),

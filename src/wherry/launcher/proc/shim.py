@@ -37,6 +37,7 @@ from wherry.launcher.proc.network_calls import NetworkCalls
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.ports import Ports
+from wherry.launcher.proc.process_calls import ProcessCalls
 from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.proc.refused_calls import RefusedCalls
 from wherry.launcher.proc.routing import Refusal, Routing
@@ -117,6 +118,7 @@ class Shim:
         files = FileCalls(self._notice)
         network = NetworkCalls(self._routing, options.state, held)
         self._handlers = {**network.handlers, **files.handlers, **RefusedCalls(self._notice).handlers}
+        self._handlers |= ProcessCalls().handlers
 
     def run(self) -> None:
         """Idle until told to begin; then everybody is answered."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.launcher.proc import notify
+from wherry.launcher.proc import notify, static_rules
 from wherry.launcher.proc import routing as module
 from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.guest import Guest
@@ -210,7 +210,7 @@ def test_what_the_filter_asks_about_is_known_outside_of_it(streams: bool) -> Non
 
 
 def test_the_filter_asks_about_names_only() -> None:
-    every = {**notify.NETWORK, **notify.FILES}
+    every = {**notify.NETWORK, **notify.FILES, **static_rules.PROCESSES}
     asked = {number for number in range(600) if verdict(number, (1, 1, 1, 1, 1, 1)) == "notify"}
     assert asked == {*every.values(), notify.IO_URING_SETUP}  # io_uring would go round all of it
     assert verdict(notify.NETWORK["sendto"]) == "allow"  # a connected socket's: no address
@@ -221,6 +221,30 @@ def test_the_filter_asks_about_names_only() -> None:
     assert verdict(323) == "EPERM"  # userfaultfd: a page could make whoever reads it wait
     assert verdict(0x40000000 | 42) == "ENOSYS"  # x32
     assert verdict(42, architecture=0x40000003) == verdict(1, architecture=0x40000003) == "notify"  # i386
+
+
+def test_the_filter_asks_about_other_processes_and_never_about_ones_own() -> None:
+    for name, number in static_rules.PROCESSES.items():
+        own, other = (
+            (0, pid, 1, 0, 0, 0) if name in static_rules.WHOLE_USER else (pid, 1, 1, 0, 0, 0) for pid in (0, 7)
+        )
+        assert (verdict(number, own), verdict(number, other)) == ("allow", "notify")
+        if name in static_rules.WHOLE_USER:
+            assert verdict(number, (static_rules.WHOLE_USER[name], 0, 1, 0, 0, 0)) == "notify"
+    limits = static_rules.PROCESSES["prlimit64"]
+    assert [verdict(limits, (7, 1, new, 1, 0, 0)) for new in (0, 1 << 40)] == ["allow", "notify"]
+
+
+def test_the_filter_refuses_keys_leases_and_marks_of_files() -> None:
+    ioctl, fcntl = 16, 72
+    marks = (0x40086602, 0x401C5820, 0x800C6613, 0x5000940E, 0x5000940F, 0x50009417, 0x4010BC10)
+    assert {verdict(ioctl, (3, each, 0, 0, 0, 0)) for each in marks} == {"ENOTTY"}
+    plain = (0x5401, 0x5421, 0x40049409, 0x4020940D, 0xC0189436, 0x80086601)  # a terminal's, sockets', clones of files
+    assert {verdict(ioctl, (3, each, 0, 0, 0, 0)) for each in plain} == {"allow"}
+    assert [verdict(fcntl, (3, each, 0, 0, 0, 0)) for each in (1, 4, 1024, 1030, 1040)] == [
+        *("allow", "allow", "EINVAL", "allow", "EINVAL")
+    ]
+    assert {verdict(number) for number in (248, 249, 250)} == {"ENOSYS"}
 
 
 def test_the_filter_knows_datagrams_by_their_numbers() -> None:
@@ -251,6 +275,7 @@ def test_the_filter_knows_datagrams_by_their_numbers() -> None:
         (socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_UDP, "notify"),
         (socket.AF_UNIX, socket.SOCK_DGRAM, 0, "allow"),
         (16, socket.SOCK_RAW, 0, "allow"),  # netlink: getaddrinfo asks it
+        (21, socket.SOCK_SEQPACKET, 0, "EAFNOSUPPORT"),  # RDS, which opens connections by itself
     ],
 )
 def test_the_filter_asks_about_sockets_that_are_no_streams(
