@@ -7,7 +7,6 @@ machine's own python3 with this package and all it depends on, copied from where
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -81,9 +80,3 @@ def _link(source: Path, target: Path) -> None:
         pass
     except OSError:
         shutil.copy2(source, target)
-
-
-def give(path: Path, user: str) -> None:
-    """Make `user` the owner of a directory."""
-    owner = pwd.getpwnam(user)
-    os.chown(path, owner.pw_uid, owner.pw_gid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -133,7 +132,7 @@ async def test_a_mount_through_an_images_link_stays_inside(world: World, tmp_pat
     (image / "run").mkdir()
     (image / "var" / "run").symlink_to("/run")
     (image / "out").symlink_to(f"{world.folder}/../../../../../../..{world.folder}/target")
-    _give(world, image)
+    world.launcher.give(image)
     volume = _directory(world, "volume")
     (volume / "token").write_text("secret")
     mounts = [Mount(volume, "/var/run/secrets"), Mount(volume, "/out/side")]
@@ -201,11 +200,5 @@ def _directory(world: World, name: str) -> Path:
     for made in (world.folder, path):
         made.mkdir(parents=True, exist_ok=True)
         made.chmod(0o777)
-    _give(world, world.folder)
+    world.launcher.give(world.folder)
     return path
-
-
-def _give(world: World, tree: Path) -> None:
-    owner = world.launcher.state.stat()
-    for path in (tree, *tree.rglob("*")):
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -49,7 +49,7 @@ class LauncherProcess:
                 self.state / "src" / "wherry",
                 ignore=shutil.ignore_patterns("__pycache__"),
             )
-            _give(self.state, user)
+            self.give(self.state)
         self.start()
 
     def start(self) -> None:
@@ -111,6 +111,13 @@ class LauncherProcess:
         pid = self.process.pid
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
+    def give(self, tree: Path) -> None:
+        """Its user owns all of a tree from now on."""
+        if self.user is not None:
+            owner = pwd.getpwnam(self.user)
+            for path in (tree, *tree.rglob("*")):
+                os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+
     def kill(self) -> None:
         """kill -9; everything below goes with it."""
         self.process.kill()
@@ -135,14 +142,6 @@ def ensure_user(name: str) -> None:
         pwd.getpwnam(name)
     except KeyError:
         subprocess.run(["useradd", "--create-home", name], check=True)
-
-
-def _give(tree: Path, user: str) -> None:
-    owner = pwd.getpwnam(user)
-    for path, _, files in os.walk(tree):
-        os.chown(path, owner.pw_uid, owner.pw_gid)
-        for name in files:
-            os.chown(os.path.join(path, name), owner.pw_uid, owner.pw_gid)
 
 
 def is_root_of_machine() -> bool:
