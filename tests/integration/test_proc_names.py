@@ -61,3 +61,17 @@ async def test_who_calls_by_loopback_comes_from_there(world: World) -> None:
     """Databases trust 127.0.0.1 alone."""
     code, text = await world.run(await world.sandbox(), ["python3", "-c", LOOPBACK])
     assert (code, set(text.split())) == (0, {"127.0.0.1", "::ffff:127.0.0.1"}), text
+
+
+async def test_the_home_is_the_containers_own(world: World) -> None:
+    """Whatever the machine's is: empty, and to be written, listed and entered."""
+    sandbox = await world.sandbox()
+    container = await world.start(sandbox, ["sleep", "infinity"])
+    script = (
+        "export HOME=/root; cd; pwd; ls -A; mkdir -p .cache/pip; echo kept > ~/.file; mv .file .cache/; ls -A /root"
+    )
+    for listed in ([], [".cache"]):
+        result = await world.runtime.exec_sync(container, ["sh", "-c", script], 30)
+        assert (result.exit_code, result.stdout.decode().split()) == (0, ["/root", *listed, ".cache"])
+    code, text = await world.sh(await world.sandbox(), "ls -A /root")
+    assert (code, text) == (0, "")

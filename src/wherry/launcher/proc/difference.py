@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 
 from wherry.launcher import whiteouts
 from wherry.launcher.proc.image_files import is_opaque
 from wherry.launcher.whiteouts import is_whiteout
 
 _Facts = dict[str, os.stat_result]
+_HOME = "/root"
 
 
 def reduce(layers: Sequence[str], upper: str) -> None:
-    """Remove from `upper` what is as in `layers` (topmost first), and mark what is missing as removed. Raises OSError."""
+    """Remove from `upper` what is as in `layers` (topmost first), and mark what is missing as removed; the home that every
+    container has is none of its changes while nothing is in it. Raises OSError."""
     before: _Facts = {}
     for layer in reversed(layers):
         _merge(layer, "", before)
     _mark_removed(before, upper)
     _drop_unchanged(before, upper, "")
+    if _HOME not in before:
+        with suppress(OSError):
+            os.rmdir(upper + _HOME)
 
 
 def _merge(layer: str, prefix: str, into: _Facts) -> None:

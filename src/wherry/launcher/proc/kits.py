@@ -13,7 +13,10 @@ KITS = "launcher/kits"
 """In the state directory."""
 PORTS, CONTAINER = "ports", "container"
 LOG, _LOGS = "log", "logs"
-_MADE = (PORTS, _LOGS, CONTAINER, f"{CONTAINER}/upper", f"{CONTAINER}/own-tmp", f"{CONTAINER}/own-var-tmp")
+HOME = "upper/root"
+"""In a container's directory."""
+_OWN = ("upper", HOME, "own-tmp", "own-var-tmp")
+_MADE = (PORTS, _LOGS, CONTAINER, *(f"{CONTAINER}/{name}" for name in _OWN))
 
 
 def make(state: str) -> str:

@@ -1,4 +1,4 @@
-"""The files of one container: its image's, copied, its volumes, a /tmp of its own; as promises for the shim.
+"""The files of one container: its image's, copied, its volumes, a /tmp and a home of its own; as promises for the shim.
 
 Is not: the machine's root, which every container sees as it is. An image's files are where the container may write them
 (image_files.py); of directories that the machine has too, what lies in them is promised piece by piece.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from functools import cache
 
 from wherry.launcher.proc import aliases, image_files, kits
@@ -20,6 +21,7 @@ from wherry.launcher.specs import ContainerSpec
 from wherry.launcher.whiteouts import is_whiteout
 
 _PRIVATE = (b"/tmp", b"/var/tmp")
+_ROOTS_HOME, _HOMES = b"/root", b"/home/"
 NOWHERE = b"/proc/removed"
 """Nothing is there, and nobody can make something there."""
 
@@ -42,6 +44,9 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
     if layers and spec["readonly_rootfs"]:
         roots.append(os.fsencode(os.path.realpath(image_files.merged(layers, shared))))
     else:
+        if layers:
+            with suppress(OSError):
+                os.rmdir(f"{writable.directory}/{kits.HOME}")  # image_files.py wants nothing there
         image_files.put(layers, writable.upper, shared)
     mounted = [
         _mounted(mount["source"], mount["target"], mount["readonly"], mount["propagation"]) for mount in spec["mounts"]
@@ -52,9 +57,13 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
     cwd = os.fsencode(os.path.normpath("/" + spec["cwd"]))
     if not any(os.path.isdir(root + cwd) for root in (*roots, b"")):
         os.makedirs(roots[0] + cwd)
+    homes = [path for path in _homes(spec) if path not in targets]
+    for path in homes:
+        found.append(Promise(path, _home(roots, path), spec["readonly_rootfs"]))
+        targets.add(path)
     for root in roots:
         for path in _pieces(root, b""):
-            if path not in targets:
+            if path not in targets and not path.startswith(tuple(home + b"/" for home in homes)):
                 found.append(Promise(path, root + path, spec["readonly_rootfs"]))
                 targets.add(path)
     if spec["readonly_rootfs"]:
@@ -65,7 +74,7 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
             os.makedirs(own, exist_ok=True)
             os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
             found.append(Promise(path, own, spec["readonly_rootfs"]))
-    found += [each for each in _interpreters() if each.target not in targets]
+    found += [each for each in _interpreters((*_PRIVATE, *homes)) if each.target not in targets]
     skeleton = real + b"/skeleton"
     exists = {parent: _real(parent) for each in found for parent in parents(each.target)}
     all_promises, targets_made = plan(found, skeleton, exists)
@@ -82,12 +91,27 @@ def interpreters() -> list[bytes]:
     return [path for path in found if not any(path.startswith(other + b"/") for other in found)]
 
 
-def _interpreters() -> list[Promise]:
+def _homes(spec: ContainerSpec) -> set[bytes]:
+    """Directories that the machine's user may not even enter, and programs want to write: the container has its own."""
+    own = os.path.normpath(os.fsencode(spec["env"].get("HOME") or _ROOTS_HOME))
+    return {_ROOTS_HOME, own} if own.startswith(_HOMES) else {_ROOTS_HOME}
+
+
+def _home(roots: list[bytes], path: bytes) -> bytes:
+    """Where it really is: in the container's layer, or in its image's files, where these cannot be written."""
+    image = roots[-1] + path
+    if len(roots) == 1 or not os.path.isdir(image):
+        image = roots[0] + path
+        os.makedirs(image, exist_ok=True)
+    return image
+
+
+def _interpreters(private: tuple[bytes, ...]) -> list[Promise]:
     """The Python that runs Wherry is reachable at its own path, as in the other tiers, also where that lies in /tmp."""
     return [
         Promise(each, each, readonly=True)
         for each in interpreters()
-        if each.startswith(tuple(p + b"/" for p in _PRIVATE))
+        if each.startswith(tuple(path + b"/" for path in private))
     ]
 
 

@@ -73,6 +73,7 @@ def container(layers: list[Path], **changed: object) -> dict[str, object]:
     spec: dict[str, object] = {
         "rootfs": {"layers": [str(path) for path in layers], "host": True},
         "mounts": [],
+        "env": {},
         "cwd": "/app",
         "readonly_rootfs": False,
         "image": "app:v1",
