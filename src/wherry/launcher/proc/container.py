@@ -17,7 +17,7 @@ from wherry.launcher import capabilities, identity, protocol, seccomp, syscalls,
 from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
-from wherry.launcher.proc import hidden, notify, promises, rehearsal
+from wherry.launcher.proc import hidden, notify, promises, rehearsal, seccomp_filter
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.landlock import Limits
 from wherry.launcher.proc.overlay import Overlay
@@ -181,7 +181,7 @@ def _prepare(
     limits.read(each.source for each in made if each.readonly)
     limits.enter()
     wire = [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in made]
-    listener = notify.install(streams=holds)
+    listener = notify.install(seccomp_filter.program(streams=holds))
     protocol.send(status, {"ready": True, "promises": wire}, [listener])
     os.close(listener)
     if words:

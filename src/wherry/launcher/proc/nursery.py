@@ -27,7 +27,7 @@ from wherry.launcher import protocol, syscalls
 from wherry.launcher.connection import Connection
 from wherry.launcher.context import Context
 from wherry.launcher.loop import Loop, after_fork
-from wherry.launcher.proc import kits, notify, pod
+from wherry.launcher.proc import kits, pod, seccomp_filter
 from wherry.launcher.protocol import Message
 
 QUIET_MILLISECONDS = 100
@@ -141,7 +141,7 @@ def _live(context: Context, control: socket.socket) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # inits are the server's to watch
         syscalls.set_process_name("wherry-nursery")
         syscalls.close_all_but({0, 1, 2, control.fileno()})
-        notify.program(streams=not context.options.exact)  # made once for all
+        seccomp_filter.program(streams=not context.options.exact)  # made once for all
         gc.collect()
         gc.freeze()
         _serve(context, control)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wherry.launcher import protocol
-from wherry.launcher.proc import landlock, notify
+from wherry.launcher.proc import landlock, notify, seccomp_filter
 from wherry.launcher.proc.caller import Caller, Mailbox
 from wherry.launcher.proc.threads import GoneError, Threads
 from wherry.launcher.syscalls import SyscallError
@@ -38,7 +38,7 @@ def _calling() -> Iterator[Caller]:
     pid = os.fork()
     if pid == 0:
         try:
-            listener = notify.install()
+            listener = notify.install(seccomp_filter.program())
             protocol.send(theirs, {}, [listener])
             os.close(listener)
             os.chdir("/")

@@ -16,7 +16,7 @@ import signal
 import time
 
 from wherry.launcher import syscalls
-from wherry.launcher.proc import notify
+from wherry.launcher.proc import seccomp_filter
 
 TRIES = 12
 PAUSE_SECONDS, PAUSE_GROWTH = 0.001, 1.3  # 74 ms together: on a busy machine it needs its turn to go on
@@ -27,11 +27,11 @@ _SETTLED = _HALTED + "D"
 
 
 def send(pid: int, pidfd: int, number: int, *, streams: bool) -> None:
-    """`pid` is a child of ours; `streams` as for `notify.install`. Raises ProcessLookupError when it has ended."""
+    """`pid` is a child of ours; `streams` as for `seccomp_filter.program`. Raises ProcessLookupError when it has ended."""
     if not _has(pid, "SigCgt", number) or _state(pid, pid) in _HALTED:
         signal.pidfd_send_signal(pidfd, number)
         return
-    code = notify.program(streams=streams)
+    code = seccomp_filter.program(streams=streams)
     pause = PAUSE_SECONDS
     for attempt in range(TRIES):
         signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
@@ -63,7 +63,7 @@ def _asks(pid: int, thread: int, code: bytes) -> bool:
         number, *arguments = file.read().split()
     if len(arguments) < 6:  # -1: it was stopped outside of any call
         return False
-    return notify.asks(code, int(number), [int(each, 16) for each in arguments[:6]])
+    return seccomp_filter.asks(code, int(number), [int(each, 16) for each in arguments[:6]])
 
 
 def _deliver(pid: int, pidfd: int, number: int) -> None:

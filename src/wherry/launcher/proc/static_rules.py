@@ -1,4 +1,4 @@
-"""Parts of the filter (notify.py) for calls that name nothing but numbers, by which a pod would reach what is not its own.
+"""Rules of seccomp_filter.py for calls that name nothing but numbers, by which a pod would reach what is not its own.
 
 What no pod has a right to is answered by the filter itself:
 
@@ -9,19 +9,21 @@ What no pod has a right to is answered by the filter itself:
     families of sockets  of which the kernel sends to addresses of IP, or of the machine, that nobody looked at
 
 A call that sets limits or priorities of other processes is asked about (process_calls.py); what it does to its own is not.
-Jumps and numbers are as in notify.py. Pure.
+Pure.
 """
 
 from __future__ import annotations
 
 import errno
 
+from wherry.launcher.proc.bpf import ALLOW, AND, EQUAL, ERRNO, NOTIFY, Step, end, load, match
+
 PROCESSES = {"setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144, "sched_setaffinity": 203,
              "ioprio_set": 251, "prlimit64": 302, "sched_setattr": 314}  # fmt: skip
 WHOLE_USER = {"setpriority": 2, "ioprio_set": 3}
 """PRIO_USER, IOPRIO_WHO_USER: what these set by their first argument, for the second one."""
 _KEYRINGS = (248, 249, 250)  # add_key, request_key, keyctl
-_SOCKET, _IOCTL, _FCNTL = 41, 16, 72
+_IOCTL, _FCNTL = 16, 72
 _FAMILIES = (21, 30, 33)  # AF_RDS, AF_TIPC, AF_RXRPC
 _LEASES = (1024, 1040)  # F_SETLEASE, F_SETDELEG
 _MARKS = (
@@ -31,62 +33,39 @@ _MARKS = (
 _KIND_OF_IOCTL, _BTRFS, _BCACHEFS = 0xFF00, 0x9400, 0xBC00
 _CLONES = (0x40049409, 0x4020940D, 0xC0189436, 0x81009431)  # FICLONE, FICLONERANGE, FIDEDUPERANGE, FS_IOC_GETFSLABEL
 
-_LD_W_ABS, _JEQ_K, _AND_K, _RET_K = 0x20, 0x15, 0x54, 0x06
-_ALLOW, _NOTIFY, _ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
 
-Step = tuple[int, int, int, int]
-
-
-def steps() -> list[Step]:
-    """To be run with the call's number loaded; for other calls it still is afterwards."""
-    found: list[Step] = []
-    for number in _KEYRINGS:
-        found += _of(number, [_end(_ERRNO | errno.ENOSYS)])
-    found += _of(_IOCTL, _ioctl())
-    found += _of(_FCNTL, [_load(1), *_match(_LEASES, _ERRNO | errno.EINVAL), _end(_ALLOW)])
-    found += _of(_SOCKET, [_load(0), *_match(_FAMILIES, _ERRNO | errno.EAFNOSUPPORT), (_LD_W_ABS, 0, 0, 0)], ends=False)
+def rules() -> dict[int, list[Step]]:
+    """By the call's number; each ends it."""
+    found = {number: [end(ERRNO | errno.ENOSYS)] for number in _KEYRINGS}
+    found[_IOCTL] = _ioctl()
+    found[_FCNTL] = [load(1), *match(_LEASES, ERRNO | errno.EINVAL), end(ALLOW)]
     for name, number in PROCESSES.items():
-        found += _of(number, _limits() if name == "prlimit64" else _priority(WHOLE_USER.get(name)))
+        found[number] = _limits() if name == "prlimit64" else _priority(WHOLE_USER.get(name))
     return found
 
 
+def families() -> list[Step]:
+    """The beginning of what is done about socket(2): its first argument is loaded afterwards."""
+    return [load(0), *match(_FAMILIES, ERRNO | errno.EAFNOSUPPORT)]
+
+
 def _ioctl() -> list[Step]:
-    no = _ERRNO | errno.ENOTTY  # as where a file system has no such thing
-    of_kind = [(_AND_K, 0, 0, _KIND_OF_IOCTL), *_match((_BTRFS, _BCACHEFS), no), _end(_ALLOW)]
-    return [_load(1), *_match(_MARKS, no), *_match(_CLONES, _ALLOW), *of_kind]
+    no = ERRNO | errno.ENOTTY  # as where a file system has no such thing
+    of_kind = [(AND, 0, 0, _KIND_OF_IOCTL), *match((_BTRFS, _BCACHEFS), no), end(ALLOW)]
+    return [load(1), *match(_MARKS, no), *match(_CLONES, ALLOW), *of_kind]
 
 
 def _limits() -> list[Step]:
     """To look at them is everybody's, and so is to set one's own."""
     return [
-        *(_load(0), (_JEQ_K, 4, 0, 0)),
-        *(_load(2), (_JEQ_K, 0, 3, 0)),
-        *(_load(2, upper=True), (_JEQ_K, 0, 1, 0)),
-        _end(_ALLOW),
-        _end(_NOTIFY),
+        *(load(0), (EQUAL, 4, 0, 0)),
+        *(load(2), (EQUAL, 0, 3, 0)),
+        *(load(2, upper=True), (EQUAL, 0, 1, 0)),
+        end(ALLOW),
+        end(NOTIFY),
     ]
 
 
 def _priority(whole_user: int | None) -> list[Step]:
-    kind: list[Step] = [] if whole_user is None else [_load(0), (_JEQ_K, 2, 0, whole_user)]
-    return [*kind, _load(0 if whole_user is None else 1), (_JEQ_K, 1, 0, 0), _end(_NOTIFY), _end(_ALLOW)]
-
-
-def _of(number: int, those: list[Step], *, ends: bool = True) -> list[Step]:
-    """Steps of one call, of which the last one ends it, or leaves its number loaded."""
-    assert ends or those[-1] == (_LD_W_ABS, 0, 0, 0)
-    return [(_JEQ_K, 0, len(those), number), *those]
-
-
-def _match(values: tuple[int, ...], verdict: int) -> list[Step]:
-    """If one of these is loaded, that is the answer."""
-    last = len(values) - 1
-    return [*((_JEQ_K, last - at, int(at == last), each) for at, each in enumerate(values)), _end(verdict)]
-
-
-def _load(argument: int, *, upper: bool = False) -> Step:
-    return (_LD_W_ABS, 0, 0, 16 + 8 * argument + 4 * upper)
-
-
-def _end(verdict: int) -> Step:
-    return (_RET_K, 0, 0, verdict)
+    kind: list[Step] = [] if whole_user is None else [load(0), (EQUAL, 2, 0, whole_user)]
+    return [*kind, load(0 if whole_user is None else 1), (EQUAL, 1, 0, 0), end(NOTIFY), end(ALLOW)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.launcher.proc import notify, static_rules
+from wherry.launcher.proc import notify, seccomp_filter, static_rules
 from wherry.launcher.proc import routing as module
 from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.guest import Guest
@@ -184,7 +184,7 @@ def verdict(
 ) -> str:
     """What the filter says to a call: a small interpreter of classic BPF."""
     data = struct.pack("=IIQ6Q", number, architecture, 0, *arguments)
-    steps = list(struct.iter_unpack("=HBBI", code or notify.program()))
+    steps = list(struct.iter_unpack("=HBBI", code or seccomp_filter.program()))
     accumulator, at = 0, 0
     while True:
         operation, yes, no, k = steps[at]
@@ -203,10 +203,12 @@ def verdict(
 
 @pytest.mark.parametrize("streams", [False, True])
 def test_what_the_filter_asks_about_is_known_outside_of_it(streams: bool) -> None:
-    code = notify.program(streams=streams)
+    code = seccomp_filter.program(streams=streams)
     for number in range(600):
         for arguments in ([0] * 6, [1] * 6, [notify.WINDOW[0]] * 6, [2, 1, 0, 0, 0, 0], [3, 0, 0, 0x1000, 1 << 40, 0]):
-            assert notify.asks(code, number, arguments) == (verdict(number, tuple(arguments), code=code) == "notify")
+            assert seccomp_filter.asks(code, number, arguments) == (
+                verdict(number, tuple(arguments), code=code) == "notify"
+            )
 
 
 def test_the_filter_asks_about_names_only() -> None:
