@@ -14,6 +14,9 @@ from wherry.launcher.proc.paths import normal, top
 KERNELS = (b"/proc", b"/sys", b"/dev")
 """Where links lead elsewhere for each process, and nothing is written."""
 
+DEPTH_MAX = 64
+"""Names from the top that may be links: to look at each of a very long path takes milliseconds, and others wait meanwhile."""
+
 
 def real(path: bytes) -> bytes:
     """An absolute path with no link but, maybe, what it names itself."""
@@ -27,8 +30,9 @@ def real(path: bytes) -> bytes:
 
 @lru_cache(maxsize=1024)
 def folder(path: bytes) -> bytes:
-    """A directory's path with no link at all."""
-    return os.path.realpath(path)
+    """A directory's path with no link at all, as far as links of the machine lie."""
+    words = path.split(b"/", DEPTH_MAX + 1)
+    return b"/".join((os.path.realpath(b"/".join(words[: DEPTH_MAX + 1])), *words[DEPTH_MAX + 1 :]))
 
 
 @cache

@@ -124,7 +124,7 @@ class Caller:
         found: list[int] = []
         while len(found) < POINTERS_MAX:
             at = address + 8 * len(found)
-            piece = self.read(at, min(512, _PAGE - at % _PAGE))
+            piece = self.read(at, _PAGE - at % _PAGE)
             values = struct.unpack(f"={len(piece) // 8}Q", piece[: len(piece) // 8 * 8])
             if not values:
                 raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))

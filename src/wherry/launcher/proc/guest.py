@@ -10,6 +10,9 @@ from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, is_odd, normal, top
 from wherry.launcher.proc.reach import Found, WayOut
 
+TURNS_MAX = 32
+"""Times that a path leads up again. Each takes a look, and nobody else is answered meanwhile."""
+
 
 @dataclass(slots=True)
 class Guest:
@@ -91,14 +94,17 @@ class Guest:
             self.overlay.hide(normal(found.name))
 
     def _begins_inside(self, name: bytes) -> bool:
-        """Some `..` of it leads out of what only the container has."""
+        """Some `..` of it leads out of what only the container has. Of a path with too many it is said too: then the caller
+        makes its call again by the path without any."""
         at = name.find(b"/..")
-        while at > 0:
+        for _ in range(TURNS_MAX):
+            if at <= 0:
+                return False
             before = normal(name[:at])
             if self.paths.look(before) or (self.overlay and self.overlay.find(before, changes=False)):
                 return True
             at = name.find(b"/..", at + 1)
-        return False
+        return True
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None: as it is."""

@@ -28,6 +28,7 @@ class Paths:
         self.tops = {top(each) for each in self._by_target}
         """First names of all that is promised."""
         self._names = {name for each in self._by_target for name in each.split(b"/") if name}
+        self._depth = max((each.count(b"/") for each in self._by_target), default=0)
         self._by_source = sorted(self._by_target.values(), key=lambda each: -len(each.source))
 
     def find(self, path: bytes) -> tuple[bytes, bool] | None:
@@ -41,6 +42,8 @@ class Paths:
             return None
         clean = normal(path) if is_odd(path) else path.rstrip(b"/")
         at = clean
+        if at.count(b"/") > self._depth:  # no target is as long; a path may be very long
+            at = b"/".join(at.split(b"/", self._depth + 1)[:-1])
         while len(at) > 1:
             promise = self._by_target.get(at)
             if promise is not None:

@@ -74,20 +74,31 @@ class Found:
 
     def _follow(self, *, last: bool) -> bytes:
         """The path with its first link replaced by what that says. Raises OSError(ELOOP) when there is none any more."""
-        real, name = self.anchor, self.name[: len(self.name) - len(self.real) + len(self.anchor)]
-        words = [b"", *(word for word in self.real[len(self.anchor) :].split(b"/") if word)]
-        for number, word in enumerate(words):
-            real, above, name = (real + b"/" + word if word else real), name, (name + b"/" + word if word else name)
-            if not word:
-                above = os.path.dirname(name)
-            if number == len(words) - 1 and not last:
-                break
+        words = [word for word in self.real[len(self.anchor) :].split(b"/") if word]
+        number = self._first_link(words, len(words) - (not last))
+        if number < 0:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        name = self.name[: len(self.name) - len(self.real) + len(self.anchor)]
+        above = b"/".join((name, *words[: number - 1])) if number else os.path.dirname(name)
+        try:
+            text = os.readlink(b"/".join((self.anchor, *words[:number])))
+        except OSError:  # it is another thing by now
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        return normal(b"/".join((text if text.startswith(b"/") else above + b"/" + text, *words[number:])))
+
+    def _first_link(self, words: list[bytes], end: int) -> int:
+        """How many of the words lead to it, at most `end`; `end` also where there is none, and below 0.
+
+        Each look halves what is left: one per word of a path that is as long as can be took seconds, and others waited."""
+        first = 0
+        while first < end:
+            middle = (first + end) // 2
             try:
-                text = os.readlink(real)
-            except OSError:
-                continue
-            return normal(b"/".join((text if text.startswith(b"/") else above + b"/" + text, *words[number + 1 :])))
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                os.close(without_links(b"/".join((self.anchor, *words[:middle]))))
+                first = middle + 1
+            except OSError as error:
+                first, end = (first, middle) if error.errno == errno.ELOOP else (middle + 1, end)
+        return min(first, end)
 
     @contextmanager
     def path(self, *, follow: bool) -> Iterator[int]:
