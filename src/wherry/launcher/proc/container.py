@@ -17,7 +17,7 @@ from wherry.launcher import capabilities, identity, protocol, seccomp, syscalls,
 from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
-from wherry.launcher.proc import hidden, notify, promises, rehearsal, seccomp_filter
+from wherry.launcher.proc import executables, hidden, notify, promises, rehearsal, seccomp_filter
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.landlock import Limits
 from wherry.launcher.proc.overlay import Overlay
@@ -130,7 +130,7 @@ def _detach(status: socket.socket, stdio: list[int]) -> None:
 
 def _limits(readable: list[bytes], *, tcp: bool) -> Limits:
     limits = Limits(tcp=tcp)
-    limits.read([*readable, *promises.interpreters()])
+    limits.read([*readable, *promises.own_python()])
     return limits
 
 
@@ -160,7 +160,7 @@ def _prepare(
     upper = upper_of(spec, writable)
     overlay = Overlay(os.fsencode(upper), b"") if upper else None  # nothing is changed here
     env = identity.environment(spec, hostname, tty=tty)
-    identity.enter_directory(os.fsdecode(promises.locate(os.fsencode(spec["cwd"] or "/"), paths, overlay)))
+    identity.enter_directory(os.fsdecode(executables.locate(os.fsencode(spec["cwd"] or "/"), paths, overlay)))
     if tty:
         master, slave = terminal.open_pair()
         protocol.send(status, {"master": True}, [master])
@@ -170,8 +170,8 @@ def _prepare(
     else:
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
-    program = promises.find_program(argv[0], env, paths, overlay)
-    words = promises.interpreter(program, paths, overlay)
+    program = executables.find_program(argv[0], env, paths, overlay)
+    words = executables.words_of_script(program, paths, overlay)
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
     if os.geteuid() == 0:

@@ -12,6 +12,7 @@ import stat
 import struct
 
 from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.executables import HEAD_BYTES, shebang
 from wherry.launcher.proc.finding import Tell, follow, printable, resolve, settle
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, by_number, real_path
@@ -82,15 +83,9 @@ def _program(found: Found) -> tuple[bytes, list[bytes]]:
         except OSError:
             return real, []
     try:
-        return real, shebang(os.read(readable, 256))
+        return real, shebang(os.read(readable, HEAD_BYTES))
     finally:
         os.close(readable)
-
-
-def shebang(head: bytes) -> list[bytes]:
-    """The words of a `#!` line; none for a program."""
-    first = head.split(b"\n", 1)[0]
-    return [word.strip() for word in first[2:].split(None, 1)] if first.startswith(b"#!") else []
 
 
 def _where(guest: Guest, name: bytes) -> bytes:

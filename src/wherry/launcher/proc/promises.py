@@ -13,8 +13,7 @@ from contextlib import suppress
 from functools import cache
 
 from wherry.launcher.proc import aliases, image_files, kits
-from wherry.launcher.proc.overlay import Overlay
-from wherry.launcher.proc.paths import Paths, Promise, parents, plan
+from wherry.launcher.proc.paths import Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
 from wherry.launcher.specs import ContainerSpec
@@ -74,7 +73,7 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
             os.makedirs(own, exist_ok=True)
             os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
             found.append(Promise(path, own, spec["readonly_rootfs"]))
-    found += [each for each in _interpreters((*_PRIVATE, *homes)) if each.target not in targets]
+    found += [each for each in _own_python((*_PRIVATE, *homes)) if each.target not in targets]
     skeleton = real + b"/skeleton"
     exists = {parent: _real(parent) for each in found for parent in parents(each.target)}
     all_promises, targets_made = plan(found, skeleton, exists)
@@ -84,7 +83,7 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
 
 
 @cache
-def interpreters() -> list[bytes]:
+def own_python() -> list[bytes]:
     """Where the Python that runs Wherry lies, and this package; none inside another."""
     package = __file__.rsplit("/", 4)[0]
     found = sorted({os.fsencode(os.path.realpath(each)) for each in (sys.prefix, sys.base_prefix, package)})
@@ -106,11 +105,11 @@ def _home(roots: list[bytes], path: bytes) -> bytes:
     return image
 
 
-def _interpreters(private: tuple[bytes, ...]) -> list[Promise]:
+def _own_python(private: tuple[bytes, ...]) -> list[Promise]:
     """The Python that runs Wherry is reachable at its own path, as in the other tiers, also where that lies in /tmp."""
     return [
         Promise(each, each, readonly=True)
-        for each in interpreters()
+        for each in own_python()
         if each.startswith(tuple(path + b"/" for path in private))
     ]
 
@@ -156,44 +155,3 @@ def _removed(root: bytes, path: bytes) -> list[bytes]:
             elif is_whiteout(entry.stat(follow_symlinks=False)):
                 found.append(at)
     return found
-
-
-def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay | None) -> str:
-    """The real file to execute. Raises LauncherError(StartError)."""
-    candidates = [name] if "/" in name else [f"{each or '.'}/{name}" for each in env.get("PATH", "").split(":")]
-    denied, text = False, "executable file not found in $PATH"
-    for candidate in candidates:
-        real = os.fsdecode(locate(os.fsencode(candidate), paths, overlay))
-        if os.path.isdir(real):
-            text = "is a directory" if "/" in name else text
-        elif os.access(real, os.X_OK):
-            return real
-        elif os.path.exists(real):
-            denied = True
-        elif "/" in name:
-            text = f"stat {name}: no such file or directory"
-    raise LauncherError("StartError", f'exec: "{name}": {"permission denied" if denied else text}')
-
-
-def locate(path: bytes, paths: Paths, overlay: Overlay | None) -> bytes:
-    """Where a path that the container names really is; a relative one is looked for from where we are."""
-    if not path.startswith(b"/"):
-        return path
-    found = paths.find(path)
-    if found is not None:
-        return found[0]
-    return (overlay.find(path, changes=False) if overlay else None) or path
-
-
-def interpreter(program: str, paths: Paths, overlay: Overlay | None) -> list[str]:
-    """Of a script whose `#!` names something promised: the words to execute instead. The kernel would not find it."""
-    try:
-        with open(program, "rb") as file:
-            first = file.read(256).split(b"\n", 1)[0]
-    except OSError:
-        return []
-    words = first[2:].split(None, 1) if first.startswith(b"#!") else []
-    real = locate(words[0], paths, overlay) if words else b""
-    if not words or real == words[0]:
-        return []
-    return [os.fsdecode(real), *(os.fsdecode(word.strip()) for word in words[1:])]

@@ -14,7 +14,7 @@ from wherry.launcher import identity, protocol
 from wherry.launcher.logs import LogFile
 from wherry.launcher.loop import Loop
 from wherry.launcher.output import Stream
-from wherry.launcher.proc import kits, promises
+from wherry.launcher.proc import executables, kits, promises
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
@@ -61,9 +61,9 @@ def become_container(state: str, kit: str) -> None:
         writable = Writable(kit + kits.CONTAINER)
         paths = Paths(promises.prepare(spec, writable, os.path.join(state, IMAGES)))
         overlay = Overlay(os.fsencode(os.path.realpath(writable.upper)), b"")
-        promises.locate(b"/", paths, overlay)
-        program = promises.find_program(_PROGRAM, identity.environment(spec, "rehearsal", tty=False), paths, overlay)
-        promises.interpreter(program, paths, overlay)
+        executables.locate(b"/", paths, overlay)
+        program = executables.find_program(_PROGRAM, identity.environment(spec, "rehearsal", tty=False), paths, overlay)
+        executables.words_of_script(program, paths, overlay)
 
 
 def start_container(kit: str) -> None:

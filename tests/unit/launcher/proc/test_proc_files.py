@@ -10,10 +10,11 @@ import pytest
 
 from wherry.launcher import whiteouts
 from wherry.launcher.proc.difference import reduce
+from wherry.launcher.proc.executables import find_program, words_of_script
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, Promise, parents, plan
-from wherry.launcher.proc.promises import find_program, interpreter, prepare
+from wherry.launcher.proc.promises import prepare
 from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
@@ -112,7 +113,7 @@ def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> No
     assert own is not None
     assert own[0].startswith(os.fsencode(tmp_path))
     program = find_program("main.sh", {"PATH": "/nowhere:/app"}, paths, None)
-    assert interpreter(program, paths, None) == [str(Path(program).parent / "sh"), "-e"]
+    assert words_of_script(program, paths, None) == [str(Path(program).parent / "sh"), "-e"]
     with pytest.raises(LauncherError, match="executable file not found"):
         find_program("absent", {"PATH": "/app"}, paths, None)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wherry.launcher.proc import kits, promises, rehearsal
+from wherry.launcher.proc import executables, kits, rehearsal
 from wherry.launcher.proc.kits import KITS
 
 
@@ -20,13 +20,13 @@ def test_nothing_is_left_but_the_kit(tmp_path: Path, monkeypatch: pytest.MonkeyP
     kit = kits.make(str(tmp_path))
     before, descriptors = _all(tmp_path / KITS), set(os.listdir("/proc/self/fd"))
     found: list[str] = []
-    find = promises.find_program
+    find = executables.find_program
 
     def noted(*given: Any) -> str:
         found.append(find(*given))
         return found[-1]
 
-    monkeypatch.setattr(promises, "find_program", noted)
+    monkeypatch.setattr(executables, "find_program", noted)
     rehearsal.become_container(str(tmp_path), kit)
     rehearsal.start_container(kit)
     assert found, "it ended before its last step"
