@@ -36,6 +36,24 @@ for listening, asked in (("127.0.0.1", "127.0.0.1"), ("", "127.0.0.1"), ("", "12
             print(place[0], peer.getpeername()[0], client.getsockname()[0])
             assert place[:2] == peer.getpeername()[:2] == client.getsockname()[:2]
 """
+MANAGER = """
+import multiprocessing, os, socket
+os.makedirs("/var/layer")
+said = []
+for path in ("/tmp/socket", "/var/layer/socket", "here", "/tmp/" + 70 * "x"):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    assert server.getsockname() == client.getpeername() == path, (path, server.getsockname(), client.getpeername())
+    said.append(server)
+assert [each.getsockname() for each in said[:2]] == ["/tmp/socket", "/var/layer/socket"]
+context = multiprocessing.get_context("spawn")  # another process connects where the socket says it is
+if __name__ == "__main__":
+    with context.Manager() as manager:
+        print(manager.list([1, 2]))
+"""
 
 launcher = proc_launcher()
 
@@ -75,3 +93,9 @@ async def test_the_home_is_the_containers_own(world: World) -> None:
         assert (result.exit_code, result.stdout.decode().split()) == (0, ["/root", *listed, ".cache"])
     code, text = await world.sh(await world.sandbox(), "ls -A /root")
     assert (code, text) == (0, "")
+
+
+async def test_unix_sockets_are_where_they_say(world: World) -> None:
+    """multiprocessing's managers tell others what getsockname() says."""
+    code, text = await world.run(await world.sandbox(), ["python3", "-c", MANAGER], cwd="/tmp")
+    assert (code, text) == (0, "[1, 2]\n")

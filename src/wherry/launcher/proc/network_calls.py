@@ -28,7 +28,7 @@ from wherry.launcher.proc.notify import NETWORK
 from wherry.launcher.proc.ports import ANY, TCP, UDP
 from wherry.launcher.proc.rewriting import Rewriting, named_protocol, own_place
 from wherry.launcher.proc.routing import Refusal, Routing
-from wherry.launcher.proc.unix_calls import UnixCalls
+from wherry.launcher.proc.unix_calls import UnixCalls, unix_address
 
 _SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES = 128, 16
 _WILDCARD = bytes(4)
@@ -214,6 +214,11 @@ class NetworkCalls:
     def _name(self, caller: Caller, guest: Guest, ask: Callable[[socket.socket], object]) -> None:
         """A real address as the pods know it; whatever is none is the kernel's to tell."""
         with self._take(caller) as sock:
+            if sock.family == socket.AF_UNIX and self._others.has_names(guest):
+                name = ask(sock)
+                path = name if isinstance(name, bytes) else os.fsencode(str(name))
+                self._tell_data(caller, self._others.name(guest, unix_address(path)))
+                return
             if sock.family not in (socket.AF_INET, socket.AF_INET6):
                 caller.proceed()
                 return
@@ -225,12 +230,17 @@ class NetworkCalls:
         self._tell(caller, family, shown)
 
     def _tell(self, caller: Caller, family: int, shown: tuple[bytes, int] | None) -> None:
-        if shown is None:
+        data = None if shown is None else Address(family, *shown).encode()
+        if shown is not None and family == socket.AF_INET6 and shown[0] == _WILDCARD:
+            data = Address(family, bytes(16), shown[1]).encode()
+        self._tell_data(caller, data)
+
+    @staticmethod
+    def _tell_data(caller: Caller, data: bytes | None) -> None:
+        """The answer of getsockname or getpeername; None: the kernel's own."""
+        if data is None:
             caller.proceed()
             return
-        data = Address(family, *shown).encode()
-        if family == socket.AF_INET6 and shown[0] == _WILDCARD:
-            data = Address(family, bytes(16), shown[1]).encode()
         room = struct.unpack("=i", caller.read(caller.arguments[2], 4))[0]
         if room < 0:
             raise Refusal(errno.EINVAL)
@@ -259,7 +269,7 @@ class NetworkCalls:
         name = None if names is None else names.peer if of_peer else names.local
         ip = None if name is None else _packed(name[0])
         if names is None or name is None or ip is None:
-            self._rewriting.name(caller, guest)
+            self._rewriting.name(caller, guest, self._others)
             return
         shown = self._routing.shown(guest, TCP, ip, name[1])
         if names.peer is None and shown is not None and shown[0] == guest.packed:

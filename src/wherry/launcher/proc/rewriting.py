@@ -15,10 +15,13 @@ from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
 from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.unix_calls import UnixCalls
+from wherry.launcher.proc.unix_names import ADDRESS_BYTES_MAX
 
 _SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES, _SOCKADDR_6_BYTES = 128, 16, 28
 _FAMILY_4 = struct.pack("=H", socket.AF_INET)
 _WILDCARD = bytes(4)
+_UNIX = b"UNIX"  # UNIX-STREAM too
 REWRITTEN_MAX = 4096
 """Addresses rewritten in callers' memory that are remembered, so that a second try starts from what was meant."""
 
@@ -60,16 +63,26 @@ class Rewriting:
         self._routing.ports.record(guest.ip, protocol, wanted.port or port, place, scope)
         caller.proceed()
 
-    def name(self, caller: Caller, guest: Guest) -> None:
+    def name(self, caller: Caller, guest: Guest, others: UnixCalls) -> None:
         """getsockname, getpeername: the kernel's answer becomes what pods know that address by, before the caller sees it."""
         protocol = named_protocol(caller)
-        if not protocol:
+        if not protocol and not (others.has_names(guest) and _kernels_name(caller).startswith(_UNIX)):
             caller.proceed()
             return
         address, length = caller.arguments[1:3]
         room = struct.unpack("=i", caller.read(length, 4).ljust(4, b"\0"))[0]
 
+        def change_path(answer: int) -> None:
+            found = caller.peek(address, min(room, ADDRESS_BYTES_MAX)) if answer == 0 and room > 0 else b""
+            said = others.name(guest, found)
+            if said is not None:
+                caller.poke(address, said[:room])
+                caller.poke(length, struct.pack("=i", len(said)))
+
         def change(answer: int) -> None:
+            if not protocol:
+                change_path(answer)
+                return
             found = decode(caller.peek(address, min(room, _SOCKADDR_6_BYTES))) if answer == 0 and room > 0 else None
             shown = self._routing.shown(guest, protocol, found.ip, found.port) if found and len(found.ip) == 4 else None
             if found is not None and shown is not None:
@@ -104,14 +117,16 @@ def own_place(block: Block, guest: Guest, wanted: Address) -> tuple[bytes, str]:
 
 def named_protocol(caller: Caller) -> str:
     """Of the socket in the call's first argument, as its inode says it; empty for other kinds than TCP and UDP."""
+    known = {b"TCP": TCP, b"TCPv6": TCP, b"MPTCP": TCP, b"MPTCPv6": TCP, b"UDP": UDP, b"UDPv6": UDP}
+    return known.get(_kernels_name(caller), "")
+
+
+def _kernels_name(caller: Caller) -> bytes:
     link = f"/proc/{caller.thread}/fd/{caller.arguments[0] & 0xFFFFFFFF}"
     try:
-        name = os.getxattr(link, "system.sockprotoname")
+        return os.getxattr(link, "system.sockprotoname").rstrip(b"\0")
     except OSError:  # no socket: the kernel says what it is
-        return ""
-    return {b"TCP": TCP, b"TCPv6": TCP, b"MPTCP": TCP, b"MPTCPv6": TCP, b"UDP": UDP, b"UDPv6": UDP}.get(
-        name.rstrip(b"\0"), ""
-    )
+        return b""
 
 
 def _free_port(ip: str, wanted: int, protocol: str) -> int:

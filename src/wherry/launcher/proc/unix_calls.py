@@ -1,8 +1,10 @@
 """bind and connect with an address that is neither IPv4 nor IPv6: Unix sockets at promised paths, and everything odd.
 
-A path leads where it leads for open(2). Wherry's own sockets lie in its state directory, in which a container has no business:
-who gets at the launcher's may do anything. What the kernel performs itself it performs with what is in memory then; a program
-that meanwhile puts another socket at the descriptor's number and another address into memory is not stopped by this.
+A path leads where it leads for open(2). Wherry's own sockets lie in its state directory, those of the machine's services and of
+the user's session in /run, and in none of them a container has business: who gets at the launcher's, or at a session's bus, may
+do anything. What the kernel performs itself (an abstract name, and where duplicates may not be taken) it performs with what is in
+memory then; a program that meanwhile puts another socket at the descriptor's number and another address into memory is not
+stopped by this.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import Umask
 from wherry.launcher.proc.finding import AT_FDCWD, follow, resolve_name, start_of
 from wherry.launcher.proc.guest import Guest
-from wherry.launcher.proc.reach import Found, by_number
+from wherry.launcher.proc.hidden import is_hidden
+from wherry.launcher.proc.reach import Found, by_number, real_path
 from wherry.launcher.proc.routing import Refusal
+from wherry.launcher.proc.unix_names import ADDRESS_BYTES_MAX, UnixNames
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _LENT = 895
 """A number in the caller for the directory of a Unix socket, replaced by the next one; below it notify.WINDOW begins."""
 
-_ADDRESS_BYTES_MAX = 110  # struct sockaddr_un
+_SHARED = b"/dev/shm/"
+"""Which everybody may write."""
 
 
 class UnixCalls:
@@ -36,6 +41,7 @@ class UnixCalls:
     def __init__(self, state: bytes, *, exact: bool) -> None:
         self._state = state
         self._exact = exact
+        self._names = UnixNames()
 
     def connect(self, caller: Caller, guest: Guest, raw: bytes) -> None:
         """`raw` is the address, as it was read."""
@@ -45,9 +51,10 @@ class UnixCalls:
                     _checked(_libc.connect(sock.fileno(), raw, len(raw)))
                     caller.succeed()
                     return
-        found = self._find(caller, guest, raw, changes=False)
+        path = _path(raw)
+        found = resolve_name(caller, guest, path, changes=False) if path else None
         if found is None:
-            caller.proceed()
+            self._connect_to_the_machines(caller, guest, path)
             return
 
         def use(at: Found) -> None:
@@ -56,7 +63,7 @@ class UnixCalls:
                     begin(caller, sock, unix_address(by_number(there)))
             else:
                 with at.parent() as (folder, name):
-                    _lend(caller, folder, name)
+                    _lend(caller, folder, by_number(_LENT) + b"/" + name)
 
         follow(guest, found, use)
 
@@ -65,9 +72,10 @@ class UnixCalls:
             with caller.socket() as sock:
                 if sock.family in _INTERNET:  # AF_UNSPEC with no address would be every address of the machine
                     raise Refusal(errno.EAFNOSUPPORT if len(raw) >= 16 else errno.EINVAL)
-        found = self._find(caller, guest, raw, changes=True)
+        path = _path(raw)
+        found = resolve_name(caller, guest, path, changes=True) if path else None
         if found is None:
-            caller.proceed()
+            caller.proceed()  # where it may make one, the kernel knows (landlock.py)
             return
 
         def use(at: Found) -> None:
@@ -75,30 +83,47 @@ class UnixCalls:
                 raise Refusal(errno.EROFS)
             # The real path may be longer than an address of a Unix socket can be: it is named by its directory's descriptor.
             with at.parent() as (folder, name):
+                address = self._names.path(by_number(folder if self._exact else _LENT), name)
                 if self._exact:
                     with caller.socket() as sock, Umask(caller):
-                        sock.bind(by_number(folder) + b"/" + name)
+                        sock.bind(address)
                     caller.succeed()
                 else:
-                    _lend(caller, folder, name)
+                    _lend(caller, folder, address)
+                self._names.remember(guest.sandbox, address, _path(raw))
 
         follow(guest, found, use, changes=True)
 
-    def _find(self, caller: Caller, guest: Guest, raw: bytes, *, changes: bool) -> Found | None:
-        """None: the kernel's, or no path at all. Raises Refusal for a path of Wherry's."""
-        path = _path(raw)
+    def has_names(self, guest: Guest) -> bool:
+        """Whether any address of its pod is not what its program said."""
+        return self._names.of(guest.sandbox)
+
+    def name(self, guest: Guest, address: bytes) -> bytes | None:
+        """An address that the kernel gave, as its program said it; None: it is that already."""
+        said = self._names.said(guest.sandbox, _path(address))
+        return None if said is None else unix_address(said)
+
+    def _connect_to_the_machines(self, caller: Caller, guest: Guest, path: bytes) -> None:
+        """To what nobody promised: not where no pod may read either (hidden.py). Raises Refusal, OSError, GoneError."""
         if not path:
-            return None
-        found = resolve_name(caller, guest, path, changes=changes)
-        if found is None:
-            real = os.path.realpath(_as_the_caller(caller, path))
-            if real.startswith(self._state + b"/") and guest.shown(real) is None:
+            caller.proceed()
+            return
+        there = os.open(_as_the_caller(caller, path), os.O_PATH | os.O_CLOEXEC)
+        try:
+            real = real_path(there)
+            if is_hidden(real, self._state) and guest.shown(real) is None and not real.startswith(_SHARED):
                 raise Refusal(errno.EACCES)
-        return found
+            if not self._exact:
+                caller.proceed()
+                return
+            with caller.socket() as sock:  # the very socket that was looked at
+                begin(caller, sock, unix_address(by_number(there)))
+        finally:
+            os.close(there)
 
 
 def begin(caller: Caller, sock: socket.socket, address: bytes) -> None:
-    """Connect the caller's socket without waiting, and answer: what takes its time the kernel waits for in the caller."""
+    """Connect the caller's socket without waiting, and answer: one of Unix is connected at once, or its server is too busy."""
     flags = fcntl.fcntl(sock, fcntl.F_GETFL)
     waits = not flags & os.O_NONBLOCK
     if waits:
@@ -111,8 +136,6 @@ def begin(caller: Caller, sock: socket.socket, address: bytes) -> None:
             fcntl.fcntl(sock, fcntl.F_SETFL, flags)
     if code == 0:
         caller.succeed()
-    elif waits and code in (errno.EINPROGRESS, errno.EINTR):
-        caller.proceed()
     else:
         caller.fail(code)
 
@@ -121,10 +144,10 @@ def unix_address(path: bytes) -> bytes:
     return struct.pack("=H", socket.AF_UNIX) + path + b"\0"
 
 
-def _lend(caller: Caller, folder: int, name: bytes) -> None:
+def _lend(caller: Caller, folder: int, path: bytes) -> None:
     """The caller makes its call again with an address below a descriptor that it is given for that."""
-    address = unix_address(by_number(_LENT) + b"/" + name)
-    if len(address) > _ADDRESS_BYTES_MAX:
+    address = unix_address(path)
+    if len(address) > ADDRESS_BYTES_MAX:
         raise Refusal(errno.ENAMETOOLONG)
     # One of O_PATH cannot be given away.
     whole = os.open(by_number(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
