@@ -4,7 +4,13 @@ write into its places in /proc, use the user's keys, and mark or hold the user's
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from ill_programs import ELSEWHERE, SAYS
 from runtime_world import World, proc_launcher, world
 
@@ -115,3 +121,99 @@ async def test_keys_leases_and_marks_of_files_are_out_of_reach(world: World) -> 
     command = ["python3", "-c", MARKS]
     code, text = await world.run(await world.sandbox(), command, mounts=[Mount(given, "/given", readonly=True)])
     assert (code, text.splitlines()) == (0, MARKED)
+
+
+WRITE = (
+    PREPARE
+    + """
+def write(path, text):
+    def does():
+        with open(path, "w") as file: file.write(text)
+    return does
+for pid in sys.argv[1:]:
+    for name in ("oom_score_adj", "autogroup", "coredump_filter", "clear_refs", "comm"):
+        says(name, write(f"/proc/{pid}/{name}", "1"))
+child = subprocess.Popen(["sleep", "1000"])
+says("of a child", write(f"/proc/{child.pid}/oom_score_adj", "500"))
+says("own", write("/proc/self/oom_score_adj", "500"))
+says("is", lambda: [open(f"/proc/{pid}/oom_score_adj").read().strip() for pid in (child.pid, "self")])
+says("name", write("/proc/thread-self/comm", "called-so"))
+says("of a thread", write("/proc/self/task/%d/comm" % threading.get_native_id(), "called-so"))
+says("is", lambda: open("/proc/self/comm").read().strip())
+says("machine", write("/proc/sys/kernel/core_pattern", "x"))
+child.kill()
+"""
+)
+WRITTEN = [
+    *["oom_score_adj EACCES", "autogroup EACCES", "coredump_filter EACCES", "clear_refs EACCES", "comm EACCES"] * 2,
+    *("of a child None", "own None", "is ['500', '500']", "name None", "of a thread None", "is called-so"),
+    "machine EACCES",
+]
+
+
+async def test_a_program_writes_about_itself_only(world: World, launcher: LauncherProcess) -> None:
+    """Into /proc, where Landlock cannot tell processes apart: as user 0 it could be the machine's settings."""
+    victim = await pid_of(world, await world.start(await world.sandbox(), ["sleep", "1000"]))
+    command = ["python3", "-c", WRITE, str(victim), str(launcher.process.pid)]
+    code, text = await world.run(await world.sandbox(), command)
+    assert (code, text.splitlines()) == (0, WRITTEN)
+    assert Path(f"/proc/{victim}/oom_score_adj").read_text().strip() != "500"
+    assert "Traceback" not in launcher.said()
+
+
+@pytest.fixture
+def session() -> Iterator[Path]:
+    """What a user's session, or an outer container, has in /run; who may not write there has a home that is as closed."""
+    folder = Path(tempfile.mkdtemp(prefix="wherry-session-", dir="/run" if os.geteuid() == 0 else Path.home()))
+    folder.chmod(0o777)
+    (folder / "token").write_text("secret")
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.bind(str(folder / "bus"))
+        (folder / "bus").chmod(0o777)
+        bus.listen()
+        bus.settimeout(0)
+        yield folder
+        with pytest.raises(BlockingIOError):
+            bus.accept()
+    shutil.rmtree(folder)
+
+
+SESSION = (
+    PREPARE
+    + """
+folder = sys.argv[1]
+def connects(path):
+    def does():
+        with socket.socket(socket.AF_UNIX) as sock: sock.connect(path)
+    return does
+os.symlink(folder, "/tmp/link")
+os.symlink(folder, "/dev/shm/" + os.path.basename(folder))
+for name in (folder, "/tmp/link", "/dev/shm/" + os.path.basename(folder), "/proc/self/root" + folder):
+    says("bus", connects(name + "/bus"))
+    says("token", lambda: open(name + "/token").read())
+os.unlink("/dev/shm/" + os.path.basename(folder))
+os.chdir(folder)
+says("near", connects("bus"))
+says("gone", connects(folder + "/none"))
+with socket.socket(socket.AF_UNIX) as own:
+    own.bind("/tmp/own"); own.listen()
+    os.chdir("/tmp")
+    for name in ("/tmp/own", "own", "/proc/self/cwd/own", os.path.realpath("/proc/self/cwd") + "/own"):
+        says("own", connects(name))
+try:
+    with open(folder + "/token", "w+") as file: file.write("own")
+    print("written", open(folder + "/token").read())
+except OSError as error:
+    print("refused", errno.errorcode[error.errno])
+"""
+)
+
+
+async def test_a_session_of_the_machine_is_out_of_reach(world: World, session: Path) -> None:
+    """Its bus starts programs for whoever connects; the tokens of an outer container lie in /run too."""
+    code, text = await world.run(await world.sandbox(), ["python3", "-c", SESSION, str(session)])
+    last = "written own" if session.parent == Path("/run") else "refused EPERM"
+    assert (code, text.splitlines()) == (
+        0, [*["bus EACCES", "token EACCES"] * 4, "near EACCES", "gone ENOENT", *["own None"] * 4, last]
+    )  # fmt: skip
+    assert (session / "token").read_text() == "secret"

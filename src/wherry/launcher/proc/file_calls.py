@@ -2,7 +2,7 @@
 
 What an open gives is a descriptor of the real file, so reading, writing and listing cost what they always do. Everything is
 done on descriptors that reach.py found: no link leads the shim where the container may not go by itself.
-Never waits: a pipe is opened without, and one without a reader fails as it does for O_NONBLOCK.
+Never waits: a named pipe is opened by whoever waits for its other end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from typing import NoReturn
 
-from wherry.launcher.proc import owner_calls
+from wherry.launcher.proc import own_process, owner_calls
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import SHAPES, Shape, Umask, perform
 from wherry.launcher.proc.finding import Tell, resolve, settle
@@ -87,11 +87,19 @@ class FileCalls:
         changes = bool(flags & _WRITES)
         found = resolve(caller, guest, path, directory, changes=changes, creates=bool(flags & os.O_CREAT))
         if found is None:
-            caller.proceed()
+            if not changes or not own_process.give(caller, caller.path(caller.arguments[path]), flags):
+                caller.proceed()
             return
-        fd = settle(
-            caller, guest, found, lambda at: _opened(caller, at, flags, mode), path, self._tell, changes=changes
-        )
+
+        def use(at: Found) -> tuple[int, bytes]:
+            pipe = b"" if flags & (os.O_NONBLOCK | os.O_PATH) else _pipe(at)
+            return (-1, pipe) if pipe else (_opened(caller, at, flags, mode), b"")
+
+        fd, pipe = settle(caller, guest, found, use, path, self._tell, changes=changes)
+        if pipe:
+            if not caller.again(lambda at: ({path: at}, pipe + b"\0")):
+                raise Refusal(errno.EACCES)
+            return
         try:
             if flags & os.O_PATH:  # cannot be given away
                 real = real_path(fd)
@@ -250,6 +258,18 @@ class FileCalls:
         real = settle(caller, guest, found, use, 1, self._tell)
         if not caller.again(lambda at: ({1: at}, real + b"\0")):
             raise Refusal(errno.EACCES)
+
+
+def _pipe(found: Found) -> bytes:
+    """The real path of a named pipe; empty for all else. Who opens one waits for the other end, so it has to do that itself, and
+    nobody may open it before. Raises OSError, LeadsElsewhereError."""
+    try:
+        if not stat.S_ISFIFO(os.stat(found.real).st_mode):
+            return b""
+    except OSError:
+        return b""
+    with found.path(follow=True) as fd:
+        return real_path(fd) if stat.S_ISFIFO(os.fstat(fd).st_mode) else b""
 
 
 def _opened(caller: Caller, found: Found, flags: int, mode: int) -> int:

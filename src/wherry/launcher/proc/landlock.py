@@ -31,7 +31,7 @@ NO_PORT = 0
 # What every program expects to write to.
 DEVICES = (
     b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/ptmx", b"/dev/pts",
-    b"/dev/shm", b"/proc",
+    b"/dev/shm",
 )  # fmt: skip
 
 
@@ -82,6 +82,7 @@ class Limits:
         self._readable: set[bytes] = set()
         for path in DEVICES:
             self._allow(path, self._write, open_name=_follow)
+        self.read([b"/proc"])  # what a program writes there about itself the shim opens (own_process.py)
 
     def write(self, paths: Iterable[bytes]) -> None:
         """These, and what lies in them, can be written and read. Not through a link: a container may have put one there since."""

@@ -12,7 +12,7 @@ import stat
 
 from wherry.launcher import whiteouts
 from wherry.launcher.proc import aliases
-from wherry.launcher.proc.hidden import is_hidden
+from wherry.launcher.proc.hidden import is_hidden, is_remade
 from wherry.launcher.proc.paths import normal, top
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, copy, make_directories
 from wherry.launcher.whiteouts import is_whiteout
@@ -63,6 +63,8 @@ class Overlay:
             if real != folder:
                 own = self.upper + real + b"/" + os.path.basename(clean)
         self.tops.add(top(own[len(self.upper) :]))
+        if is_remade(own[len(self.upper) :]) and not os.path.isdir(clean):
+            return own
         try:
             found = os.lstat(clean)
         except OSError:
