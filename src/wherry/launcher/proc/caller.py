@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from wherry.launcher.proc import notify, tracing
 from wherry.launcher.proc.glimpses import Glimpses
-from wherry.launcher.proc.threads import GoneError as GoneError
+from wherry.launcher.proc.outcomes import GoneError
 from wherry.launcher.proc.threads import Threads
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -22,9 +22,9 @@ from wherry.launcher.proc.finding import Tell, resolve, settle
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import NotHeldError
 from wherry.launcher.proc.notify import FILES
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.programs import ProgramCalls
 from wherry.launcher.proc.reach import Found, by_number, real_path
-from wherry.launcher.proc.routing import Refusal
 
 _O_TMPFILE = 0o20200000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC

@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from wherry.launcher.proc.caller import Caller, GoneError
+from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.outcomes import GoneError, Refusal
 from wherry.launcher.proc.reach import LINKS_MAX, Found, LeadsElsewhereError, leads_away
-from wherry.launcher.proc.routing import Refusal
 
 AT_FDCWD = -100
 Result = TypeVar("Result")

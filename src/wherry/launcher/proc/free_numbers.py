@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 
-from wherry.launcher.proc.caller import Caller, GoneError
+from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.notify import WINDOW
+from wherry.launcher.proc.outcomes import GoneError
 
 _TRIES = 8  # numbers looked at one by one before they are listed
 

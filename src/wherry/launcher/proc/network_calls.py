@@ -25,9 +25,10 @@ from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held, NotHeldError
 from wherry.launcher.proc.landlock import NO_PORT, forbids_tcp
 from wherry.launcher.proc.notify import NETWORK
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.ports import ANY, TCP, UDP
 from wherry.launcher.proc.rewriting import Rewriting, named_protocol, own_place
-from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.routing import Routing
 from wherry.launcher.proc.unix_calls import UnixCalls, unix_address
 
 _SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES = 128, 16

@@ -12,9 +12,9 @@ import os
 import re
 
 from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.paths import normal
 from wherry.launcher.proc.process_calls import init_of
-from wherry.launcher.proc.routing import Refusal
 
 _OF_OTHERS = (b"oom_score_adj",)
 """Of processes of the same pod, which who started them sets."""

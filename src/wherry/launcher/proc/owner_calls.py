@@ -25,8 +25,8 @@ from wherry.launcher.proc.file_shapes import EMPTY_PATH, KEEPS, NOFOLLOW, SHAPES
 from wherry.launcher.proc.finding import AT_FDCWD, signed
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.notify import FILES
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.reach import Found, by_number, real_path
-from wherry.launcher.proc.routing import Refusal
 
 NAMES = (
     "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "futimesat",

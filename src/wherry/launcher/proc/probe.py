@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from wherry.launcher import protocol
 from wherry.launcher.proc import landlock, notify, seccomp_filter
 from wherry.launcher.proc.caller import Caller, Mailbox
-from wherry.launcher.proc.threads import GoneError, Threads
+from wherry.launcher.proc.outcomes import GoneError
+from wherry.launcher.proc.threads import Threads
 from wherry.launcher.syscalls import SyscallError
 
 LOST = (

@@ -10,7 +10,7 @@ import errno
 
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.guest import Guest
-from wherry.launcher.proc.routing import Refusal
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.static_rules import PROCESSES, WHOLE_USER
 
 INIT = "wherry-pod"

@@ -15,8 +15,8 @@ from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.executables import HEAD_BYTES, shebang
 from wherry.launcher.proc.finding import Tell, follow, printable, resolve, settle
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, by_number, real_path
-from wherry.launcher.proc.routing import Refusal
 
 
 class ProgramCalls:

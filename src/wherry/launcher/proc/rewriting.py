@@ -13,8 +13,9 @@ from collections import OrderedDict
 from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.ports import ANY, OWN, TCP, UDP
-from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.routing import Routing
 from wherry.launcher.proc.unix_calls import UnixCalls
 from wherry.launcher.proc.unix_names import ADDRESS_BYTES_MAX
 

@@ -20,6 +20,7 @@ from typing import Any
 from wherry.launcher.proc.addresses import Address, Block, text_of
 from wherry.launcher.proc.detours import Detours
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.ports import OWN, UDP, Place, Ports, changes, real
 
 LOOPBACK = b"\x7f\0\0\1"
@@ -28,14 +29,6 @@ EPHEMERAL_PORT_FIRST = 32768  # net.ipv4.ip_local_port_range, as Linux begins
 
 Entry = tuple[bool, Sequence[Sequence[Any]]]
 """Whether it is sticky, and [[ip, port], ...]."""
-
-
-class Refusal(Exception):
-    """The call fails with this errno."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Services:

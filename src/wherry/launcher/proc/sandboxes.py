@@ -17,9 +17,10 @@ from wherry.launcher.proc import remains
 from wherry.launcher.proc.addresses import Address, Block
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.nursery import Nursery, Spare
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.ports import OWN, TCP, Ports
-from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.routing import Routing
 from wherry.launcher.proc.shims import Shims
 from wherry.launcher.protocol import LauncherError, Message
 from wherry.launcher.records import Records, Sandbox

@@ -34,14 +34,15 @@ from wherry.launcher.proc.file_calls import FileCalls
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held
 from wherry.launcher.proc.network_calls import NetworkCalls
+from wherry.launcher.proc.outcomes import GoneError, Refusal
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.ports import Ports
 from wherry.launcher.proc.process_calls import ProcessCalls
 from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.proc.refused_calls import RefusedCalls
-from wherry.launcher.proc.routing import Refusal, Routing
-from wherry.launcher.proc.threads import GoneError, Threads
+from wherry.launcher.proc.routing import Routing
+from wherry.launcher.proc.threads import Threads
 from wherry.launcher.proc.waiting import Waiting
 
 CONNECT = notify.NETWORK["connect"]

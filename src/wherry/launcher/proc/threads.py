@@ -11,6 +11,7 @@ import errno
 import os
 
 from wherry.launcher.proc.glimpses import Glimpses
+from wherry.launcher.proc.outcomes import GoneError
 from wherry.launcher.syscalls import SyscallError
 
 _long = ctypes.c_long
@@ -18,10 +19,6 @@ _call = ctypes.CFUNCTYPE(_long, _long, _long, _long, _long, use_errno=True)(("sy
 _PIDFD_GETFD = 438
 _THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9: a pidfd of any thread
 KEPT_MAX = 256
-
-
-class GoneError(Exception):
-    """The caller has ended, or was interrupted: there is nobody to answer."""
 
 
 class Threads:

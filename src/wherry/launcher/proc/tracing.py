@@ -10,7 +10,7 @@ import ctypes
 import os
 import struct
 
-from wherry.launcher.proc.threads import GoneError
+from wherry.launcher.proc.outcomes import GoneError
 
 _ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 _ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]

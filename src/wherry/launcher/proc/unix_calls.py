@@ -22,8 +22,8 @@ from wherry.launcher.proc.file_shapes import Umask
 from wherry.launcher.proc.finding import AT_FDCWD, follow, resolve_name, start_of
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.hidden import is_hidden
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.reach import Found, by_number, real_path
-from wherry.launcher.proc.routing import Refusal
 from wherry.launcher.proc.unix_names import ADDRESS_BYTES_MAX, UnixNames
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -17,8 +17,9 @@ from wherry.launcher.proc.finding import resolve
 from wherry.launcher.proc.glimpses import ENOUGH, Glimpses
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.notify import ARCHITECTURE, FILES, NOTIFICATION
+from wherry.launcher.proc.outcomes import GoneError
 from wherry.launcher.proc.paths import Paths, Promise
-from wherry.launcher.proc.threads import GoneError, Threads
+from wherry.launcher.proc.threads import Threads
 
 PATH = ctypes.create_string_buffer(b"/usr/lib/a-library\0", 300)
 LONG = ctypes.create_string_buffer(b"/" + b"x" * 400)

@@ -14,9 +14,10 @@ from wherry.launcher.proc import notify, seccomp_filter, static_rules
 from wherry.launcher.proc import routing as module
 from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.ports import OWN, TCP, UDP, Ports
-from wherry.launcher.proc.routing import Refusal, Routing
+from wherry.launcher.proc.routing import Routing
 
 A, B, GATEWAY = "10.244.0.7", "10.244.3.9", "10.244.0.1"
 

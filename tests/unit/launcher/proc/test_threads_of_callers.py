@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from wherry.launcher.proc import threads as module
-from wherry.launcher.proc.threads import GoneError, Threads
+from wherry.launcher.proc.outcomes import GoneError
+from wherry.launcher.proc.threads import Threads
 
 
 @pytest.fixture
