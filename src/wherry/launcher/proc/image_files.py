@@ -27,29 +27,39 @@ STORED_BYTES_MAX = 256 << 20
 STORED_MAX = 16
 """Images with a copy in store: nobody says when an image is not needed any more."""
 _STORED = ".copy"
+UNUSED = "-unused"
+"""After a directory's name."""
 
 
 def put(layers: Sequence[str], target: str, shared: str) -> None:
-    """A container's own copy in `target`, an empty directory. Raises LauncherError, OSError."""
+    """A container's own copy as `target`. The directory that is there is called `UNUSED` from then on: to replace it, by a rename
+    too, is to remove it, which takes ext4 up to milliseconds. Raises LauncherError, OSError."""
     if not layers:
         return
+    os.rename(target, target + UNUSED)
     try:
-        os.rename(_stored(layers, shared), target)
+        os.rename(stored(layers, shared), target)
     except OSError:  # there is none, or it lies on another disk
+        os.mkdir(target)
         _put_image(layers, target, _copy_file, COPIED_BYTES_MAX)
+
+
+def stored(layers: Sequence[str], shared: str) -> str:
+    """Where the copy for the next container is, if there is one."""
+    return os.path.join(shared, _name(layers) + _STORED)
 
 
 def store(layers: Sequence[str], shared: str) -> None:
     """Have a copy for the next container. Raises LauncherError for an image that is too large, OSError."""
-    stored = _stored(layers, shared)
-    if os.path.isdir(stored):
+    copy = stored(layers, shared)
+    if os.path.isdir(copy):
         return
     os.makedirs(shared, exist_ok=True)
     with os.scandir(shared) as entries:
         others = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.endswith(_STORED))
     for _, path in others[: len(others) - STORED_MAX + 1]:
         shutil.rmtree(path)
-    _make(layers, stored, shared, _copy_file, STORED_BYTES_MAX)
+    _make(layers, copy, shared, _copy_file, STORED_BYTES_MAX)
 
 
 def merged(layers: Sequence[str], shared: str) -> str:
@@ -71,10 +81,6 @@ def is_opaque(path: str) -> bool:
 
 def _name(layers: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(layers).encode()).hexdigest()[:32]
-
-
-def _stored(layers: Sequence[str], shared: str) -> str:
-    return os.path.join(shared, _name(layers) + _STORED)
 
 
 def _make(layers: Sequence[str], made: str, shared: str, put: Callable[[str, str], None], room: int) -> None:

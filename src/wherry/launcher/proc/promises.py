@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from contextlib import suppress
 from functools import cache
 
 from wherry.launcher.proc import aliases, image_files, kits
@@ -43,9 +42,6 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
     if layers and spec["readonly_rootfs"]:
         roots.append(os.fsencode(os.path.realpath(image_files.merged(layers, shared))))
     else:
-        if layers:
-            with suppress(OSError):
-                os.rmdir(f"{writable.directory}/{kits.HOME}")  # image_files.py wants nothing there
         image_files.put(layers, writable.upper, shared)
     mounted = [
         _mounted(mount["source"], mount["target"], mount["readonly"], mount["propagation"]) for mount in spec["mounts"]
@@ -101,7 +97,8 @@ def _home(roots: list[bytes], path: bytes) -> bytes:
     image = roots[-1] + path
     if len(roots) == 1 or not os.path.isdir(image):
         image = roots[0] + path
-        os.makedirs(image, exist_ok=True)
+        if not os.path.isdir(image):
+            kits.place(os.fsdecode(roots[0]) + image_files.UNUSED, os.fsdecode(path), os.fsdecode(image))
     return image
 
 

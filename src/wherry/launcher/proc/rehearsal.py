@@ -14,7 +14,7 @@ from wherry.launcher import identity, protocol
 from wherry.launcher.logs import LogFile
 from wherry.launcher.loop import Loop
 from wherry.launcher.output import Stream
-from wherry.launcher.proc import executables, kits, promises
+from wherry.launcher.proc import executables, image_files, kits, promises
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
@@ -59,6 +59,7 @@ def become_container(state: str, kit: str) -> None:
     with suppress(OSError, LauncherError):
         spec: ContainerSpec = json.loads(json.dumps(_EXAMPLE))
         writable = Writable(kit + kits.CONTAINER)
+        image_files.stored([kit], state)  # the first hash is dear
         paths = Paths(promises.prepare(spec, writable, os.path.join(state, IMAGES)))
         overlay = Overlay(os.fsencode(os.path.realpath(writable.upper)), b"")
         executables.locate(b"/", paths, overlay)

@@ -56,7 +56,9 @@ def test_what_is_in_store_is_taken_once(layers: list[str], tmp_path: Path) -> No
     for number, expected in enumerate([True, False]):
         target = tmp_path / str(number)
         target.mkdir()
+        before = target.stat().st_ino
         image_files.put(layers, str(target), str(shared))
+        assert Path(f"{target}{image_files.UNUSED}").stat().st_ino == before  # which was not removed, that takes long
         assert (target / "app/mark").exists() is expected
         assert (target / "app/main.py").read_text() == "new"
         assert stat.S_IMODE(target.stat().st_mode) == 0o755

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from wherry.launcher.proc import kits
+from wherry.launcher.proc import kits, promises
+from wherry.launcher.rootfs import Writable
 
 
 def test_a_directory_of_the_kit_is_taken(tmp_path: Path) -> None:
@@ -46,3 +48,20 @@ def test_what_nobody_took_is_removed(tmp_path: Path) -> None:
     kits.place(kit, kits.PORTS, str(tmp_path / "ports"))
     kits.discard(kit)
     assert os.listdir(tmp_path / kits.KITS) == []
+
+
+def test_an_image_without_a_home_gets_the_kits(tmp_path: Path) -> None:
+    layer, kit = tmp_path / "layer", kits.make(str(tmp_path))
+    (layer / "app").mkdir(parents=True)
+    number = Path(f"{kit}{kits.CONTAINER}/{kits.HOME}").stat().st_ino
+    spec: Any = {
+        "rootfs": {"layers": [str(layer)], "host": True},
+        "mounts": [],
+        "cwd": "/",
+        "readonly_rootfs": False,
+        "image": "app:v1",
+        "env": {},
+    }
+    made = promises.prepare(spec, Writable(str(tmp_path / "container")), str(tmp_path / "shared"), kit)
+    assert {each.target for each in made} >= {b"/app", b"/root", b"/tmp", b"/var/tmp"}
+    assert (tmp_path / "container/upper/root").stat().st_ino == number
