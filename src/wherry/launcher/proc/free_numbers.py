@@ -22,10 +22,8 @@ def free_number(caller: Caller) -> int | None:
             return number
     taken = set()
     try:
-        with os.scandir(
-            f"/proc/{caller.thread}/fd"
-        ) as entries:  # in order: no more than the window's end are looked at
-            for entry in entries:
+        with os.scandir(f"/proc/{caller.thread}/fd") as entries:
+            for entry in entries:  # in order: no more than the window's end are looked at
                 taken.add(int(entry.name))
                 if int(entry.name) >= end:
                     break

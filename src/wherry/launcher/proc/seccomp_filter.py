@@ -38,9 +38,8 @@ def program(*, streams: bool = False) -> bytes:
     who answers too, see held.py."""
     rules = {number: [end(NOTIFY)] for number in (*NETWORK.values(), *FILES.values(), IO_URING_SETUP)}
     rules |= static_rules.rules()
-    rules[USERFAULTFD] = [
-        end(ERRNO | errno.EPERM)
-    ]  # a page that is filled by its owner would stop who reads it for ever
+    # A page that is filled by its owner would stop who reads it for ever.
+    rules[USERFAULTFD] = [end(ERRNO | errno.EPERM)]
     rules[NETWORK["sendto"]] = [*_unless_null(4, [end(NOTIFY)]), end(ALLOW)]
     for name, argument in _FLAGS_ARGUMENT.items():
         rules[FILES[name]] = [load(argument), (ANY_BIT, 1, 0, _EMPTY_PATH), end(NOTIFY), end(ALLOW)]
