@@ -64,6 +64,13 @@ async def test_links_with_absolute_targets(world: World) -> None:
     assert (code, text.split()) == (0, ["kept"] * 3 + ["kept", "more"] * 2)
 
 
+async def test_named_pipes_wait_for_their_other_end(world: World) -> None:
+    script = "cd /tmp; mkfifo pipe; mkdir below; ln -s /tmp/pipe below/link; (echo said > /tmp/pipe) & cat /tmp/below/link; wait"
+    script += "; (cat /tmp/pipe) & echo again > /tmp/pipe; wait"
+    code, text = await world.sh(await world.sandbox(), script)
+    assert (code, text.split()) == (0, ["said", "again"])
+
+
 async def test_scripts_of_promised_interpreters(world: World) -> None:
     """As those of a virtual environment are."""
     code, text = await world.sh(await world.sandbox(), SCRIPTS)
