@@ -14,8 +14,10 @@ import process_tree
 import pytest
 from runtime_world import World
 
+from wherry.cri import wire
 from wherry.cri.interface import ContainerState, SandboxState
 from wherry.images.rootfs import RootFS
+from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.launcher.specs import STOP_SIGNAL_LABEL
 from wherry.testing.launcher_process import LauncherProcess, tiers
 
@@ -157,3 +159,32 @@ async def test_state_inside_a_directory_that_pods_see(tier: str) -> None:
     finally:
         await world.close()
         launcher.close()
+
+
+async def test_a_sandbox_is_stopped_while_it_is_being_made(own: LauncherProcess) -> None:
+    """By one message right behind the other, so that both are there before its init is. Nothing of it is left."""
+    world = World(own)
+    await world.runtime.remove_pod_sandbox(await world.sandbox())  # what is made once for all is there
+    client = LauncherClient(own.socket)
+    await client.connect()
+    try:
+        for network in (False, True):
+            before = _pods(own)
+            config = wire.sandbox_spec(world.config(host_network=network))
+            made = asyncio.create_task(client.call("sandbox.run", id="short-lived", config=config))
+            await asyncio.sleep(0)  # it is sent
+            with pytest.raises(LauncherError, match="must be stopped"):
+                await client.call("sandbox.remove", id="short-lived")
+            await client.call("sandbox.stop", id="short-lived")
+            await made
+            (item,) = (await client.call("sandbox.list")).args["items"]
+            assert item["state"] == SandboxState.NOTREADY.value
+            await client.call("sandbox.remove", id="short-lived")
+            assert _pods(own) <= before
+    finally:
+        client.close()
+        world.runtime.close()
+
+
+def _pods(launcher: LauncherProcess) -> set[int]:
+    return {pid for pid in _below(launcher.process.pid) if process_tree.name(pid) == "wherry-pod"}

@@ -25,6 +25,13 @@ from wherry.launcher.specs import SandboxSpec
 _FIRST_LINK = 100  # interface indexes of veths in the node's network; below are lo and what a user may add
 
 
+def _answer(sandbox: Sandbox) -> None:
+    """To those who wait for its end."""
+    waiting, sandbox.waiting = sandbox.waiting, []
+    for request in waiting:
+        request.answer()
+
+
 def make_directories(spec: SandboxSpec) -> None:
     """Of a pod: what its containers write, and their logs. Raises OSError."""
     os.makedirs(spec["log_directory"], mode=0o700, exist_ok=True)
@@ -126,6 +133,7 @@ class SandboxOperations:
                 sandbox.init.close()
             cgroups.remove(self._context.cgroups, sandbox.id)
             request.refuse("CreatePodSandboxError", message["message"])
+            _answer(sandbox)
             return
         sandbox.netns, sandbox.pidfd = fds
         sandbox.created_at = wall_time()
@@ -133,6 +141,8 @@ class SandboxOperations:
         self._loop.watch(sandbox.pidfd, READ, lambda _: self._over(sandbox))
         self._records.tell(sandbox.id, "", "started")
         request.answer()
+        if sandbox.waiting:  # it was to be stopped before it was there
+            signal.pidfd_send_signal(sandbox.pidfd, signal.SIGKILL)
 
     def _over(self, sandbox: Sandbox) -> None:
         """The init and everything below it has ended."""
@@ -150,18 +160,18 @@ class SandboxOperations:
             cgroups.remove(self._context.cgroups, f"{sandbox.id}/{container.id}")
         cgroups.remove(self._context.cgroups, sandbox.id)
         self._records.tell(sandbox.id, "", "stopped")
-        waiting, sandbox.waiting = sandbox.waiting, []
-        for request in waiting:
-            request.answer()
+        _answer(sandbox)
 
     def _stop(self, request: Request) -> None:
-        """id -> when everything in it has ended. One that is unknown or has ended is no error."""
+        """id -> when everything in it has ended, also of one that is still being made. One that is unknown or has ended is no
+        error."""
         sandbox = self._records.sandboxes.get(request.text("id"))
-        if sandbox is None or sandbox.pidfd < 0:
+        if sandbox is None or (sandbox.created_at and sandbox.pidfd < 0):
             request.answer()
             return
         sandbox.waiting.append(request)
-        signal.pidfd_send_signal(sandbox.pidfd, signal.SIGKILL)
+        if sandbox.pidfd >= 0:
+            signal.pidfd_send_signal(sandbox.pidfd, signal.SIGKILL)
 
     def _remove(self, request: Request) -> None:
         """id -> when its containers and files are gone. It must have been stopped."""
@@ -169,7 +179,7 @@ class SandboxOperations:
         if sandbox is None:
             request.answer()
             return
-        if sandbox.pidfd >= 0:
+        if sandbox.pidfd >= 0 or not sandbox.created_at:
             raise LauncherError("Running", f"sandbox {sandbox.id[:12]} must be stopped before it is removed")
 
         def done(error: str | None) -> None:
