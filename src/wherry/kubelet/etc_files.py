@@ -7,6 +7,7 @@ other name server; the node's search list is kept.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -118,7 +119,8 @@ def _parse(text: str) -> tuple[list[str], list[str]]:
 
 
 def write(pod: Obj, address: str, config: NodeConfig) -> EtcFiles:
-    """Write the files of a pod, in place: running containers have them mounted."""
+    """Write the files of a pod, in place: running containers have them mounted. As the kubelet does, each start of a container
+    writes /etc/hosts anew."""
     directory = config.pod_directory(pod_spec.uid_of(pod)) / "etc"
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -126,7 +128,11 @@ def write(pod: Obj, address: str, config: NodeConfig) -> EtcFiles:
     except OSError:
         node_text = ""
     files = EtcFiles(directory / "hosts", directory / "resolv.conf", directory / "hostname")
-    _put(files.hosts, hosts_text(pod, address, config))
+    hosts = hosts_text(pod, address, config)
+    _put(files.hosts, hosts)
+    with suppress(PermissionError):  # a container has made it unreadable
+        if files.hosts.read_text(errors="replace") != hosts:  # the pod's sandbox was made anew, with another address
+            files.hosts.write_text(hosts)
     _put(files.resolv_conf, resolv_conf_text(pod, config, node_text))
     _put(files.hostname, sandbox_hostname(pod, config) + "\n")
     return files

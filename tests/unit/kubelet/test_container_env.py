@@ -189,6 +189,15 @@ def test_hosts_file(tmp_path: Path) -> None:
     assert text.endswith("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
 
 
+def test_a_pod_whose_sandbox_is_made_anew_finds_itself(tmp_path: Path) -> None:
+    before = etc_files.write(pod(), "10.244.0.5", config(tmp_path)).hosts
+    inode = before.stat().st_ino
+    after = etc_files.write(pod(), "10.244.0.6", config(tmp_path)).hosts
+    assert (after, after.stat().st_ino) == (before, inode), "containers that run have it mounted"
+    assert "10.244.0.6\tweb\n" in after.read_text()
+    assert "10.244.0.5" not in after.read_text()
+
+
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
