@@ -19,7 +19,7 @@ from wherry.cri.interface import ContainerState, SandboxState
 from wherry.images.rootfs import RootFS
 from wherry.launcher.client import LauncherClient, LauncherError
 from wherry.launcher.specs import STOP_SIGNAL_LABEL
-from wherry.testing.launcher_process import LauncherProcess, tiers
+from wherry.testing.launcher_process import LauncherProcess, ordinary_user, tiers
 
 
 @pytest.fixture(params=tiers(), ids=lambda param: param[0])
@@ -161,25 +161,30 @@ async def test_state_inside_a_directory_that_pods_see(tier: str) -> None:
         launcher.close()
 
 
+@pytest.mark.parametrize("own", [*tiers(), ("proc", ordinary_user())], ids=lambda param: param[0], indirect=True)
 async def test_a_sandbox_is_stopped_while_it_is_being_made(own: LauncherProcess) -> None:
-    """By one message right behind the other, so that both are there before its init is. Nothing of it is left."""
+    """By one message right behind the other, so that both are there before its init is; in tier proc one init waits already, for
+    the first of two. Nothing is left."""
     world = World(own)
-    await world.runtime.remove_pod_sandbox(await world.sandbox())  # what is made once for all is there
     client = LauncherClient(own.socket)
     await client.connect()
     try:
         for network in (False, True):
             before = _pods(own)
-            config = wire.sandbox_spec(world.config(host_network=network))
-            made = asyncio.create_task(client.call("sandbox.run", id="short-lived", config=config))
-            await asyncio.sleep(0)  # it is sent
+            made = []
+            for name in ("first", "second"):
+                config = wire.sandbox_spec(world.config(host_network=network))
+                made.append(asyncio.create_task(client.call("sandbox.run", id=name, config=config)))
+                await asyncio.sleep(0)  # it is sent
             with pytest.raises(LauncherError, match="must be stopped"):
-                await client.call("sandbox.remove", id="short-lived")
-            await client.call("sandbox.stop", id="short-lived")
-            await made
-            (item,) = (await client.call("sandbox.list")).args["items"]
-            assert item["state"] == SandboxState.NOTREADY.value
-            await client.call("sandbox.remove", id="short-lived")
+                await client.call("sandbox.remove", id="second")
+            await client.call("sandbox.stop", id="second")
+            await asyncio.gather(*made)
+            await client.call("sandbox.stop", id="first")
+            items = (await client.call("sandbox.list")).args["items"]
+            assert {item["state"] for item in items} == {SandboxState.NOTREADY.value}
+            for name in ("first", "second"):
+                await client.call("sandbox.remove", id=name)
             assert _pods(own) <= before
     finally:
         client.close()
