@@ -19,6 +19,7 @@ _call = ctypes.CFUNCTYPE(_long, _long, _long, _long, _long, use_errno=True)(("sy
 _PIDFD_GETFD = 438
 _THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9: a pidfd of any thread
 KEPT_MAX = 256
+"""Threads. Each is a pidfd, and may be one descriptor more for its memory."""
 
 
 class Threads:
