@@ -11,6 +11,10 @@ LINKS = """
     cd /tmp; mkdir -p data/below; echo kept > data/file; ln -s /tmp/data link; ln -s /tmp/data/file data/absolute
     cat link/file data/absolute; cat data/below/../../data/file; echo more >> link/file
     cd data; cat absolute; cd below; cat ../../link/file"""
+LINKS_OF_THE_LAYER = """
+    mkdir -p /opt/real/bin; echo kept > /opt/real/bin/file; ln -s /opt/real /opt/current; ln -s /etc /opt/machines
+    cat /opt/current/bin/file; echo new > /opt/current/made; cat /opt/real/made; cd /opt/current/bin; cat file
+    echo added > /opt/machines/added; cat /etc/added; cmp /opt/machines/passwd /etc/passwd"""
 SCRIPTS = """
     cd /tmp; cp /bin/cat copied; printf '#!/tmp/copied\\nby a copy\\n' > one
     ln -s /usr/bin/tail first; ln -s first second; printf '#!/tmp/second -n+2\\nby two links\\n' > two; chmod +x one two
@@ -62,6 +66,11 @@ async def test_links_with_absolute_targets(world: World) -> None:
     """As PostgreSQL's tablespaces are, and `current` in many a deployment."""
     code, text = await world.sh(await world.sandbox(), LINKS)
     assert (code, text.split()) == (0, ["kept"] * 3 + ["kept", "more"] * 2)
+
+
+async def test_links_of_the_layer(world: World) -> None:
+    code, text = await world.sh(await world.sandbox(), LINKS_OF_THE_LAYER)
+    assert (code, text.split()) == (0, ["kept", "new", "kept", "added"])
 
 
 async def test_named_pipes_wait_for_their_other_end(world: World) -> None:

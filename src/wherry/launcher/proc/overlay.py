@@ -14,7 +14,7 @@ from wherry.launcher import whiteouts
 from wherry.launcher.proc import aliases
 from wherry.launcher.proc.hidden import is_hidden, is_remade
 from wherry.launcher.proc.paths import normal, top
-from wherry.launcher.proc.reach import Found, LeadsElsewhereError, copy, make_directories
+from wherry.launcher.proc.reach import Found, LeadsElsewhereError, copy, leads_away, make_directories
 from wherry.launcher.whiteouts import is_whiteout
 
 _NOWHERE = b".gone"  # after the layer's own name: nobody makes such a directory
@@ -42,6 +42,10 @@ class Overlay:
         own = self.upper + clean
         # Nearly always nothing is there: asked so, that costs half of what an exception does.
         if not os.access(own, os.F_OK, follow_symlinks=False):
+            if leads_away(
+                self.upper, clean[1:]
+            ):  # by a link of the layer, which the machine would follow to its own files
+                return own
             return self._for_change(clean, own) if changes else None
         found = os.lstat(own)
         if is_whiteout(found):
