@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from pathlib import Path
+
+from wherry.launcher.trees import make_shallow
 
 
 def remove_tree(tree: Path) -> None:
     """Remove what can be removed; nothing there is no error. What other users own inside stays (the launcher's to remove)."""
     if not os.path.lexists(tree):
         return
-    for folder, names, _ in os.walk(tree):
-        for name in names:
-            _open_up(Path(folder) / name)
+    make_shallow(str(tree))
     shutil.rmtree(tree, ignore_errors=True)
-
-
-def _open_up(folder: Path) -> None:
-    status = folder.lstat()
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and status.st_mode & 0o700 != 0o700:
-        folder.chmod(0o700)

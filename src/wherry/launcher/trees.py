@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 
 from wherry.launcher.syscalls import SyscallError
+
+DEPTH_MAX = 100
+LENGTH_MAX = 2000
+"""Directories in one another, and characters of their names, that are removed where they are."""
 
 
 def remove(path: str) -> None:
@@ -23,16 +28,38 @@ def remove(path: str) -> None:
         raise SyscallError(number or 0, "unlink", name) from error
 
     if os.path.isdir(path) and not os.path.islink(path):
-        if os.geteuid() != 0:
-            _open_up(path)
+        make_shallow(path)
         shutil.rmtree(path, onerror=failed)
     elif os.path.lexists(path):
         os.unlink(path)
 
 
-def _open_up(path: str) -> None:
-    """In tier proc we are no user 0, and a container may have closed directories that are ours."""
-    for parent, names, _ in os.walk(path):
-        for name in names:
-            if not os.path.islink(f"{parent}/{name}"):
-                os.chmod(f"{parent}/{name}", 0o700)
+def make_shallow(top: str) -> None:
+    """Let its owner into all of its directories, and move those that lie very deep to its top: a program makes directories in one
+    another as long as it likes, but paths of them, descriptors and Python's stack come to an end.
+
+    What cannot be entered or moved stays, for who removes it to say."""
+    waiting, moved = [top], 0
+    owner = os.geteuid()
+    while waiting:
+        folder = waiting.pop()
+        deep = len(folder) - len(top) > LENGTH_MAX or folder.count("/") - top.count("/") > DEPTH_MAX
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    continue
+                facts = entry.stat(follow_symlinks=False)
+                if facts.st_uid == owner and facts.st_mode & 0o700 != 0o700:
+                    os.chmod(entry.path, 0o700)
+                place = entry.path
+                if deep:
+                    moved, place = _free_name(top, moved)
+                    os.rename(entry.path, place)
+                waiting.append(place)
+
+
+def _free_name(top: str, number: int) -> tuple[int, str]:
+    """The first from `number` on; the next number, and the name."""
+    while os.path.lexists(f"{top}/.moved-{number}"):
+        number += 1
+    return number + 1, f"{top}/.moved-{number}"

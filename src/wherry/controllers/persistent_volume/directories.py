@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
+from wherry.launcher.trees import make_shallow
+
 
 class Directories(Protocol):
     """Makes and removes the directory of a volume. Both may be repeated."""
@@ -43,6 +45,7 @@ class HostDirectories:
     def _remove(self, name: str) -> None:
         path = self._path(name)
         if path.exists():
+            make_shallow(str(path))
             shutil.rmtree(path)
 
     def _path(self, name: str) -> Path:
