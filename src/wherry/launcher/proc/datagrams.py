@@ -18,10 +18,11 @@ from collections.abc import Callable
 from socket import SocketType
 
 from wherry.launcher.proc.addresses import IPV6_ANY, MAPPED, Address, decode
-from wherry.launcher.proc.caller import BUFFER_BYTES, Caller
+from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.free_numbers import free_number
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held
+from wherry.launcher.proc.memory import BUFFER_BYTES
 from wherry.launcher.proc.notify import AF_SMC, DATAGRAMS, NETWORK
 from wherry.launcher.proc.outcomes import GoneError, Refusal
 from wherry.launcher.proc.ports import UDP

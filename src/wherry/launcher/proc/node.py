@@ -24,9 +24,9 @@ from wherry.launcher.loop import Loop, after_fork, reap
 from wherry.launcher.options import Options
 from wherry.launcher.proc import probe, remains, shim
 from wherry.launcher.proc.addresses import Block
-from wherry.launcher.proc.caller import Mailbox
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.kits import KITS
+from wherry.launcher.proc.mailbox import Mailbox
 from wherry.launcher.proc.ports import Ports, directory
 from wherry.launcher.proc.shim import ShimOptions
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from wherry.launcher import protocol
 from wherry.launcher.proc import landlock, notify, seccomp_filter
-from wherry.launcher.proc.caller import Caller, Mailbox
+from wherry.launcher.proc.caller import Caller
+from wherry.launcher.proc.mailbox import Mailbox
 from wherry.launcher.proc.outcomes import GoneError
 from wherry.launcher.proc.threads import Threads
 from wherry.launcher.syscalls import SyscallError

@@ -28,11 +28,12 @@ from wherry.launcher import protocol, syscalls
 from wherry.launcher.proc import notify, remains
 from wherry.launcher.proc.addresses import Block
 from wherry.launcher.proc.alarm import ALARM
-from wherry.launcher.proc.caller import Caller, Mailbox
+from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.container import unpack
 from wherry.launcher.proc.file_calls import FileCalls
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held
+from wherry.launcher.proc.mailbox import Mailbox
 from wherry.launcher.proc.network_calls import NetworkCalls
 from wherry.launcher.proc.outcomes import GoneError, Refusal
 from wherry.launcher.proc.overlay import Overlay
