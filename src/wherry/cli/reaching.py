@@ -23,7 +23,7 @@ def until_ready(state: State, options: Options) -> None:
     """Return once the API of a system that was begun is ready. Raises Failed."""
 
     def ready() -> bool:
-        return state.ready.exists() and status.get(state, options, "/readyz") is not None
+        return state.ready.exists() and system.all_started(state) and status.get(state, options, "/readyz") is not None
 
     if not system.wait_for(ready, START_SECONDS):
         raise Failed(

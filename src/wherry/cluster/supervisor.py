@@ -28,13 +28,15 @@ STOP_SECONDS = 15.0  # the launcher gives containers up to 10 s of grace
 
 @dataclass(slots=True)
 class Role:
-    """One supervised process. `listen` is a socket address it gets as an open, listening descriptor (LISTEN_FD)."""
+    """One supervised process. `listen` is a socket address it gets as an open, listening descriptor (LISTEN_FD); `after` is how
+    many seconds after the supervisor it starts at first, so that those everybody waits for have the processors."""
 
     name: str
     argv: Sequence[str]
     pid_file: Path
     log: Path
     listen: tuple[str, int] | None = None
+    after: float = 0.0
     process: Process | None = None
     descriptor: int = -1
     ours: bool = False
@@ -59,9 +61,11 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        begun = self.monotonic()
         for role in self.roles:
             if not self._adopt(role):
-                self._start(role)
+                role.start_at = begun + role.after
+        self._start_due()
         while not self.stopping:
             self._wait(wake_read)
         self.stop()
@@ -121,6 +125,9 @@ class Supervisor:
                 os.read(wake, 1024)
             else:
                 self._ended(watched[descriptor])
+        self._start_due()
+
+    def _start_due(self) -> None:
         for role in self.roles:
             if role.process is None and not self.stopping and role.start_at <= self.monotonic():
                 self._start(role)

@@ -16,25 +16,25 @@ PROGRAM = textwrap.dedent("""
     import sys
     from pathlib import Path
     from wherry.cluster.supervisor import Role, Supervisor
-    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    folder, port, after = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     child = "import os,sys,time;fd=os.environ.get('LISTEN_FD','');open(sys.argv[1],'w').write(fd);time.sleep(1000)"
     role = Role("child", [sys.executable, "-c", child, str(folder / "started")], folder / "child.json",
-                folder / "child.log", ("127.0.0.1", port) if port else None)
+                folder / "child.log", ("127.0.0.1", port) if port else None, after)
     Supervisor([role]).run()
 """)
 
 
 class Running:
-    def __init__(self, folder, port=0):
+    def __init__(self, folder, port=0, after=0.0):
         self.folder = folder
         os.mkfifo(folder / "started")
         self.port = port
+        self.after = after
         self.process = self.launch()
 
     def launch(self):
-        return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(self.folder), str(self.port)], stderr=subprocess.PIPE
-        )
+        arguments = (str(self.folder), str(self.port), str(self.after))
+        return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE)
 
     def started(self):
         """Wait until the child says that it started; what it said."""
@@ -65,6 +65,13 @@ def test_a_killed_process_is_started_again(running):
     second = running.child()
     assert second is not None
     assert second.pid != first.pid
+
+
+def test_what_starts_later_starts_too(tmp_path):
+    running = Running(tmp_path, after=0.01)
+    running.started()
+    assert running.child() is not None
+    running.end()
 
 
 def test_what_cannot_start_waits_longer_and_longer_and_what_is_killed_does_not():
