@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ill_programs import ELSEWHERE, SAYS
-from runtime_world import World, proc_launcher, world
+from runtime_world import World, is_exact, proc_launcher, world
 
 from wherry.cri.interface import Mount
 from wherry.testing.launcher_process import LauncherProcess
@@ -217,3 +217,70 @@ async def test_a_session_of_the_machine_is_out_of_reach(world: World, session: P
         0, [*["bus EACCES", "token EACCES"] * 4, "near EACCES", "gone ENOENT", *["own None"] * 4, last]
     )  # fmt: skip
     assert (session / "token").read_text() == "secret"
+
+
+SWAP = (
+    PREPARE
+    + """
+unix, target = struct.pack("=H", 1), sys.argv[1].encode()
+names = [unix + bytes(1) + b"x" * (len(target) - 1), unix + target]
+place = ctypes.create_string_buffer(names[0], 110)
+done = threading.Event()
+def flip():
+    while not done.is_set():
+        for each in names: ctypes.memmove(place, each, len(each))
+sys.setswitchinterval(1e-5)
+thread = threading.Thread(target=flip)
+thread.start()
+answers = set()
+for turn in range(2000):
+    with socket.socket(socket.AF_UNIX) as sock:
+        answers.add(errno.errorcode[ctypes.get_errno()] if libc.connect(sock.fileno(), place, len(names[0])) else "reached")
+done.set()
+thread.join()
+print(*sorted(answers), flush=True)
+"""
+)
+
+
+async def test_no_race_leads_to_a_socket_of_the_machine(world: World, launcher: LauncherProcess, session: Path) -> None:
+    """Neither by a name that is an abstract one while the shim looks at it."""
+    if not is_exact(launcher):
+        pytest.skip("where duplicates may not be taken this is no barrier")
+    code, text = await world.run(await world.sandbox(), ["python3", "-c", SWAP, str(session / "bus")])
+    assert (code, text) == (0, "EACCES ECONNREFUSED\n")
+    assert "Traceback" not in launcher.said()
+
+
+ABSTRACT = (
+    PREPARE
+    + """
+def pair(kind, name):
+    server, client = socket.socket(socket.AF_UNIX, kind), socket.socket(socket.AF_UNIX, kind)
+    server.bind(name)
+    if kind != socket.SOCK_DGRAM: server.listen()
+    says("connect", lambda: client.connect(server.getsockname()))
+    client.send(b"x")
+    print(server.recv(1) if kind == socket.SOCK_DGRAM else server.accept()[0].recv(1))
+    return server, client
+kinds = ((socket.SOCK_STREAM, b"\\0stream"), (socket.SOCK_SEQPACKET, b"\\0packets"), (socket.SOCK_DGRAM, b"\\0datagrams"))
+kept = [pair(*each) for each in kinds]
+kept.append(pair(socket.SOCK_STREAM, ""))
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    says("message", lambda: sock.sendmsg([b"x"], [], 0, b"\\0datagrams"))
+    says("nobody", lambda: sock.connect(b"\\0" + os.urandom(8)))
+    says("another's", lambda: sock.connect(b"\\0" + sys.argv[1].encode()))
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as sock: says("netlink", lambda: sock.connect((0, 0)))
+"""
+)
+
+
+async def test_abstract_names_are_a_pods_own(world: World, launcher: LauncherProcess) -> None:
+    name = f"wherry-test-{world.folder}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outside:
+        outside.bind(b"\0" + os.fsencode(name))
+        code, text = await world.run(await world.sandbox(), ["python3", "-c", ABSTRACT, name])
+    refused = "ECONNREFUSED" if is_exact(launcher) else "EPERM"
+    assert (code, text.splitlines()) == (
+        0, [*["connect None", "b'x'"] * 4, "message 1", "nobody ECONNREFUSED", f"another's {refused}", "netlink None"]
+    )  # fmt: skip

@@ -29,12 +29,13 @@ from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.ports import ANY, TCP, UDP
 from wherry.launcher.proc.rewriting import Rewriting, named_protocol, own_place
 from wherry.launcher.proc.routing import Routing
-from wherry.launcher.proc.unix_calls import UnixCalls, unix_address
+from wherry.launcher.proc.unix_calls import UnixCalls, await_begun, unix_address
 
 _SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES = 128, 16
 _WILDCARD = bytes(4)
 _NOWHERE = b"\xc0\0\2\1"  # 192.0.2.1, which is nobody's (RFC 5737)
 _IP_BIND_ADDRESS_NO_PORT = 24
+_SELINUX = "/sys/fs/selinux/enforce"
 _DATAGRAM = int(socket.SOCK_DGRAM)  # an enumeration's member is compared more slowly than the kernel answers
 _WAITS = -1
 Handler = Callable[[Caller, Guest], None]
@@ -48,6 +49,7 @@ class NetworkCalls:
         self._routing = routing
         self._held = held
         self._alone = held is None and forbids_tcp()
+        self._selinux = os.path.exists(_SELINUX)
         by_name: dict[str, Handler] = {
             "bind": self._bind,
             "connect": self._connect,
@@ -113,13 +115,16 @@ class NetworkCalls:
         return (ip[0] == 127 and self._routing.block.pod(ip) is None) or ip == _WILDCARD
 
     def _wait(self, caller: Caller, to: Address) -> None:
-        """The kernel waits in the caller for what we began. Where only we may connect (landlock.py), the caller says so."""
-        if self._alone and to.port != NO_PORT:
+        """The kernel waits in the caller for what we began. SELinux wants to see an address: one that Landlock lets through
+        (landlock.py) where only we may connect."""
+        if self._held is None and not self._selinux:
+            await_begun(caller)
+        elif self._alone and to.port != NO_PORT:
             address = Address(to.family, _NOWHERE, NO_PORT).encode()
             if not caller.again(lambda at: ({1: at, 2: len(address)}, address)):
                 raise Refusal(errno.EINTR)  # it is traced by another one; the connection is being made
-            return
-        caller.proceed()
+        else:
+            caller.proceed()
 
     @staticmethod
     def _take(caller: Caller, family: int = -1) -> socket.socket:

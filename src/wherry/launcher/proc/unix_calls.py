@@ -2,9 +2,9 @@
 
 A path leads where it leads for open(2). Wherry's own sockets lie in its state directory, those of the machine's services and of
 the user's session in /run, and in none of them a container has business: who gets at the launcher's, or at a session's bus, may
-do anything. What the kernel performs itself (an abstract name, and where duplicates may not be taken) it performs with what is in
-memory then; a program that meanwhile puts another socket at the descriptor's number and another address into memory is not
-stopped by this.
+do anything. What connects is performed on a duplicate, with what was looked at. Where duplicates may not be taken the kernel
+performs it with what is in memory then; a program that meanwhile puts another socket at the descriptor's number and another
+address into memory is not stopped by this.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import socket
 import struct
 
+from wherry.launcher.proc.abstract_names import AbstractNames
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import Umask
@@ -31,6 +32,11 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _LENT = 895
 """A number in the caller for the directory of a Unix socket, replaced by the next one; below it notify.WINDOW begins."""
 
+TOO_SHORT = b"\xff\xff"
+"""An address that is none, of a family that is none: to the kernel it means something only for a socket whose connection began.
+How long it is a register says. So this call can be let through: whatever else a program puts in the place of the socket and of
+the address meanwhile, it opens no connection."""
+_UNIX = struct.pack("=H", socket.AF_UNIX)
 _SHARED = b"/dev/shm/"
 """Which everybody may write."""
 
@@ -42,16 +48,21 @@ class UnixCalls:
         self._state = state
         self._exact = exact
         self._names = UnixNames()
+        self._abstract = AbstractNames()
 
     def connect(self, caller: Caller, guest: Guest, raw: bytes) -> None:
         """`raw` is the address, as it was read."""
+        if len(raw) <= len(TOO_SHORT):
+            caller.proceed()
+            return
+        path = _path(raw)
         if self._exact:
             with caller.socket() as sock:
-                if sock.family in _INTERNET:  # AF_UNSPEC ends a connection; all else the kernel refuses
-                    _checked(_libc.connect(sock.fileno(), raw, len(raw)))
-                    caller.succeed()
+                if sock.family != socket.AF_UNIX or not path:
+                    if sock.family == socket.AF_UNIX and raw[:2] == _UNIX and not self._abstract.is_own(guest, raw[2:]):
+                        raise Refusal(errno.ECONNREFUSED)
+                    begin(caller, sock, raw)
                     return
-        path = _path(raw)
         found = resolve_name(caller, guest, path, changes=False) if path else None
         if found is None:
             self._connect_to_the_machines(caller, guest, path)
@@ -72,6 +83,11 @@ class UnixCalls:
             with caller.socket() as sock:
                 if sock.family in _INTERNET:  # AF_UNSPEC with no address would be every address of the machine
                     raise Refusal(errno.EAFNOSUPPORT if len(raw) >= 16 else errno.EINVAL)
+                if sock.family == socket.AF_UNIX and not _path(raw):
+                    _checked(_libc.bind(sock.fileno(), raw, len(raw)))
+                    self._abstract.bound(guest, sock)
+                    caller.succeed()
+                    return
         path = _path(raw)
         found = resolve_name(caller, guest, path, changes=True) if path else None
         if found is None:
@@ -122,6 +138,13 @@ class UnixCalls:
             os.close(there)
 
 
+def await_begun(caller: Caller) -> None:
+    """Let the kernel wait in the caller for a connection that was begun. Raises Refusal when another process traces it: then the
+    connection is being made."""
+    if not caller.again(lambda at: ({1: at, 2: len(TOO_SHORT)}, TOO_SHORT)):
+        raise Refusal(errno.EINTR)
+
+
 def begin(caller: Caller, sock: socket.socket, address: bytes) -> None:
     """Connect the caller's socket without waiting, and answer: one of Unix is connected at once, or its server is too busy."""
     flags = fcntl.fcntl(sock, fcntl.F_GETFL)
@@ -136,6 +159,8 @@ def begin(caller: Caller, sock: socket.socket, address: bytes) -> None:
             fcntl.fcntl(sock, fcntl.F_SETFL, flags)
     if code == 0:
         caller.succeed()
+    elif waits and code == errno.EINPROGRESS:  # of other families
+        await_begun(caller)
     else:
         caller.fail(code)
 
