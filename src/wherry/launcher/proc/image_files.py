@@ -83,12 +83,12 @@ def _name(layers: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(layers).encode()).hexdigest()[:32]
 
 
-def _make(layers: Sequence[str], made: str, shared: str, put: Callable[[str, str], None], room: int) -> None:
+def _make(layers: Sequence[str], made: str, shared: str, place_file: Callable[[str, str], None], room: int) -> None:
     """Appears whole or not at all."""
     draft = tempfile.mkdtemp(dir=shared)
     try:
         os.chmod(draft, 0o755)  # noqa: S103 -- it becomes a container's root
-        _put_image(layers, draft, put, room)
+        _put_image(layers, draft, place_file, room)
         os.rename(draft, made)
     except OSError:
         shutil.rmtree(draft)
@@ -99,11 +99,11 @@ def _make(layers: Sequence[str], made: str, shared: str, put: Callable[[str, str
         raise
 
 
-def _put_image(layers: Sequence[str], target: str, put: Callable[[str, str], None], room: int) -> None:
+def _put_image(layers: Sequence[str], target: str, place_file: Callable[[str, str], None], room: int) -> None:
     """Lowest first. What a layer removes of the one below is removed; of the machine's directories it can remove none."""
     left = room
     for layer in reversed(layers):
-        left -= _put(layer, target, put)
+        left -= _put(layer, target, place_file)
         if left < 0:
             raise LauncherError("CreateContainerError", f"the image's files have more than {room >> 20} MiB")
 
@@ -140,7 +140,7 @@ def _link_file(source: str, target: str) -> None:
         _copy_file(source, target)
 
 
-def _put(source: str, target: str, put: Callable[[str, str], None], at: str = "") -> int:
+def _put(source: str, target: str, place_file: Callable[[str, str], None], at: str = "") -> int:
     """Bytes of the files; `at` is where in the container. What a layer removes of the machine keeps its mark."""
     total = 0
     with os.scandir(source) as entries:
@@ -152,26 +152,26 @@ def _put(source: str, target: str, put: Callable[[str, str], None], at: str = ""
                 if os.path.lexists(f"{at}/{entry.name}") and not os.path.isdir(f"{at}/{entry.name}"):
                     whiteouts.make(to)  # see Overlay.hide
             elif stat.S_ISDIR(found.st_mode):
-                total += _put_directory(entry.path, to, put, f"{at}/{entry.name}")
+                total += _put_directory(entry.path, to, place_file, f"{at}/{entry.name}")
                 os.chmod(to, stat.S_IMODE(found.st_mode) | 0o700)
             elif stat.S_ISLNK(found.st_mode) or stat.S_ISREG(found.st_mode):
                 try:
-                    put(entry.path, to)
+                    place_file(entry.path, to)
                 except FileExistsError:  # of a layer below
                     _remove(to)
-                    put(entry.path, to)
+                    place_file(entry.path, to)
                 total += found.st_size
     return total
 
 
-def _put_directory(source: str, to: str, put: Callable[[str, str], None], at: str) -> int:
+def _put_directory(source: str, to: str, place_file: Callable[[str, str], None], at: str) -> int:
     try:
         os.mkdir(to)
     except FileExistsError:  # of a layer below
         if is_opaque(source) or os.path.islink(to) or not os.path.isdir(to):
             _remove(to)
             os.mkdir(to)
-    return _put(source, to, put, at)
+    return _put(source, to, place_file, at)
 
 
 def _remove(path: str) -> None:

@@ -15,7 +15,7 @@ from wherry.launcher.proc import aliases, image_files, kits
 from wherry.launcher.proc.paths import Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
-from wherry.launcher.specs import ContainerSpec
+from wherry.launcher.specs import ContainerSpec, MountSpec
 from wherry.launcher.whiteouts import is_whiteout
 
 _PRIVATE = (b"/tmp", b"/var/tmp")
@@ -35,47 +35,46 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
         )
         raise LauncherError("CreateContainerError", message)
     kits.place(kit, kits.CONTAINER, writable.directory)
-    os.makedirs(writable.upper, exist_ok=True)
     real = os.fsencode(os.path.realpath(writable.directory))
-    roots = [real + b"/upper"]
-    layers = spec["rootfs"]["layers"]
-    if layers and spec["readonly_rootfs"]:
-        roots.append(os.fsencode(os.path.realpath(image_files.merged(layers, shared))))
-    else:
-        image_files.put(layers, writable.upper, shared)
-    mounted = [
-        _mounted(mount["source"], mount["target"], mount["readonly"], mount["propagation"]) for mount in spec["mounts"]
-    ]
-    mounted = list({each.target: each for each in mounted}.values())
-    targets = {each.target for each in mounted}
-    found = [*mounted]
+    roots, readonly = _roots(spec, writable, shared), spec["readonly_rootfs"]
+    found = {each.target: each for each in map(_mounted, spec["mounts"])}  # the last of those at one path
     cwd = os.fsencode(os.path.normpath("/" + spec["cwd"]))
     if not any(os.path.isdir(root + cwd) for root in (*roots, b"")):
         os.makedirs(roots[0] + cwd)
-    homes = [path for path in _homes(spec) if path not in targets]
-    for path in homes:
-        found.append(Promise(path, _home(roots, path), spec["readonly_rootfs"]))
-        targets.add(path)
-    for root in roots:
-        for path in _pieces(root, b""):
-            if path not in targets and not path.startswith(tuple(home + b"/" for home in homes)):
-                found.append(Promise(path, root + path, spec["readonly_rootfs"]))
-                targets.add(path)
-    if spec["readonly_rootfs"]:
-        found += [Promise(path, NOWHERE, readonly=True) for path in _removed(roots[-1], b"") if path not in targets]
-    for path in _PRIVATE:
-        if path not in targets:
-            own = real + b"/own" + path.replace(b"/", b"-")
-            os.makedirs(own, exist_ok=True)
-            os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
-            found.append(Promise(path, own, spec["readonly_rootfs"]))
-    found += [each for each in _own_python((*_PRIVATE, *homes)) if each.target not in targets]
+    homes = tuple(path for path in _homes(spec) if path not in found)
+    in_homes = tuple(path + b"/" for path in homes)
+    for each in (
+        *(Promise(path, _home(roots, path), readonly) for path in homes),
+        *(Promise(path, root + path, readonly) for root in roots for path in _pieces(root, b"", in_homes)),
+        *(Promise(path, NOWHERE, readonly=True) for path in (_removed(roots[-1], b"") if readonly else ())),
+        *(Promise(path, _private(real, path), readonly) for path in _PRIVATE if path not in found),
+        *_own_python((*_PRIVATE, *homes)),
+    ):
+        found.setdefault(each.target, each)
     skeleton = real + b"/skeleton"
-    exists = {parent: _real(parent) for each in found for parent in parents(each.target)}
-    all_promises, targets_made = plan(found, skeleton, exists)
+    exists = {parent: _real(parent) for target in found for parent in parents(target)}
+    all_promises, targets_made = plan(found.values(), skeleton, exists)
     for target in targets_made:
         os.makedirs(skeleton + target, exist_ok=True)
     return all_promises
+
+
+def _roots(spec: ContainerSpec, writable: Writable, shared: str) -> list[bytes]:
+    """The directory of its layer, and that of its image's files where they are not in the layer."""
+    os.makedirs(writable.upper, exist_ok=True)
+    found, layers = [writable.upper], spec["rootfs"]["layers"]
+    if layers and spec["readonly_rootfs"]:
+        found.append(image_files.merged(layers, shared))
+    else:
+        image_files.put(layers, writable.upper, shared)
+    return [os.fsencode(os.path.realpath(each)) for each in found]
+
+
+def _private(real: bytes, path: bytes) -> bytes:
+    own = real + b"/own" + path.replace(b"/", b"-")
+    os.makedirs(own, exist_ok=True)
+    os.chmod(own, 0o1777)  # noqa: S103 -- it is a /tmp
+    return own
 
 
 @cache
@@ -111,8 +110,9 @@ def _own_python(private: tuple[bytes, ...]) -> list[Promise]:
     ]
 
 
-def _mounted(source: str, target: str, readonly: bool, propagation: str) -> Promise:
-    if propagation == "Bidirectional":
+def _mounted(mount: MountSpec) -> Promise:
+    target = mount["target"]
+    if mount["propagation"] == "Bidirectional":
         message = f"mount {target}: Bidirectional propagation is not supported: nothing is mounted in tier proc"
         raise LauncherError("CreateContainerError", message)
     clean = os.path.normpath("/" + target.lstrip("/"))
@@ -120,7 +120,7 @@ def _mounted(source: str, target: str, readonly: bool, propagation: str) -> Prom
         raise LauncherError("CreateContainerError", "mount /: tier proc cannot put a volume in the place of the root")
     if clean in ("/proc", "/sys", "/dev"):
         raise LauncherError("CreateContainerError", f"mount {clean}: tier proc shows the machine's own {clean}")
-    return Promise(os.fsencode(clean), os.fsencode(os.path.realpath(source)), readonly)
+    return Promise(os.fsencode(clean), os.fsencode(os.path.realpath(mount["source"])), mount["readonly"])
 
 
 def _real(path: bytes) -> bytes | None:
@@ -128,15 +128,16 @@ def _real(path: bytes) -> bytes | None:
     return real if os.path.isdir(real) else None
 
 
-def _pieces(root: bytes, path: bytes) -> list[bytes]:
-    """What of a tree the machine does not have, and what it has and is no directory in both; not what the tree removes."""
+def _pieces(root: bytes, path: bytes, without: tuple[bytes, ...]) -> list[bytes]:
+    """What of a tree the machine does not have, and what it has and is no directory in both; not what the tree removes, nor what
+    begins like `without`."""
     found: list[bytes] = []
     for name in sorted(os.listdir(root + path)):
         at = path + b"/" + name
         ours = os.lstat(root + at)
         if stat.S_ISDIR(ours.st_mode) and os.path.isdir(at):
-            found += _pieces(root, at)
-        elif not is_whiteout(ours):
+            found += _pieces(root, at, without)
+        elif not is_whiteout(ours) and not at.startswith(without):
             found.append(at)
     return found
 
