@@ -171,7 +171,7 @@ def _prepare(
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
     program = executables.find_program(argv[0], env, paths, overlay)
-    words = executables.words_of_script(program, paths, overlay)
+    interpreter, words = executables.words_of_script(program, paths, overlay)
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
     if os.geteuid() == 0:
@@ -185,6 +185,6 @@ def _prepare(
     protocol.send(status, {"ready": True, "promises": wire}, [listener])
     os.close(listener)
     if words:
-        identity.replace(words[0], [*words, program, *argv[1:]], env)
+        identity.replace(interpreter, [*words, *argv[1:]], env)
     else:
-        identity.replace(program, argv, env)
+        identity.replace(program.real, argv, env)

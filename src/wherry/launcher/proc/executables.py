@@ -6,17 +6,27 @@ Before the filter is there, so nobody answers yet. What it executes afterwards i
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
+from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
+from wherry.launcher.proc.reach import LINKS_MAX, LeadsElsewhereError, real_path
 from wherry.launcher.protocol import LauncherError
 
 HEAD_BYTES = 256
 """Of a script: as many the kernel looks at for its `#!` line (BINPRM_BUF_SIZE)."""
 
 
-def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay | None) -> str:
-    """The real file to execute. Raises LauncherError(StartError)."""
+class Program(NamedTuple):
+    """`name` as the container names it, and the real file."""
+
+    name: str
+    real: str
+
+
+def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay | None) -> Program:
+    """What to execute. Raises LauncherError(StartError)."""
     candidates = [name] if "/" in name else [f"{each or '.'}/{name}" for each in env.get("PATH", "").split(":")]
     denied, text = False, "executable file not found in $PATH"
     for candidate in candidates:
@@ -24,7 +34,7 @@ def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay 
         if os.path.isdir(real):
             text = "is a directory" if "/" in name else text
         elif os.access(real, os.X_OK):
-            return real
+            return Program(candidate, real)
         elif os.path.exists(real):
             denied = True
         elif "/" in name:
@@ -33,26 +43,37 @@ def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay 
 
 
 def locate(path: bytes, paths: Paths, overlay: Overlay | None) -> bytes:
-    """Where a path that the container names really is; a relative one is looked for from where we are."""
+    """Where a path that the container names really is, at the end of all links; a relative one is looked for from here."""
     if not path.startswith(b"/"):
         return path
-    found = paths.find(path)
-    if found is not None:
-        return found[0]
-    return (overlay.find(path, changes=False) if overlay else None) or path
+    guest = Guest(-1, "", "", "", "", paths, overlay)
+    for _ in range(LINKS_MAX):
+        found = guest.find(path, changes=False)
+        if found is None:
+            break
+        try:
+            with found.path(follow=True) as fd:
+                return real_path(fd)
+        except LeadsElsewhereError as elsewhere:
+            path = elsewhere.path
+        except OSError:  # whoever uses it is told
+            return found.real
+    return path
 
 
-def words_of_script(program: str, paths: Paths, overlay: Overlay | None) -> list[str]:
-    """Of a script whose `#!` names something promised: the words to execute instead. The kernel would not find it."""
+def words_of_script(program: Program, paths: Paths, overlay: Overlay | None) -> tuple[str, list[str]]:
+    """Of a script that is promised, or whose `#!` names something promised: the real interpreter, and the words to execute
+    instead, as the container names them. The kernel would not find it, or tell the script a name that it is not known by.
+    Empty for all else."""
     try:
-        with open(program, "rb") as file:
+        with open(program.real, "rb") as file:
             words = shebang(file.read(HEAD_BYTES))
     except OSError:
-        return []
+        return "", []
     real = locate(words[0], paths, overlay) if words else b""
-    if not words or real == words[0]:
-        return []
-    return [os.fsdecode(real), *map(os.fsdecode, words[1:])]
+    if not words or (real == words[0] and program.real == program.name):
+        return "", []
+    return os.fsdecode(real), [*map(os.fsdecode, words), program.name]
 
 
 def shebang(head: bytes) -> list[bytes]:

@@ -96,6 +96,7 @@ def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> No
     lower = layer(tmp_path / "lower", app__old="old", app__main_sh="#!/app/sh -e\necho", etc__wherry_test="conf")
     upper = layer(tmp_path / "upper", app__sh="a shell", app__new="new")
     whiteouts.make(upper / "app/old")
+    (upper / "app/tool").symlink_to("/app/main.sh")
     spec = container([upper, lower], readonly_rootfs=readonly)
     writable = Writable(str(tmp_path / "container"))
     paths = Paths(prepare(spec, writable, str(tmp_path / "shared")))  # type: ignore[arg-type]
@@ -113,7 +114,11 @@ def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> No
     assert own is not None
     assert own[0].startswith(os.fsencode(tmp_path))
     program = find_program("main.sh", {"PATH": "/nowhere:/app"}, paths, None)
-    assert words_of_script(program, paths, None) == [str(Path(program).parent / "sh"), "-e"]
+    assert program.name == "/app/main.sh"
+    assert words_of_script(program, paths, None) == (
+        str(Path(program.real).parent / "sh"), ["/app/sh", "-e", "/app/main.sh"]
+    )  # fmt: skip
+    assert find_program("/app/tool", {}, paths, None) == ("/app/tool", program.real)
     with pytest.raises(LauncherError, match="executable file not found"):
         find_program("absent", {"PATH": "/app"}, paths, None)
 
