@@ -19,10 +19,10 @@ def _all(state: Path) -> set[tuple[str, int]]:
 def test_nothing_is_left_but_the_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kit = kits.make(str(tmp_path))
     before, descriptors = _all(tmp_path / KITS), set(os.listdir("/proc/self/fd"))
-    found: list[str] = []
+    found: list[Any] = []
     find = executables.find_program
 
-    def noted(*given: Any) -> str:
+    def noted(*given: Any) -> Any:
         found.append(find(*given))
         return found[-1]
 
