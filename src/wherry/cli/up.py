@@ -114,5 +114,5 @@ def _farewell(state: State, options: Options) -> None:
         if port in ours:
             click.echo(f"  {click.style(url, bold=True)}  {service}")
         else:
-            text = f"  {service}: port {port} of this machine is not ours: kubectl get events -A shows why"
+            text = f"  {service}: port {port} of this machine is not open yet, or not ours: kubectl get events -A shows why"
             click.secho(text, fg="yellow", err=True)
