@@ -52,6 +52,8 @@ class FakeRuntime:
     """`RuntimeService` without a kernel."""
 
     def __init__(self, clock: Clock, rng: Random, programs: Mapping[str, Program] = PROGRAMS) -> None:
+        self.users = ""
+        """Why containers do not run as the users they are started for."""
         self._clock = clock
         self._rng = rng
         self._programs = programs
@@ -274,7 +276,7 @@ class FakeRuntime:
         ]
 
     async def status(self) -> Mapping[str, str]:
-        return {"tier": "fake", "version": "1", "users": "", "limits": "nothing runs", "escalation": ""}
+        return {"tier": "fake", "version": "1", "users": self.users, "limits": "nothing runs", "escalation": ""}
 
     async def close(self) -> None:
         """End everything."""

@@ -28,6 +28,8 @@ class Known(Struct, frozen=True):
     """Termination messages by container id."""
     ending: bool = False
     """Nothing will be started again."""
+    users_are_real: bool = True
+    """Containers run as the users they were started for; else nothing is said of them."""
 
 
 def container_statuses(pod: Obj, seen: PodSeen, known: Known) -> tuple[list[Obj], list[Obj], list[Obj]]:
@@ -85,7 +87,7 @@ def _status(pod: Obj, container: Obj, seen: PodSeen, known: Known, idle: str) ->
     status["imageID"] = latest.config.image_id
     status["containerID"] = ID_PREFIX + latest.id
     status["started"] = False
-    status.update(_applied(container, latest, recorded))
+    status.update(_applied(container, latest, recorded, known))
     return status
 
 
@@ -94,7 +96,7 @@ def is_resized(container: Obj, latest: ContainerStatus) -> bool:
     return container_resources(container) != latest.config.resources
 
 
-def _applied(container: Obj, latest: ContainerStatus, recorded: Obj) -> Obj:
+def _applied(container: Obj, latest: ContainerStatus, recorded: Obj, known: Known) -> Obj:
     """What of the spec is in effect: resources (in-place resize reads them), mounts and user."""
     applied: Obj = {}
     resources = container.get("resources") or {}
@@ -107,6 +109,8 @@ def _applied(container: Obj, latest: ContainerStatus, recorded: Obj) -> Obj:
         applied |= {key: recorded[key] for key in ("allocatedResources", "resources") if key in recorded}
     if container.get("volumeMounts"):
         applied["volumeMounts"] = [_mount_status(mount) for mount in container["volumeMounts"]]
+    if not known.users_are_real:
+        return applied
     linux: Obj = {"uid": latest.config.uid, "gid": latest.config.gid}
     linux["supplementalGroups"] = sorted({latest.config.gid, *latest.config.groups})
     applied["user"] = {"linux": linux}

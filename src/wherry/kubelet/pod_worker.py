@@ -59,6 +59,7 @@ class PodWorker:
         """What is left of the pod is being removed: what can be seen of it says nothing any more."""
         self._cleaned = False
         self._not_enforced: str | None = None
+        self._users_are_real = True
         """What this node does not enforce of the pod; None: not looked yet."""
         self._reconsider = True
         self._report_pending = False
@@ -212,7 +213,9 @@ class PodWorker:
             self._verdict, self._over = Verdict(REASON, REJECTED + refused), True
             self._parts.events.warning(self.pod, REASON, refused)
             return True
-        found = not_enforced(self.pod, await self._parts.runtime.status(), self._parts.policies.selecting(self.pod))
+        runtime = await self._parts.runtime.status()
+        self._users_are_real = not runtime.get("users")
+        found = not_enforced(self.pod, runtime, self._parts.policies.selecting(self.pod))
         self._not_enforced = "; ".join(found)
         said = pod_spec.condition(self.pod, ENFORCED) or {}
         if found and self._not_enforced != said.get("message"):
@@ -255,7 +258,7 @@ class PodWorker:
         status = pod_status(
             pod,
             seen,
-            Known(situation.health, holds, self._messages, self.is_ending),
+            Known(situation.health, holds, self._messages, self.is_ending, self._users_are_real),
             node_address=self._parts.config.address,
             pod_address=self._address(seen),
             ending=self.is_ending,

@@ -68,6 +68,20 @@ def test_what_a_program_was_refused_is_an_event_of_its_pod(play: Callable[[Scena
     play(scenario)
 
 
+def test_no_user_is_told_who_is_none(play: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World) -> None:
+        async with world.running():
+            await world.create()
+            await world.until(world.is_ready)
+            assert world.container()["user"]["linux"]["uid"] == 0
+            world.runtime.users = "one user only"
+            await world.create("other")
+            await world.until(lambda: world.is_ready("other"))
+            assert "user" not in world.container(name="other")
+
+    play(scenario)
+
+
 def test_a_node_says_whether_pods_are_kept_apart(play: Callable[[Scenario], None]) -> None:
     async def scenario(world: World) -> None:
         async with world.running():
