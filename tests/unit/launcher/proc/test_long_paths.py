@@ -80,3 +80,13 @@ def test_a_path_that_leads_up_too_often_is_made_short(monkeypatch: pytest.Monkey
     with pytest.raises(LeadsElsewhereError) as raised:
         found.open(os.O_RDONLY)
     assert raised.value.path == b"/z"
+
+
+def test_names_that_begin_with_two_dots_lead_nowhere_else(tmp_path: Path) -> None:
+    """Volumes have `..data`; only a name that is two dots leads up."""
+    folder = os.fsencode(tmp_path)
+    os.makedirs(folder + b"/one/..data/two")
+    assert [reach.leads_away(folder, name) for name in (b"one/..data/two", b"one/..gone", b"..data", b"one")] == [
+        False
+    ] * 4
+    assert [reach.leads_away(folder, name) for name in (b"one/..", b"one/../one")] == [True] * 2
