@@ -66,3 +66,5 @@ class Hooks:
         except ssl.SSLError:
             plain = url.replace("https:", "http:", 1)
             await http.get(self._asker.dialer(target), plain, headers, self._asker.agent)
+        except OSError as error:
+            raise HookFailure(http.unreachable(url, error)) from error

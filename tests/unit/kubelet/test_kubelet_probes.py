@@ -166,6 +166,18 @@ def test_a_failing_post_start_hook_ends_the_container(play: Callable[[Scenario],
     play(scenario)
 
 
+def test_a_hook_that_reaches_nobody_says_whom(play: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World) -> None:
+        async with world.running():
+            handler = {"httpGet": {"path": "/bye", "port": 81}}
+            await world.create("web", {"name": "app", "lifecycle": {"postStart": handler}})
+            await world.until(lambda: bool(world.events.messages("FailedPostStartHook")))
+            text = 'PostStartHook failed: Get "http://10.244.0.5:81/bye": dial tcp 10.244.0.5:81: connect: '
+            assert world.events.messages("FailedPostStartHook")[0].startswith(text)
+
+    play(scenario)
+
+
 def test_tcp_hooks_are_refused(play: Callable[[Scenario], None]) -> None:
     async def scenario(world: World) -> None:
         async with world.running():

@@ -122,11 +122,17 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
+def unreachable(url: str, error: OSError) -> str:
+    """Go's text for a request whose connection failed."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f'Get "{url}": {dial_error(parts.hostname or "", port, error)}'
+
+
 async def probe(dial: Dial, url: str, headers: Sequence[Mapping[str, str]], agent: str) -> Outcome:
     """200 to 399 is healthy."""
     first = urlsplit(url).hostname
     for _ in range(REDIRECTS_MAX):
-        parts = urlsplit(url)
         try:
             response = await get(dial, url, headers, agent)
         except ssl.SSLError as error:
@@ -134,8 +140,7 @@ async def probe(dial: Dial, url: str, headers: Sequence[Mapping[str, str]], agen
         except BadResponse as error:
             return failure(f'Get "{url}": {error}')
         except OSError as error:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            return failure(f'Get "{url}": {dial_error(parts.hostname or "", port, error)}')
+            return failure(unreachable(url, error))
         location = response.headers.get("location", "")
         if not (response.status in (301, 302, 303, 307, 308) and location):
             return _judge(response)
