@@ -11,7 +11,7 @@ import errno
 import socket
 from functools import cache
 
-from wherry.launcher.proc import bpf, static_rules
+from wherry.launcher.proc import bpf, landlock, static_rules
 from wherry.launcher.proc.bpf import ALLOW, AND, ANY_BIT, AT_LEAST, EQUAL, ERRNO, NOTIFY, Step, end, load, match
 from wherry.launcher.proc.notify import (
     AF_SMC,
@@ -38,6 +38,8 @@ def program(*, streams: bool = False) -> bytes:
     who answers too, see held.py."""
     rules = {number: [end(NOTIFY)] for number in (*NETWORK.values(), *FILES.values(), IO_URING_SETUP)}
     rules |= static_rules.rules()
+    if landlock.version() < landlock.SCOPES_SINCE:  # else a signal to all goes to the pod's own
+        rules |= static_rules.to_all()
     # A page that is filled by its owner would stop who reads it for ever.
     rules[USERFAULTFD] = [end(ERRNO | errno.EPERM)]
     rules[NETWORK["sendto"]] = [*_unless_null(4, [end(NOTIFY)]), end(ALLOW)]

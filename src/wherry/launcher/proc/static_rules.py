@@ -23,6 +23,7 @@ PROCESSES = {"setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 14
 WHOLE_USER = {"setpriority": 2, "ioprio_set": 3}
 """PRIO_USER, IOPRIO_WHO_USER: what these set by their first argument, for the second one."""
 _KEYRINGS = (248, 249, 250)  # add_key, request_key, keyctl
+_KILL, _ALL = 62, 0xFFFFFFFF  # all processes: -1
 _IOCTL, _FCNTL = 16, 72
 _FAMILIES = (21, 30, 33)  # AF_RDS, AF_TIPC, AF_RXRPC
 _LEASES = (1024, 1040)  # F_SETLEASE, F_SETDELEG
@@ -42,6 +43,11 @@ def rules() -> dict[int, list[Step]]:
     for name, number in PROCESSES.items():
         found[number] = _limits() if name == "prlimit64" else _priority(WHOLE_USER.get(name))
     return found
+
+
+def to_all() -> dict[int, list[Step]]:
+    """What programs that are alone in a container say to end all others would end Wherry, and all else of the user."""
+    return {_KILL: [load(0), *match((_ALL,), ERRNO | errno.EPERM), end(ALLOW)]}
 
 
 def families() -> list[Step]:

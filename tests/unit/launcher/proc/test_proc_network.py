@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.launcher.proc import notify, seccomp_filter, static_rules
+from wherry.launcher.proc import landlock, notify, seccomp_filter, static_rules
 from wherry.launcher.proc import routing as module
 from wherry.launcher.proc.addresses import Address, Block, decode
 from wherry.launcher.proc.guest import Guest
@@ -248,6 +248,17 @@ def test_the_filter_refuses_keys_leases_and_marks_of_files() -> None:
         *("allow", "allow", "EINVAL", "allow", "EINVAL")
     ]
     assert {verdict(number) for number in (248, 249, 250)} == {"ENOSYS"}
+
+
+@pytest.mark.parametrize(("abi", "expected"), [(5, "EPERM"), (6, "allow")])
+def test_no_signal_goes_to_all_where_it_would_leave_the_pod(
+    monkeypatch: pytest.MonkeyPatch, abi: int, expected: str
+) -> None:
+    """Inits of images end what is left by kill(-1)."""
+    monkeypatch.setattr(landlock, "version", lambda: abi)
+    code = seccomp_filter.program.__wrapped__()
+    assert verdict(62, (0xFFFFFFFF, 15, 0, 0, 0, 0), code=code) == expected
+    assert {verdict(62, (pid & 0xFFFFFFFF, 15, 0, 0, 0, 0), code=code) for pid in (0, 1, 7, -7)} == {"allow"}
 
 
 def test_the_filter_knows_datagrams_by_their_numbers() -> None:
