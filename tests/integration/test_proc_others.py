@@ -59,7 +59,7 @@ REFUSED += ["processors EPERM", "scheduler EPERM", "attributes EPERM"]
 DONE = [line.replace("EPERM", "None") for line in REFUSED]
 
 
-launcher = proc_launcher(both_ways=False, folder=ELSEWHERE)
+launcher = proc_launcher(folder=ELSEWHERE)
 
 
 async def pid_of(world: World, container: str) -> int:
