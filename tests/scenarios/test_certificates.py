@@ -67,7 +67,7 @@ def test_the_life_of_certificate_requests(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(usual=False, nodes=0) as w:
             files = Pki(tmp_path)
-            pki_files.ensure(files, Options(node="n1"), w.clock)
+            pki_files.ensure(files, Options(node="n1"), w.clock.time())
             w.started.append(asyncio.create_task(w.add(certificates, sign=Signer(files, w.clock)).run()))
             await allow(w)
             node, robot = speaking_as(w, "system:node:n1", "system:nodes"), speaking_as(w, "robot", "robots")

@@ -5,8 +5,8 @@ A call that waits for the shim and that the shim has not taken yet is given up w
 process is stopped first, which interrupts such a call too, but makes it anew; if one was on its way it may go on, and is stopped
 again a moment later. What the shim has taken is not interrupted by anything (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV).
 
-Is not: protection from signals that others send. Always true: the signal is sent, after a fifth of a second at most, and
-the process runs again.
+Is not: protection from signals that others send. Always true: the signal is sent, after half a second at most, and the
+process runs again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import time
 from wherry.launcher import syscalls
 from wherry.launcher.proc import seccomp_filter
 
-TRIES = 12
-PAUSE_SECONDS, PAUSE_GROWTH = 0.001, 1.3  # 74 ms together: on a busy machine it needs its turn to go on
+TRIES = 18
+PAUSE_SECONDS, PAUSE_GROWTH = 0.001, 1.3  # 0.3 s together: on a busy machine it and the shim need their turns to go on
 LOOKS_MAX, LOOK_SECONDS = 40, 0.00025  # of one try: what does not stop within 10 ms waits for something else
 _HALTED = "TtZX"  # stopped, traced, ended
 _SETTLED = _HALTED + "D"
