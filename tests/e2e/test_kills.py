@@ -202,8 +202,8 @@ def test_launcher(system: WherrySystem, shop: Shop, measured: Measured) -> None:
     measured("the shop answers", time.monotonic() - at)
     kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
     assert kubectl.path_of("{.items[*].metadata.uid}", "pods") == uids
-    counts = kubectl.path_of("{.items[*].status.containerStatuses[*].restartCount}", "pods", "-l", "app in (web,echo)")
-    assert set(counts.split()) == {"1"}
+    counts = "{.items[*].status.containerStatuses[*].restartCount}"
+    until(lambda: set(kubectl.path_of(counts, "pods", "-l", "app in (web,echo)").split()) == {"1"}, "one restart each")
     until(lambda: kubectl.run("exec", "deployment/web", "--", "getent", "ahostsv4", "web").returncode == 0, "names")
     Talk(shop.echo_port).close()
 
