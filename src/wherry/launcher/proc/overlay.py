@@ -42,9 +42,8 @@ class Overlay:
         own = self.upper + clean
         # Nearly always nothing is there: asked so, that costs half of what an exception does.
         if not os.access(own, os.F_OK, follow_symlinks=False):
-            if leads_away(
-                self.upper, clean[1:]
-            ):  # by a link of the layer, which the machine would follow to its own files
+            # By a link of the layer, which the machine would follow to its own files.
+            if leads_away(self.upper, clean[1:]):
                 return own
             return self._for_change(clean, own) if changes else None
         found = os.lstat(own)
