@@ -27,6 +27,8 @@ from wherry.launcher.records import Records, Sandbox
 from wherry.launcher.requests import Operation, Request
 from wherry.launcher.sandboxes import SandboxOperations
 
+_NEVER = 1  # tcpmux: nobody may bind it on a pod's real address, since what is privileged goes elsewhere
+
 
 class ProcSandboxes(SandboxOperations):
     """`ports` and `shims` are the node's network."""
@@ -77,14 +79,14 @@ class ProcSandboxes(SandboxOperations):
     def _adopt(self, sandbox: Sandbox, request: Request, spare: Spare) -> None:
         """It is this pod's init from now on."""
 
-        def message(_: Connection, message: Message, fds: list[int]) -> None:
+        def hear(_: Connection, message: Message, fds: list[int]) -> None:
             if "id" in message:
                 self._inits.answered(sandbox, message, fds)
             else:
                 self._heard(sandbox, message, fds)
 
         sandbox.init = spare.connection
-        spare.connection.hand_over(message, lambda _: None)  # its end is seen by its pidfd
+        spare.connection.hand_over(hear, lambda _: None)  # its end is seen by its pidfd
         try:
             if not sandbox.spec["host_network"]:
                 self._ports.add(sandbox.spec["ip"], spare.kit)
@@ -148,6 +150,3 @@ class ProcSandboxes(SandboxOperations):
     def _noticed(self, message: Message) -> None:
         """A container asked for what this tier cannot give."""
         self._records.notice(message["sandbox"], message["container"], message["text"])
-
-
-_NEVER = 1  # tcpmux: nobody may bind it on a pod's real address, since what is privileged goes elsewhere
