@@ -21,14 +21,11 @@ from wherry.launcher.proc import executables, hidden, notify, promises, rehearsa
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.landlock import Limits
 from wherry.launcher.proc.overlay import Overlay
-from wherry.launcher.proc.paths import Paths, Promise
+from wherry.launcher.proc.paths import Paths, Promise, Wire, pack, unpack
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
 from wherry.launcher.specs import ContainerSpec
 from wherry.launcher.syscalls import SyscallError
-
-Wire = list[tuple[str, str, bool]]
-"""Promises as JSON has them."""
 
 
 def wait(context: Context, status: socket.socket, kit: str) -> NoReturn:
@@ -96,10 +93,6 @@ def become_beside(
 def upper_of(spec: ContainerSpec, writable: Writable) -> str:
     """The directory of its writable layer; empty when its root is read-only."""
     return "" if spec["readonly_rootfs"] else os.path.realpath(writable.upper)
-
-
-def unpack(made: Wire) -> list[Promise]:
-    return [Promise(os.fsencode(target), os.fsencode(source), readonly) for target, source, readonly in made]
 
 
 def _run(work: Callable[[], None], status: socket.socket, reason: str, code: int) -> NoReturn:
@@ -180,7 +173,7 @@ def _prepare(
     limits.write(each.source for each in made if not each.readonly)
     limits.read(each.source for each in made if each.readonly)
     limits.enter()
-    wire = [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in made]
+    wire = pack(made)
     listener = notify.install(seccomp_filter.program(streams=holds))
     protocol.send(status, {"ready": True, "promises": wire}, [listener])
     os.close(listener)

@@ -20,6 +20,18 @@ class Promise:
     readonly: bool = False
 
 
+Wire = list[tuple[str, str, bool]]
+"""Promises as JSON has them: target, source, read-only."""
+
+
+def pack(promises: Iterable[Promise]) -> Wire:
+    return [(os.fsdecode(each.target), os.fsdecode(each.source), each.readonly) for each in promises]
+
+
+def unpack(promises: Wire) -> list[Promise]:
+    return [Promise(os.fsencode(target), os.fsencode(source), readonly) for target, source, readonly in promises]
+
+
 class Paths:
     """`find` answers for every path that a container names, so what concerns nothing promised must be told quickly."""
 

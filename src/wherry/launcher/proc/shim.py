@@ -29,7 +29,6 @@ from wherry.launcher.proc import notify, remains
 from wherry.launcher.proc.addresses import Block
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
-from wherry.launcher.proc.container import unpack
 from wherry.launcher.proc.file_calls import FileCalls
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held
@@ -37,7 +36,7 @@ from wherry.launcher.proc.mailbox import Mailbox
 from wherry.launcher.proc.network_calls import NetworkCalls
 from wherry.launcher.proc.outcomes import GoneError, Refusal
 from wherry.launcher.proc.overlay import Overlay
-from wherry.launcher.proc.paths import Paths
+from wherry.launcher.proc.paths import Paths, unpack
 from wherry.launcher.proc.ports import Ports
 from wherry.launcher.proc.process_calls import ProcessCalls
 from wherry.launcher.proc.reach import LeadsElsewhereError
