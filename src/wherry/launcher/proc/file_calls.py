@@ -26,7 +26,6 @@ from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.programs import ProgramCalls
 from wherry.launcher.proc.reach import Found, by_number, real_path
 
-_O_TMPFILE = 0o20200000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _FOLLOW = 0x400  # AT_SYMLINK_FOLLOW
 _EXCHANGE = 2  # RENAME_EXCHANGE
@@ -280,7 +279,7 @@ def _opened(caller: Caller, found: Found, flags: int, mode: int) -> int:
             return found.open(ours, mode)
         with Umask(caller):
             return found.open(ours, mode)
-    if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC) or flags & _O_TMPFILE == _O_TMPFILE:
+    if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC) or flags & os.O_TMPFILE == os.O_TMPFILE:
         raise Refusal(errno.EROFS)
     try:
         return found.open(ours & ~os.O_CREAT)  # an existing file opened for reading with O_CREAT is no change

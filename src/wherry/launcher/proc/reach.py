@@ -23,7 +23,7 @@ _libc.syscall.restype = ctypes.c_long
 _OPENAT2 = 437
 _AT_FDCWD = -100
 _NO_MAGIC, _NO_LINKS, _BENEATH = 0x02, 0x04, 0x08  # RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
-_O_TMPFILE = 0o20000000
+_NAMELESS = os.O_TMPFILE & ~os.O_DIRECTORY  # __O_TMPFILE, its bit
 _KNOWN = 0o37777703  # what openat2 takes; open ignores the rest
 _KNOWN_WITH_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LINKS_MAX = 40  # as in the kernel
@@ -175,7 +175,7 @@ def real_path(fd: int) -> bytes:
 
 def _openat2(directory: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
     flags &= _KNOWN_WITH_PATH if flags & os.O_PATH else _KNOWN
-    if not flags & (os.O_CREAT | _O_TMPFILE):
+    if not flags & (os.O_CREAT | _NAMELESS):
         mode = 0
     how = struct.pack("=QQQ", flags, mode & 0o7777, resolve)
     fd = int(_libc.syscall(ctypes.c_long(_OPENAT2), ctypes.c_long(directory), path, how, ctypes.c_long(len(how))))
