@@ -126,16 +126,6 @@ class NetworkCalls:
         else:
             caller.proceed()
 
-    @staticmethod
-    def _take(caller: Caller, family: int = -1) -> socket.socket:
-        """A duplicate of the socket in the call's first argument. Raises OSError (ENOTSOCK and EBADF too)."""
-        fd = caller.take(caller.arguments[0])
-        try:
-            return socket.socket(family, -1, 0 if family >= 0 else -1, fd)
-        except OSError:
-            os.close(fd)
-            raise
-
     # bind
 
     def _bind(self, caller: Caller, guest: Guest) -> None:
@@ -149,7 +139,7 @@ class NetworkCalls:
         if not guest.ip:
             caller.proceed()
             return
-        with self._take(caller) as sock:
+        with caller.socket() as sock:
             if len(wanted.ip) == 16:
                 raise Refusal(errno.EADDRNOTAVAIL)  # the machine's, or nobody's: pods have no IPv6
             if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
@@ -204,7 +194,7 @@ class NetworkCalls:
     def _listen(self, caller: Caller, guest: Guest) -> None:
         """A socket that was never bound would get a port on every address of the machine."""
         if guest.ip:
-            with self._take(caller) as sock:
+            with caller.socket() as sock:
                 if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] == 0:
                     self._bind_at(sock, guest, Address(sock.family, _WILDCARD, 0))
                 if self._held is not None:
@@ -219,7 +209,7 @@ class NetworkCalls:
 
     def _name(self, caller: Caller, guest: Guest, ask: Callable[[socket.socket], object]) -> None:
         """A real address as the pods know it; whatever is none is the kernel's to tell."""
-        with self._take(caller) as sock:
+        with caller.socket() as sock:
             if sock.family == socket.AF_UNIX and self._others.has_names(guest):
                 name = ask(sock)
                 path = name if isinstance(name, bytes) else os.fsencode(str(name))
