@@ -13,9 +13,8 @@ import os
 import stat
 import struct
 from collections.abc import Callable
-from typing import NoReturn
 
-from wherry.launcher.proc import own_process, owner_calls
+from wherry.launcher.proc import attribute_calls, own_process, owner_calls
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import SHAPES, Shape, Umask, perform
 from wherry.launcher.proc.finding import Tell, resolve, settle
@@ -23,25 +22,12 @@ from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import NotHeldError
 from wherry.launcher.proc.notify import FILES
 from wherry.launcher.proc.outcomes import Refusal
+from wherry.launcher.proc.pair_calls import PAIRS, PairCall
 from wherry.launcher.proc.programs import ProgramCalls
 from wherry.launcher.proc.reach import Found, by_number, real_path
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_FOLLOW = 0x400  # AT_SYMLINK_FOLLOW
-_EXCHANGE = 2  # RENAME_EXCHANGE
 _DONT_FOLLOW = 0x02000000  # IN_DONT_FOLLOW
-
-_PAIRS = {
-    # (path, directory) of both, and the flags
-    "rename": ((0, -1), (1, -1), -1),
-    "link": ((0, -1), (1, -1), -1),
-    "renameat": ((1, 0), (3, 2), -1),
-    "renameat2": ((1, 0), (3, 2), 4),
-    "linkat": ((1, 0), (3, 2), 4),
-}
-_SETS_ATTRIBUTES = (
-    "setxattr", "lsetxattr", "removexattr", "lremovexattr", "setxattrat", "removexattrat",
-)  # fmt: skip
 _REMOVES = ("rmdir", "unlink", "unlinkat")
 
 
@@ -67,18 +53,13 @@ class FileCalls:
             "symlink": lambda caller, guest: self._symlink(caller, guest, 1, -1),
             "symlinkat": lambda caller, guest: self._symlink(caller, guest, 2, 1),
             "inotify_add_watch": self._watch,
-            "getxattr": _no_attribute,
-            "lgetxattr": _no_attribute,
-            "listxattr": _no_attributes,
-            "llistxattr": _no_attributes,
-            **dict.fromkeys(_SETS_ATTRIBUTES, _no_changed_attribute),
-            "file_setattr": _not_there,
+            **attribute_calls.HANDLERS,
             **dict.fromkeys(("fsetxattr", "fremovexattr"), owner_calls.change_attribute),
         }
         for name, shape in SHAPES.items():
             handlers[name] = self._single(name, shape)
-        for name, (first, second, flags) in _PAIRS.items():
-            handlers[name] = self._double(name, (first, second), flags)
+        for name, pair in PAIRS.items():
+            handlers[name] = PairCall(pair, tell).handle
         self.handlers = {FILES[name]: handler for name, handler in handlers.items()}
 
     def _open(self, caller: Caller, guest: Guest, directory: int, path: int, flags: int, mode: int) -> None:
@@ -144,48 +125,6 @@ class FileCalls:
                 return done
 
             caller.succeed(settle(caller, guest, found, use, shape.path, self._tell, changes=shape.changes))
-
-        return handle
-
-    def _double(
-        self, name: str, pair: tuple[tuple[int, int], tuple[int, int]], flags: int
-    ) -> Callable[[Caller, Guest], None]:
-        number = FILES["linkat" if name.startswith("link") else "renameat2"]
-
-        def handle(caller: Caller, guest: Guest) -> None:
-            first = resolve(caller, guest, *pair[0], changes=True)
-            second = resolve(caller, guest, *pair[1], changes=True, creates=True)
-            if first is None and second is None:
-                caller.proceed()
-                return
-            first = first or resolve(caller, guest, *pair[0], changes=True, everything=True)
-            second = second or resolve(caller, guest, *pair[1], changes=True, creates=True, everything=True)
-            if first is None or second is None:
-                raise Refusal(errno.EXDEV)  # as between two mounts
-            wanted = caller.arguments[flags] & 0xFFFFFFFF if flags >= 0 else 0
-            wanted &= ~_FOLLOW if number == FILES["linkat"] else wanted
-            target = second
-
-            def use(at: Found) -> int:
-                for each in (at, target):
-                    if each.readonly:
-                        raise Refusal(errno.EROFS)
-                    if guest.is_mount(each.name):
-                        raise Refusal(errno.EBUSY)
-                with at.parent() as (old, before):
-
-                    def finish(to: Found) -> int:
-                        if to.readonly:
-                            raise Refusal(errno.EROFS)
-                        with to.parent() as (new, after):
-                            done = perform(number, old, before, new, after, wanted)
-                        if number != FILES["linkat"] and not wanted & _EXCHANGE:
-                            guest.removed(at)
-                        return done
-
-                    return settle(caller, guest, target, finish, pair[1][0], self._tell, changes=True)
-
-            caller.succeed(settle(caller, guest, first, use, pair[0][0], self._tell, changes=True))
 
         return handle
 
@@ -301,30 +240,3 @@ def _getcwd(caller: Caller, guest: Guest) -> None:
         raise Refusal(errno.ERANGE)
     caller.write(caller.arguments[0], shown + b"\0")
     caller.succeed(len(shown) + 1)
-
-
-def _no_attribute(caller: Caller, guest: Guest) -> None:
-    """Extended attributes of what was promised are not shown: programs ask for labels and lists of access."""
-    if resolve(caller, guest, 0, -1) is None:
-        caller.proceed()
-    else:
-        raise Refusal(errno.ENODATA)
-
-
-def _no_attributes(caller: Caller, guest: Guest) -> None:
-    if resolve(caller, guest, 0, -1) is None:
-        caller.proceed()
-    else:
-        caller.succeed()
-
-
-def _no_changed_attribute(caller: Caller, guest: Guest) -> NoReturn:
-    """Nor set: Landlock does not keep a container from setting them on the machine's files."""
-    del caller, guest
-    raise Refusal(errno.EOPNOTSUPP)
-
-
-def _not_there(caller: Caller, guest: Guest) -> NoReturn:
-    """Programs go on with ioctl(2) on a descriptor, as they do before Linux 6.17."""
-    del caller, guest
-    raise Refusal(errno.ENOSYS)
