@@ -19,7 +19,11 @@ _FIRST, _COUNT = 64, 94  # 127.64 … 127.251: clear of 127.0 (localhost, 127.0.
 
 MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 IPV6_ANY, IPV6_LOOPBACK = bytes(16), bytes(15) + b"\1"
-_HEAD_4 = struct.pack("=H", socket.AF_INET)
+WILDCARD = bytes(4)  # 0.0.0.0
+SOCKADDR_BYTES_MAX, SOCKADDR_4_BYTES, SOCKADDR_6_BYTES = 128, 16, 28
+"""Of struct sockaddr_storage, sockaddr_in and sockaddr_in6."""
+FAMILY_4 = struct.pack("=H", socket.AF_INET)
+"""How an address of IPv4 begins."""
 
 text_of = lru_cache(maxsize=4096)(socket.inet_ntoa)
 """An IPv4 address as text. Kept: every connection asks for several."""
@@ -68,7 +72,7 @@ class Address(NamedTuple):
     def encode(self) -> bytes:
         """As struct sockaddr_in or sockaddr_in6."""
         if self.family == socket.AF_INET:
-            return _HEAD_4 + self.port.to_bytes(2) + self.ip + bytes(8)
+            return FAMILY_4 + self.port.to_bytes(2) + self.ip + bytes(8)
         ip = self.ip if len(self.ip) == 16 else MAPPED + self.ip
         return struct.pack("=H", socket.AF_INET6) + struct.pack(">HI", self.port, 0) + ip + bytes(4)
 
@@ -86,7 +90,7 @@ class Address(NamedTuple):
 @lru_cache(maxsize=1024)
 def decode(raw: bytes) -> Address | None:
     """None for what is no address of IPv4 or IPv6. `::1` and `::` become their IPv4 likes: a pod has no other IPv6."""
-    if len(raw) < 16:
+    if len(raw) < SOCKADDR_4_BYTES:
         return None
     family = raw[0] | raw[1] << 8
     port = raw[2] << 8 | raw[3]
@@ -98,7 +102,7 @@ def decode(raw: bytes) -> Address | None:
     if ip[:12] == MAPPED:
         return Address(family, ip[12:], port)
     if ip == IPV6_ANY:
-        return Address(family, bytes(4), port)
+        return Address(family, WILDCARD, port)
     if ip == IPV6_LOOPBACK:
         return Address(family, b"\x7f\0\0\1", port)
     return Address(family, ip, port)

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from socket import SocketType
 
-from wherry.launcher.proc.addresses import IPV6_ANY, MAPPED, Address, decode
+from wherry.launcher.proc.addresses import FAMILY_4, IPV6_ANY, MAPPED, SOCKADDR_BYTES_MAX, Address, decode
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.free_numbers import free_number
 from wherry.launcher.proc.guest import Guest
@@ -42,10 +42,9 @@ _PIECES_MAX = 1024  # UIO_MAXIOV
 MESSAGES_MAX = 64
 """Of one call; the rest is left for the next one, as the kernel may do too. Nobody else is answered meanwhile."""
 _CONTROL_BYTES_MAX = 4096
-_NAME_BYTES = 128
 _IP_PKTINFO, _IPV6_PKTINFO = 8, 50
-_UNSPECIFIED, _INTERNET = bytes(2), struct.pack("=H", socket.AF_INET)
-"""Families: to a socket of IPv4 a datagram's address of the first is one of the second (udp_sendmsg, for old programs)."""
+_UNSPECIFIED = bytes(2)
+"""No family: a datagram's address that begins so is one of IPv4 to a socket of IPv4 (udp_sendmsg, for old programs)."""
 _MSG_FASTOPEN, _MSG_WAITFORONE, _MSG_CMSG_CLOEXEC = 0x20000000, 0x10000, 0x40000000
 _DCCP, _SCTP, _MPTCP = 6, 132, 262  # messages of SCTP open connections, and MPTCP is no TCP to Landlock
 _SEQUENCED = int(socket.SOCK_SEQPACKET)  # with any protocol: SCTP
@@ -66,7 +65,7 @@ class DatagramCalls:
         self._meant: OrderedDict[tuple[int, str, int], tuple[bytes, int]] = OrderedDict()
         self._namespace = _namespace("self")
         self._buffer = ctypes.create_string_buffer(BUFFER_BYTES)
-        sizes = _NAME_BYTES, _CONTROL_BYTES_MAX, 16, _HEADER.size
+        sizes = SOCKADDR_BYTES_MAX, _CONTROL_BYTES_MAX, 16, _HEADER.size
         self._name, self._control, self._piece, self._header = (ctypes.create_string_buffer(size) for size in sizes)
         exactly, otherwise = self._exactly(), self._by_rewriting()
         if held is not None:
@@ -144,7 +143,7 @@ class DatagramCalls:
         self, caller: Caller, guest: Guest, sock: socket.socket, name: bytes, pieces: bytes, control: bytes, flags: int
     ) -> int:
         """What the kernel answers. `pieces` are struct iovecs of the caller's memory."""
-        to = decode(name if sock.family == socket.AF_INET6 or name[:2] != _UNSPECIFIED else _INTERNET + name[2:])
+        to = decode(name if sock.family == socket.AF_INET6 or name[:2] != _UNSPECIFIED else FAMILY_4 + name[2:])
         real = self._routing.route(guest, to, UDP) if to else None
         if real is not None and to is not None:
             name = real.encode()
@@ -247,7 +246,7 @@ class DatagramCalls:
         count, raw, controls, said = found
         caller.scatter(vector, self._buffer.raw[: min(count, size)])
         shown = self._shown(guest, sock, raw)
-        caller.write(name, shown[: min(room, _NAME_BYTES)])
+        caller.write(name, shown[: min(room, SOCKADDR_BYTES_MAX)])
         caller.write(header + 8, struct.pack("=I", len(shown)))
         if control and controls:
             caller.write(control, controls)
@@ -258,7 +257,7 @@ class DatagramCalls:
         self, sock: socket.socket, size: int, control: int, flags: int
     ) -> tuple[int, bytes, bytes, int] | None:
         """(Bytes, name, control messages, flags) of what is there; None: nothing."""
-        self._point(_NAME_BYTES, size, control)
+        self._point(SOCKADDR_BYTES_MAX, size, control)
         flags = flags & 0xFFFFFFFF & ~_MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
         try:
             count = _checked(_libc.recvmsg(sock.fileno(), self._header, _signed(flags)))
@@ -333,7 +332,7 @@ def address_of(caller: Caller, at: int, length: int) -> bytes:
 
 def read_address(caller: Caller, address: int, length: int) -> bytes:
     """An address as the kernel takes it. Raises OSError, GoneError, Refusal."""
-    if length & 0xFFFFFFFF > _NAME_BYTES:
+    if length & 0xFFFFFFFF > SOCKADDR_BYTES_MAX:
         raise Refusal(errno.EINVAL)
     return _whole(caller, address, length & 0xFFFFFFFF)
 

@@ -17,7 +17,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from socket import SocketType
 
-from wherry.launcher.proc.addresses import Address, Block, decode
+from wherry.launcher.proc.addresses import (
+    SOCKADDR_4_BYTES,
+    SOCKADDR_6_BYTES,
+    SOCKADDR_BYTES_MAX,
+    WILDCARD,
+    Address,
+    Block,
+    decode,
+)
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.datagrams import DatagramCalls, address_of
@@ -31,8 +39,6 @@ from wherry.launcher.proc.rewriting import Rewriting, named_protocol, own_place
 from wherry.launcher.proc.routing import Routing
 from wherry.launcher.proc.unix_calls import UnixCalls, await_begun, unix_address
 
-_SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES = 128, 16
-_WILDCARD = bytes(4)
 _NOWHERE = b"\xc0\0\2\1"  # 192.0.2.1, which is nobody's (RFC 5737)
 _IP_BIND_ADDRESS_NO_PORT = 24
 _SELINUX = "/sys/fs/selinux/enforce"
@@ -112,7 +118,7 @@ class NetworkCalls:
 
     def _is_own_loopback(self, ip: bytes) -> bool:
         """Who connects to that comes from 127.0.0.1, as the kernel has it by itself: databases trust nobody else."""
-        return (ip[0] == 127 and self._routing.block.pod(ip) is None) or ip == _WILDCARD
+        return (ip[0] == 127 and self._routing.block.pod(ip) is None) or ip == WILDCARD
 
     def _wait(self, caller: Caller, to: Address) -> None:
         """The kernel waits in the caller for what we began. SELinux wants to see an address: one that Landlock lets through
@@ -133,7 +139,7 @@ class NetworkCalls:
         wanted = decode(raw)
         if wanted is None:
             if self._held is not None and named_protocol(caller):
-                raise Refusal(errno.EAFNOSUPPORT if len(raw) >= _SOCKADDR_4_BYTES else errno.EINVAL)
+                raise Refusal(errno.EAFNOSUPPORT if len(raw) >= SOCKADDR_4_BYTES else errno.EINVAL)
             self._others.bind(caller, guest, raw)
             return
         if not guest.ip:
@@ -148,7 +154,7 @@ class NetworkCalls:
             if wanted.family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
                 # A socket for IPv6 alone: pods have none, so nobody will ever come.
                 sock.bind(("::1", 0))
-            elif wanted.port == 0 and wanted.ip == _WILDCARD and sock.type == socket.SOCK_DGRAM:
+            elif wanted.port == 0 and wanted.ip == WILDCARD and sock.type == socket.SOCK_DGRAM:
                 self._bind_free_datagrams(sock, guest, wanted)
             else:
                 self._bind_at(sock, guest, wanted)
@@ -196,7 +202,7 @@ class NetworkCalls:
         if guest.ip:
             with caller.socket() as sock:
                 if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] == 0:
-                    self._bind_at(sock, guest, Address(sock.family, _WILDCARD, 0))
+                    self._bind_at(sock, guest, Address(sock.family, WILDCARD, 0))
                 if self._held is not None:
                     self._held.settle(sock, None)
         caller.proceed()
@@ -227,7 +233,7 @@ class NetworkCalls:
 
     def _tell(self, caller: Caller, family: int, shown: tuple[bytes, int] | None) -> None:
         data = None if shown is None else Address(family, *shown).encode()
-        if shown is not None and family == socket.AF_INET6 and shown[0] == _WILDCARD:
+        if shown is not None and family == socket.AF_INET6 and shown[0] == WILDCARD:
             data = Address(family, bytes(16), shown[1]).encode()
         self._tell_data(caller, data)
 
@@ -247,7 +253,7 @@ class NetworkCalls:
     def _shown(self, guest: Guest, sock: socket.socket, ip: bytes, port: int) -> tuple[bytes, int] | None:
         found = self._routing.shown(guest, _protocol(sock), ip, port)
         if found is not None and found[0] == guest.packed and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            return _WILDCARD, found[1]
+            return WILDCARD, found[1]
         return found
 
     # without duplicates of sockets
@@ -269,14 +275,14 @@ class NetworkCalls:
             return
         shown = self._routing.shown(guest, TCP, ip, name[1])
         if names.peer is None and shown is not None and shown[0] == guest.packed:
-            shown = _WILDCARD, shown[1]
+            shown = WILDCARD, shown[1]
         self._tell(caller, names.family, shown)
 
 
 def _peek_address(caller: Caller) -> tuple[int, bytes]:
     """A duplicate of the socket, and as `address_of` of connect(2); both as `Caller.take_and_peek`."""
     size = caller.arguments[2] & 0xFFFFFFFF
-    if size > _SOCKADDR_BYTES_MAX:
+    if size > SOCKADDR_BYTES_MAX:
         raise Refusal(errno.EINVAL)
     found = caller.take_and_peek(caller.arguments[0], caller.arguments[1], size)
     if len(found[1]) < size:
@@ -342,7 +348,10 @@ def _python(raw: bytes, address: Address) -> tuple[str | int, ...]:
     """As it came: an IPv6 address keeps its flow and its interface."""
     if address.family == socket.AF_INET:
         return address.python()
-    flow, scope = struct.unpack_from(">I", raw, 4)[0], struct.unpack_from("=I", raw.ljust(28, b"\0"), 24)[0]
+    flow, scope = (
+        struct.unpack_from(">I", raw, 4)[0],
+        struct.unpack_from("=I", raw.ljust(SOCKADDR_6_BYTES, b"\0"), 24)[0],
+    )
     return socket.inet_ntop(socket.AF_INET6, raw[8:24]), address.port, flow, scope
 
 

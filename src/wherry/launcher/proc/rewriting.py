@@ -10,7 +10,16 @@ import socket
 import struct
 from collections import OrderedDict
 
-from wherry.launcher.proc.addresses import Address, Block, decode
+from wherry.launcher.proc.addresses import (
+    FAMILY_4,
+    SOCKADDR_4_BYTES,
+    SOCKADDR_6_BYTES,
+    SOCKADDR_BYTES_MAX,
+    WILDCARD,
+    Address,
+    Block,
+    decode,
+)
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.outcomes import Refusal
@@ -19,9 +28,7 @@ from wherry.launcher.proc.routing import Routing
 from wherry.launcher.proc.unix_calls import UnixCalls
 from wherry.launcher.proc.unix_names import ADDRESS_BYTES_MAX
 
-_SOCKADDR_BYTES_MAX, _SOCKADDR_4_BYTES, _SOCKADDR_6_BYTES = 128, 16, 28
-_FAMILY_4 = struct.pack("=H", socket.AF_INET)
-_WILDCARD = bytes(4)
+_PROTOCOLS = {b"TCP": TCP, b"TCPv6": TCP, b"MPTCP": TCP, b"MPTCPv6": TCP, b"UDP": UDP, b"UDPv6": UDP}
 _UNIX = b"UNIX"  # UNIX-STREAM too
 REWRITTEN_MAX = 4096
 """Addresses rewritten in callers' memory that are remembered, so that a second try starts from what was meant."""
@@ -35,10 +42,12 @@ class Rewriting:
         self._rewritten: OrderedDict[tuple[str, int, bytes], bytes] = OrderedDict()
 
     def connect(self, caller: Caller, guest: Guest) -> None:
+        """The address becomes the real one, and the kernel goes on."""
         self.rewrite(caller, guest, caller.arguments[1], caller.arguments[2])
         caller.proceed()
 
     def rewrite(self, caller: Caller, guest: Guest, address: int, length: int) -> None:
+        """An address in the caller's memory becomes the real one, where the call's socket is of TCP or UDP; answers nothing."""
         to = decode(self._meant(caller, guest, address, length))
         if to is not None:
             protocol = named_protocol(caller)
@@ -47,13 +56,15 @@ class Rewriting:
                 self._replace(caller, guest, address, to.encode(), real.encode())
 
     def bind(self, caller: Caller, guest: Guest) -> None:
+        """An address of IPv4 becomes the pod's real one at a port that can be had there, which is recorded: whether the kernel
+        then binds the socket is not known here. A client's that sends datagrams stays as it is."""
         address = caller.arguments[1]
         wanted = decode(self._meant(caller, guest, address, caller.arguments[2]))
         protocol = named_protocol(caller)
         if wanted is None or not guest.ip or len(wanted.ip) == 16 or not protocol:
             caller.proceed()
             return
-        if protocol == UDP and wanted.port == 0 and wanted.ip == _WILDCARD:
+        if protocol == UDP and wanted.port == 0 and wanted.ip == WILDCARD:
             caller.proceed()  # a client: it must be able to send to the world, which a loopback address cannot
             return
         ip, scope = own_place(self._routing.block, guest, wanted)
@@ -84,7 +95,7 @@ class Rewriting:
             if not protocol:
                 change_path(answer)
                 return
-            found = decode(caller.peek(address, min(room, _SOCKADDR_6_BYTES))) if answer == 0 and room > 0 else None
+            found = decode(caller.peek(address, min(room, SOCKADDR_6_BYTES))) if answer == 0 and room > 0 else None
             shown = self._routing.shown(guest, protocol, found.ip, found.port) if found and len(found.ip) == 4 else None
             if found is not None and shown is not None:
                 caller.poke(address, found.at(*shown).encode()[:room])
@@ -94,8 +105,8 @@ class Rewriting:
 
     def _meant(self, caller: Caller, guest: Guest, address: int, length: int) -> bytes:
         """What the program wrote there, even if we have replaced it before; a fork of it has what we wrote too."""
-        raw = caller.read(address, min(length, _SOCKADDR_BYTES_MAX))
-        size = _SOCKADDR_4_BYTES if raw[:2] == _FAMILY_4 else _SOCKADDR_6_BYTES
+        raw = caller.read(address, min(length, SOCKADDR_BYTES_MAX))
+        size = SOCKADDR_4_BYTES if raw[:2] == FAMILY_4 else SOCKADDR_6_BYTES
         return self._rewritten.get((guest.container, address, raw[:size]), raw)
 
     def _replace(self, caller: Caller, guest: Guest, address: int, meant: bytes, real: bytes) -> None:
@@ -107,7 +118,7 @@ class Rewriting:
 
 def own_place(block: Block, guest: Guest, wanted: Address) -> tuple[bytes, str]:
     """Where a pod's own address really is, and for whom. Raises Refusal."""
-    if wanted.ip in (_WILDCARD, guest.packed, block.shared(guest.packed)):
+    if wanted.ip in (WILDCARD, guest.packed, block.shared(guest.packed)):
         return block.shared(guest.packed), ANY
     if wanted.ip == block.private(guest.packed):
         return wanted.ip, OWN
@@ -118,8 +129,7 @@ def own_place(block: Block, guest: Guest, wanted: Address) -> tuple[bytes, str]:
 
 def named_protocol(caller: Caller) -> str:
     """Of the socket in the call's first argument, as its inode says it; empty for other kinds than TCP and UDP."""
-    known = {b"TCP": TCP, b"TCPv6": TCP, b"MPTCP": TCP, b"MPTCPv6": TCP, b"UDP": UDP, b"UDPv6": UDP}
-    return known.get(_kernels_name(caller), "")
+    return _PROTOCOLS.get(_kernels_name(caller), "")
 
 
 def _kernels_name(caller: Caller) -> bytes:

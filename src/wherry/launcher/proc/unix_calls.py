@@ -17,6 +17,7 @@ import socket
 import struct
 
 from wherry.launcher.proc.abstract_names import AbstractNames
+from wherry.launcher.proc.addresses import SOCKADDR_4_BYTES
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import Umask
@@ -82,7 +83,7 @@ class UnixCalls:
         if self._exact:
             with caller.socket() as sock:
                 if sock.family in _INTERNET:  # AF_UNSPEC with no address would be every address of the machine
-                    raise Refusal(errno.EAFNOSUPPORT if len(raw) >= 16 else errno.EINVAL)
+                    raise Refusal(errno.EAFNOSUPPORT if len(raw) >= SOCKADDR_4_BYTES else errno.EINVAL)
                 if sock.family == socket.AF_UNIX and not _path(raw):
                     _checked(_libc.bind(sock.fileno(), raw, len(raw)))
                     self._abstract.bound(guest, sock)
