@@ -1,4 +1,4 @@
-"""bind, connect, listen, sendto, getsockname, getpeername and uname as a pod's own network would do them.
+"""bind, connect, listen and uname as a pod's own network would do them, and the handlers of all that concern addresses.
 
 The shim performs the call on a duplicate of the socket with an address that the caller cannot change any more. Where
 pidfd_getfd(2) is forbidden those are the duplicates that held.py keeps; for what it does not have, see rewriting.py.
@@ -13,7 +13,6 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
 from functools import lru_cache
 from socket import SocketType
 
@@ -30,21 +29,21 @@ from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.datagrams import DatagramCalls, address_of
 from wherry.launcher.proc.guest import Guest
-from wherry.launcher.proc.held import Held, NotHeldError
+from wherry.launcher.proc.held import Handler, Held, NotHeldError
 from wherry.launcher.proc.landlock import NO_PORT, forbids_tcp
+from wherry.launcher.proc.name_calls import NameCalls
 from wherry.launcher.proc.notify import NETWORK
 from wherry.launcher.proc.outcomes import Refusal
-from wherry.launcher.proc.ports import ANY, TCP, UDP
+from wherry.launcher.proc.ports import ANY, TCP, UDP, protocol_of
 from wherry.launcher.proc.rewriting import Rewriting, named_protocol, own_place
 from wherry.launcher.proc.routing import Routing
-from wherry.launcher.proc.unix_calls import UnixCalls, await_begun, unix_address
+from wherry.launcher.proc.unix_calls import UnixCalls, await_begun
 
 _NOWHERE = b"\xc0\0\2\1"  # 192.0.2.1, which is nobody's (RFC 5737)
 _IP_BIND_ADDRESS_NO_PORT = 24
 _SELINUX = "/sys/fs/selinux/enforce"
 _DATAGRAM = int(socket.SOCK_DGRAM)  # an enumeration's member is compared more slowly than the kernel answers
 _WAITS = -1
-Handler = Callable[[Caller, Guest], None]
 
 
 class NetworkCalls:
@@ -60,24 +59,22 @@ class NetworkCalls:
             "bind": self._bind,
             "connect": self._connect,
             "listen": self._listen,
-            "getsockname": self._getsockname,
-            "getpeername": self._getpeername,
             "uname": _uname,
         }
-        rewriting = self._rewriting = Rewriting(routing)
+        rewriting = Rewriting(routing)
         otherwise: dict[str, Handler | None] = {
             "bind": rewriting.bind,
             "connect": rewriting.connect,
             "listen": None,
-            "getsockname": self._getsockname_remembered,
-            "getpeername": self._getpeername_remembered,
         }
         if held is not None:
             by_name["bind"] = self._bind_beside_held
             by_name |= {name: held.first(by_name[name], handler) for name, handler in otherwise.items()}
         self._others = UnixCalls(state, exact=held is None)
         self._datagrams = DatagramCalls(routing, rewriting.rewrite, held)
-        self.handlers = {NETWORK[name]: handler for name, handler in by_name.items()} | self._datagrams.handlers
+        names = NameCalls(routing, rewriting, self._others, held)
+        self.handlers = {NETWORK[name]: handler for name, handler in by_name.items()}
+        self.handlers |= names.handlers | self._datagrams.handlers
 
     # connect
 
@@ -179,7 +176,7 @@ class NetworkCalls:
 
     def _bind_at(self, sock: socket.socket, guest: Guest, wanted: Address) -> None:
         ip, scope = own_place(self._routing.block, guest, wanted)
-        protocol = _protocol(sock)
+        protocol = protocol_of(sock)
         known = self._routing.ports.find(guest.ip, protocol, wanted.port, scope) if wanted.port else None
         try:
             sock.bind(wanted.at(ip, known[1] if known else wanted.port).python())
@@ -206,77 +203,6 @@ class NetworkCalls:
                 if self._held is not None:
                     self._held.settle(sock, None)
         caller.proceed()
-
-    def _getsockname(self, caller: Caller, guest: Guest) -> None:
-        self._name(caller, guest, lambda sock: sock.getsockname())
-
-    def _getpeername(self, caller: Caller, guest: Guest) -> None:
-        self._name(caller, guest, lambda sock: sock.getpeername())
-
-    def _name(self, caller: Caller, guest: Guest, ask: Callable[[socket.socket], object]) -> None:
-        """A real address as the pods know it; whatever is none is the kernel's to tell."""
-        with caller.socket() as sock:
-            if sock.family == socket.AF_UNIX and self._others.has_names(guest):
-                name = ask(sock)
-                path = name if isinstance(name, bytes) else os.fsencode(str(name))
-                self._tell_data(caller, self._others.name(guest, unix_address(path)))
-                return
-            if sock.family not in (socket.AF_INET, socket.AF_INET6):
-                caller.proceed()
-                return
-            name = ask(sock)
-            assert isinstance(name, tuple)
-            ip = _packed(name[0])
-            shown = self._shown(guest, sock, ip, name[1]) if ip is not None else None
-            family = sock.family
-        self._tell(caller, family, shown)
-
-    def _tell(self, caller: Caller, family: int, shown: tuple[bytes, int] | None) -> None:
-        data = None if shown is None else Address(family, *shown).encode()
-        if shown is not None and family == socket.AF_INET6 and shown[0] == WILDCARD:
-            data = Address(family, bytes(16), shown[1]).encode()
-        self._tell_data(caller, data)
-
-    @staticmethod
-    def _tell_data(caller: Caller, data: bytes | None) -> None:
-        """The answer of getsockname or getpeername; None: the kernel's own."""
-        if data is None:
-            caller.proceed()
-            return
-        room = struct.unpack("=i", caller.read(caller.arguments[2], 4))[0]
-        if room < 0:
-            raise Refusal(errno.EINVAL)
-        caller.write(caller.arguments[1], data[:room])
-        caller.write(caller.arguments[2], struct.pack("=i", len(data)))
-        caller.succeed()
-
-    def _shown(self, guest: Guest, sock: socket.socket, ip: bytes, port: int) -> tuple[bytes, int] | None:
-        found = self._routing.shown(guest, _protocol(sock), ip, port)
-        if found is not None and found[0] == guest.packed and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            return WILDCARD, found[1]
-        return found
-
-    # without duplicates of sockets
-
-    def _getsockname_remembered(self, caller: Caller, guest: Guest) -> None:
-        self._name_remembered(caller, guest, of_peer=False)
-
-    def _getpeername_remembered(self, caller: Caller, guest: Guest) -> None:
-        self._name_remembered(caller, guest, of_peer=True)
-
-    def _name_remembered(self, caller: Caller, guest: Guest, *, of_peer: bool) -> None:
-        """Of a stream that was connected or listens, by what was remembered; of all others by the kernel's answer."""
-        assert self._held is not None
-        names = self._held.names(caller.thread, caller.arguments[0])
-        name = None if names is None else names.peer if of_peer else names.local
-        ip = None if name is None else _packed(name[0])
-        if names is None or name is None or ip is None:
-            self._rewriting.name(caller, guest, self._others)
-            return
-        shown = self._routing.shown(guest, TCP, ip, name[1])
-        if names.peer is None and shown is not None and shown[0] == guest.packed:
-            shown = WILDCARD, shown[1]
-        self._tell(caller, names.family, shown)
 
 
 def _peek_address(caller: Caller) -> tuple[int, bytes]:
@@ -340,10 +266,6 @@ def _uname(caller: Caller, guest: Guest) -> None:
     caller.succeed()
 
 
-def _protocol(sock: socket.socket) -> str:
-    return UDP if sock.type == socket.SOCK_DGRAM else TCP
-
-
 def _python(raw: bytes, address: Address) -> tuple[str | int, ...]:
     """As it came: an IPv6 address keeps its flow and its interface."""
     if address.family == socket.AF_INET:
@@ -353,11 +275,3 @@ def _python(raw: bytes, address: Address) -> tuple[str | int, ...]:
         struct.unpack_from("=I", raw.ljust(SOCKADDR_6_BYTES, b"\0"), 24)[0],
     )
     return socket.inet_ntop(socket.AF_INET6, raw[8:24]), address.port, flow, scope
-
-
-def _packed(text: str) -> bytes | None:
-    """IPv4, also in IPv6's clothes."""
-    try:
-        return socket.inet_aton(text.removeprefix("::ffff:")) if "." in text else None
-    except OSError:
-        return None

@@ -30,6 +30,11 @@ Place = tuple[str, int]
 """A real address."""
 
 
+def protocol_of(sock: socket.socket) -> str:
+    """Of a socket that is one of TCP or UDP."""
+    return UDP if sock.type == socket.SOCK_DGRAM else TCP
+
+
 def directory(state: str) -> str:
     """Of a system's state directory."""
     return os.path.join(state, "run", "ports")
