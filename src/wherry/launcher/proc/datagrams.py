@@ -8,7 +8,6 @@ Of sockets without a duplicate (held.py) addresses to send to are rewritten, and
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
@@ -23,29 +22,29 @@ from wherry.launcher.proc.free_numbers import free_number
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Held
 from wherry.launcher.proc.memory import BUFFER_BYTES
+from wherry.launcher.proc.messages import (
+    CONTROL_BYTES_MAX,
+    HEADER,
+    MANY_BYTES,
+    MSG_FASTOPEN,
+    Message,
+    control_message,
+    control_messages,
+    read_address,
+    whole,
+)
 from wherry.launcher.proc.notify import AF_SMC, DATAGRAMS, NETWORK
 from wherry.launcher.proc.outcomes import GoneError, Refusal
 from wherry.launcher.proc.ports import UDP
 from wherry.launcher.proc.routing import Routing
 
-_libc = ctypes.CDLL(None, use_errno=True)
-for _name in ("sendmsg", "recvmsg"):
-    _function = getattr(_libc, _name)
-    _function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
-    _function.restype = ctypes.c_ssize_t
-
-# struct msghdr: name and its length, pieces, how many, control and its length, flags
-_HEADER = struct.Struct("=QI4xQQQQi4x")
-_MANY_BYTES = _HEADER.size + 8  # struct mmsghdr
-_CONTROL_HEAD = struct.Struct("=Qii")  # struct cmsghdr
 _PIECES_MAX = 1024  # UIO_MAXIOV
 MESSAGES_MAX = 64
 """Of one call; the rest is left for the next one, as the kernel may do too. Nobody else is answered meanwhile."""
-_CONTROL_BYTES_MAX = 4096
 _IP_PKTINFO, _IPV6_PKTINFO = 8, 50
 _UNSPECIFIED = bytes(2)
 """No family: a datagram's address that begins so is one of IPv4 to a socket of IPv4 (udp_sendmsg, for old programs)."""
-_MSG_FASTOPEN, _MSG_WAITFORONE, _MSG_CMSG_CLOEXEC = 0x20000000, 0x10000, 0x40000000
+_MSG_WAITFORONE = 0x10000
 _DCCP, _SCTP, _MPTCP = 6, 132, 262  # messages of SCTP open connections, and MPTCP is no TCP to Landlock
 _SEQUENCED = int(socket.SOCK_SEQPACKET)  # with any protocol: SCTP
 MEANT_MAX = 4096
@@ -64,9 +63,7 @@ class DatagramCalls:
         self._rewrite = rewrite
         self._meant: OrderedDict[tuple[int, str, int], tuple[bytes, int]] = OrderedDict()
         self._namespace = _namespace("self")
-        self._buffer = ctypes.create_string_buffer(BUFFER_BYTES)
-        sizes = SOCKADDR_BYTES_MAX, _CONTROL_BYTES_MAX, 16, _HEADER.size
-        self._name, self._control, self._piece, self._header = (ctypes.create_string_buffer(size) for size in sizes)
+        self._message = Message()
         exactly, otherwise = self._exactly(), self._by_rewriting()
         if held is not None:
             exactly = {number: held.first(handler, otherwise.get(number)) for number, handler in exactly.items()}
@@ -104,7 +101,7 @@ class DatagramCalls:
         _, data, size, flags, address, length = caller.arguments
         with caller.socket() as sock:
             if not _is_ours(sock):
-                if flags & _MSG_FASTOPEN:
+                if flags & MSG_FASTOPEN:
                     raise Refusal(errno.EOPNOTSUPP)  # programs then call connect
                 caller.proceed()
                 return
@@ -129,14 +126,14 @@ class DatagramCalls:
         caller.succeed(done)
 
     def _send_at(self, caller: Caller, guest: Guest, sock: socket.socket, header: int, flags: int) -> int:
-        name, size, pieces, count, control, room, _ = _HEADER.unpack(_whole(caller, header, _HEADER.size))
+        name, size, pieces, count, control, room, _ = HEADER.unpack(whole(caller, header, HEADER.size))
         if count > _PIECES_MAX:
             raise Refusal(errno.EMSGSIZE)
-        if room > _CONTROL_BYTES_MAX:
+        if room > CONTROL_BYTES_MAX:
             raise Refusal(errno.ENOBUFS)
         to = read_address(caller, name, size) if name and size else b""
-        vector = _whole(caller, pieces, 16 * count)
-        ancillary = _whole(caller, control, room) if control else b""
+        vector = whole(caller, pieces, 16 * count)
+        ancillary = whole(caller, control, room) if control else b""
         return self._send_one(caller, guest, sock, to, vector, ancillary, flags)
 
     def _send_one(
@@ -150,20 +147,7 @@ class DatagramCalls:
             self.remember(sock, real, to)
         if control or real is not None:
             control = self._come_from(sock, guest, real, control)
-        payload = caller.gather(pieces)
-        ctypes.memmove(self._name, name, len(name))
-        ctypes.memmove(self._buffer, payload, len(payload))
-        ctypes.memmove(self._control, control, len(control))
-        self._point(len(name), len(payload), len(control))
-        flags = flags & 0xFFFFFFFF & ~_MSG_FASTOPEN | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-        return _checked(_libc.sendmsg(sock.fileno(), self._header, _signed(flags)))
-
-    def _point(self, name: int, data: int, control: int) -> None:
-        """Our header to our buffers."""
-        struct.pack_into("=QQ", self._piece, 0, ctypes.addressof(self._buffer), data)
-        addresses = ctypes.addressof(self._name) if name else 0, ctypes.addressof(self._piece)
-        ancillary = ctypes.addressof(self._control) if control else 0
-        _HEADER.pack_into(self._header, 0, addresses[0], name, addresses[1], 1, ancillary, control, 0)
+        return self._message.send(sock, name, caller.gather(pieces), control, flags)
 
     def _come_from(self, sock: socket.socket, guest: Guest, real: Address | None, control: bytes) -> bytes:
         """The caller's control messages; to one of us it comes from the pod's own address whatever they say."""
@@ -172,13 +156,13 @@ class DatagramCalls:
         if inside:
             source = self._routing.block.shared(guest.packed)
             if sock.family == socket.AF_INET:
-                found = _control(socket.SOL_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4)))
+                found = control_message(socket.SOL_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, source, bytes(4)))
             else:
-                found = _control(socket.IPPROTO_IPV6, _IPV6_PKTINFO, struct.pack("=16si", MAPPED + source, 0))
+                found = control_message(socket.IPPROTO_IPV6, _IPV6_PKTINFO, struct.pack("=16si", MAPPED + source, 0))
         sources = {(socket.SOL_IP, _IP_PKTINFO), (socket.IPPROTO_IPV6, _IPV6_PKTINFO)}
-        for level, kind, data in _controls(control):
+        for level, kind, data in control_messages(control):
             if (level, kind) not in sources or (not inside and not _names_loopback(data)):
-                found += _control(level, kind, data)
+                found += control_message(level, kind, data)
         return found
 
     def remember(self, sock: SocketType, real: Address, meant: Address) -> None:
@@ -195,14 +179,14 @@ class DatagramCalls:
     def _recvfrom(self, caller: Caller, guest: Guest) -> None:
         _, data, size, flags, address, length = caller.arguments
         with caller.socket() as sock:
-            found = self._receive_one(sock, min(size, BUFFER_BYTES), 0, flags) if _is_ours(sock) else None
+            found = self._message.receive(sock, min(size, BUFFER_BYTES), 0, flags) if _is_ours(sock) else None
             if found is None:
                 caller.proceed()
                 return
             count, name, _, _ = found
-            caller.write(data, self._buffer.raw[: min(count, size)])
+            caller.write(data, self._message.received(min(count, size)))
             if length:
-                room = struct.unpack("=i", _whole(caller, length, 4))[0]
+                room = struct.unpack("=i", whole(caller, length, 4))[0]
                 if room < 0:
                     raise Refusal(errno.EINVAL)
                 shown = self._shown(guest, sock, name)
@@ -233,18 +217,18 @@ class DatagramCalls:
             caller.proceed()
 
     def _receive_at(self, caller: Caller, guest: Guest, sock: socket.socket, header: int, flags: int) -> int | None:
-        name, room, pieces, many, control, ancillary, _ = _HEADER.unpack(_whole(caller, header, _HEADER.size))
+        name, room, pieces, many, control, ancillary, _ = HEADER.unpack(whole(caller, header, HEADER.size))
         if not name:
             return None  # nobody asks where it comes from
         if many > _PIECES_MAX:
             raise Refusal(errno.EMSGSIZE)
-        vector = _whole(caller, pieces, 16 * many)
+        vector = whole(caller, pieces, 16 * many)
         size = sum(struct.unpack_from("=Q", vector, at + 8)[0] for at in range(0, len(vector), 16))
-        found = self._receive_one(sock, min(size, BUFFER_BYTES), min(ancillary, _CONTROL_BYTES_MAX), flags)
+        found = self._message.receive(sock, min(size, BUFFER_BYTES), min(ancillary, CONTROL_BYTES_MAX), flags)
         if found is None:
             return None
         count, raw, controls, said = found
-        caller.scatter(vector, self._buffer.raw[: min(count, size)])
+        caller.scatter(vector, self._message.received(min(count, size)))
         shown = self._shown(guest, sock, raw)
         caller.write(name, shown[: min(room, SOCKADDR_BYTES_MAX)])
         caller.write(header + 8, struct.pack("=I", len(shown)))
@@ -252,19 +236,6 @@ class DatagramCalls:
             caller.write(control, controls)
         caller.write(header + 40, struct.pack("=Qi", len(controls), said))
         return count
-
-    def _receive_one(
-        self, sock: socket.socket, size: int, control: int, flags: int
-    ) -> tuple[int, bytes, bytes, int] | None:
-        """(Bytes, name, control messages, flags) of what is there; None: nothing."""
-        self._point(SOCKADDR_BYTES_MAX, size, control)
-        flags = flags & 0xFFFFFFFF & ~_MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-        try:
-            count = _checked(_libc.recvmsg(sock.fileno(), self._header, _signed(flags)))
-        except BlockingIOError:
-            return None
-        _, length, _, _, _, ancillary, said = _HEADER.unpack(self._header)
-        return count, self._name.raw[:length], self._control.raw[:ancillary], said
 
     def _shown(self, guest: Guest, sock: socket.socket, name: bytes) -> bytes:
         """A sender as the pods know it."""
@@ -296,11 +267,11 @@ class DatagramCalls:
     def _rewrite_sendmmsg(self, caller: Caller, guest: Guest) -> None:
         _, vector, count = caller.arguments[:3]
         for number in range(min(count & 0xFFFFFFFF, _PIECES_MAX)):
-            self._rewrite_at(caller, guest, vector + number * _MANY_BYTES)
+            self._rewrite_at(caller, guest, vector + number * MANY_BYTES)
         caller.proceed()
 
     def _rewrite_at(self, caller: Caller, guest: Guest, header: int) -> None:
-        name, length = struct.unpack("=QI", _whole(caller, header, 12))
+        name, length = struct.unpack("=QI", whole(caller, header, 12))
         if name and length:
             self._rewrite(caller, guest, name, length)
 
@@ -312,7 +283,7 @@ def _is_ours(sock: socket.socket) -> bool:
 def _as_many(caller: Caller, vector: int, count: int, one: Callable[[int], int | None]) -> int:
     """Do it for each struct mmsghdr until one fails or says None; for how many it was done. Raises what the first raises."""
     for done in range(min(count & 0xFFFFFFFF, MESSAGES_MAX)):
-        header = vector + done * _MANY_BYTES
+        header = vector + done * MANY_BYTES
         try:
             size = one(header)
         except (OSError, Refusal):
@@ -321,58 +292,8 @@ def _as_many(caller: Caller, vector: int, count: int, one: Callable[[int], int |
             return done
         if size is None:
             return done
-        caller.write(header + _HEADER.size, struct.pack("=I", size))
+        caller.write(header + HEADER.size, struct.pack("=I", size))
     return min(count & 0xFFFFFFFF, MESSAGES_MAX)
-
-
-def address_of(caller: Caller, at: int, length: int) -> bytes:
-    """Of the call's arguments with these numbers. Raises OSError, GoneError, Refusal."""
-    return read_address(caller, caller.arguments[at], caller.arguments[length])
-
-
-def read_address(caller: Caller, address: int, length: int) -> bytes:
-    """An address as the kernel takes it. Raises OSError, GoneError, Refusal."""
-    if length & 0xFFFFFFFF > SOCKADDR_BYTES_MAX:
-        raise Refusal(errno.EINVAL)
-    return _whole(caller, address, length & 0xFFFFFFFF)
-
-
-def _whole(caller: Caller, address: int, size: int) -> bytes:
-    """All of it. Raises OSError(EFAULT), GoneError."""
-    found = caller.read(address, size) if size else b""
-    if len(found) != size:
-        raise Refusal(errno.EFAULT)
-    return found
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value & 0x80000000 else value
-
-
-def _control(level: int, kind: int, data: bytes) -> bytes:
-    """One control message, padded."""
-    return (_CONTROL_HEAD.pack(_CONTROL_HEAD.size + len(data), level, kind) + data).ljust(
-        (_CONTROL_HEAD.size + len(data) + 7) & ~7, b"\0"
-    )
-
-
-def _controls(raw: bytes) -> list[tuple[int, int, bytes]]:
-    """Level, type and data of each. Raises Refusal for what the kernel would not take."""
-    found, at = [], 0
-    while at + _CONTROL_HEAD.size <= len(raw):
-        size, level, kind = _CONTROL_HEAD.unpack_from(raw, at)
-        if not _CONTROL_HEAD.size <= size <= len(raw) - at:
-            raise Refusal(errno.EINVAL)
-        found.append((level, kind, raw[at + _CONTROL_HEAD.size : at + size]))
-        at += (size + 7) & ~7
-    return found
 
 
 def _names_loopback(data: bytes) -> bool:

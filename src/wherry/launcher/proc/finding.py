@@ -130,6 +130,6 @@ def start_of(caller: Caller, directory: int) -> bytes:
 
 
 def signed(value: int) -> int:
-    """A descriptor's number, of an argument."""
+    """An int, of an argument: a descriptor's number, or flags."""
     value &= 0xFFFFFFFF
     return value - (1 << 32) if value & 0x80000000 else value

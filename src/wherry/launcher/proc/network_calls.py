@@ -27,10 +27,11 @@ from wherry.launcher.proc.addresses import (
 )
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
-from wherry.launcher.proc.datagrams import DatagramCalls, address_of
+from wherry.launcher.proc.datagrams import DatagramCalls
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.held import Handler, Held, NotHeldError
 from wherry.launcher.proc.landlock import NO_PORT, forbids_tcp
+from wherry.launcher.proc.messages import address_of
 from wherry.launcher.proc.name_calls import NameCalls
 from wherry.launcher.proc.notify import NETWORK
 from wherry.launcher.proc.outcomes import Refusal

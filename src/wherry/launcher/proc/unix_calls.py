@@ -24,7 +24,7 @@ from wherry.launcher.proc.file_shapes import Umask
 from wherry.launcher.proc.finding import AT_FDCWD, follow, resolve_name, start_of
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.hidden import is_hidden
-from wherry.launcher.proc.outcomes import Refusal
+from wherry.launcher.proc.outcomes import Refusal, checked
 from wherry.launcher.proc.reach import Found, by_number, real_path
 from wherry.launcher.proc.unix_names import ADDRESS_BYTES_MAX, UnixNames
 
@@ -85,7 +85,7 @@ class UnixCalls:
                 if sock.family in _INTERNET:  # AF_UNSPEC with no address would be every address of the machine
                     raise Refusal(errno.EAFNOSUPPORT if len(raw) >= SOCKADDR_4_BYTES else errno.EINVAL)
                 if sock.family == socket.AF_UNIX and not _path(raw):
-                    _checked(_libc.bind(sock.fileno(), raw, len(raw)))
+                    checked(_libc.bind(sock.fileno(), raw, len(raw)))
                     self._abstract.bound(guest, sock)
                     caller.succeed()
                     return
@@ -198,9 +198,3 @@ def _as_the_caller(caller: Caller, path: bytes) -> bytes:
         if path == own or path.startswith(own + b"/"):
             return theirs % caller.thread + path[len(own) :]
     return path if path.startswith(b"/") else start_of(caller, AT_FDCWD) + b"/" + path
-
-
-def _checked(result: int) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
