@@ -14,9 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wherry.launcher.proc.caller import Caller
-from wherry.launcher.proc.finding import AT_FDCWD
 from wherry.launcher.proc.notify import FILES
-from wherry.launcher.proc.reach import Found, by_number
+from wherry.launcher.proc.reach import AT_FDCWD, Found, by_number
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long

@@ -10,9 +10,8 @@ from typing import TypeVar
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.outcomes import GoneError, Refusal
-from wherry.launcher.proc.reach import LINKS_MAX, Found, LeadsElsewhereError, leads_away
+from wherry.launcher.proc.reach import AT_FDCWD, LINKS_MAX, Found, LeadsElsewhereError, leads_away
 
-AT_FDCWD = -100
 Result = TypeVar("Result")
 Tell = Callable[[Guest, str], None]
 

@@ -22,11 +22,11 @@ from contextlib import contextmanager
 
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import EMPTY_PATH, KEEPS, NOFOLLOW, SHAPES, Shape, perform
-from wherry.launcher.proc.finding import AT_FDCWD, signed
+from wherry.launcher.proc.finding import signed
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.notify import FILES
 from wherry.launcher.proc.outcomes import Refusal
-from wherry.launcher.proc.reach import Found, by_number, real_path
+from wherry.launcher.proc.reach import AT_FDCWD, Found, by_number, real_path
 
 NAMES = (
     "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "utime", "utimes", "futimesat",

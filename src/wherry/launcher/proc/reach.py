@@ -21,7 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 _OPENAT2 = 437
-_AT_FDCWD = -100
+AT_FDCWD = -100
 _NO_MAGIC, _NO_LINKS, _BENEATH = 0x02, 0x04, 0x08  # RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
 _NAMELESS = os.O_TMPFILE & ~os.O_DIRECTORY  # __O_TMPFILE, its bit
 _KNOWN = 0o37777703  # what openat2 takes; open ignores the rest
@@ -52,7 +52,7 @@ class Found:
         """A descriptor of ours, close-on-exec. Raises OSError, LeadsElsewhereError."""
         flags |= os.O_CLOEXEC
         try:
-            return _openat2(_AT_FDCWD, self.real, flags, mode, _NO_LINKS)
+            return _openat2(AT_FDCWD, self.real, flags, mode, _NO_LINKS)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
@@ -66,7 +66,7 @@ class Found:
         raise LeadsElsewhereError(self._follow(last=not flags & os.O_NOFOLLOW))
 
     def _beneath(self, rest: bytes, flags: int, mode: int) -> int:
-        anchor = _openat2(_AT_FDCWD, self.anchor, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
+        anchor = _openat2(AT_FDCWD, self.anchor, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
         try:
             return _openat2(anchor, rest, flags, mode, _BENEATH | _NO_MAGIC)
         finally:
@@ -154,7 +154,7 @@ def by_number(fd: int) -> bytes:
 
 def without_links(real: bytes) -> int:
     """A descriptor that only names it. Raises OSError(ELOOP) where a link is on the way, or is what it names."""
-    return _openat2(_AT_FDCWD, real, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
+    return _openat2(AT_FDCWD, real, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
 
 
 def leads_away(folder: bytes, name: bytes) -> bool:
@@ -163,7 +163,7 @@ def leads_away(folder: bytes, name: bytes) -> bool:
     if b"/../" in name + b"/":  # not the `..data` of volumes
         return True
     try:
-        os.close(_openat2(_AT_FDCWD, folder + b"/" + name, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS))
+        os.close(_openat2(AT_FDCWD, folder + b"/" + name, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS))
     except OSError as error:
         return error.errno == errno.ELOOP
     return False
@@ -187,7 +187,7 @@ def _openat2(directory: int, path: bytes, flags: int, mode: int, resolve: int) -
 
 def make_directories(anchor: bytes, path: bytes) -> None:
     """Below `anchor`, following no link. Raises OSError."""
-    fd = _openat2(_AT_FDCWD, anchor, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _NO_LINKS)
+    fd = _openat2(AT_FDCWD, anchor, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _NO_LINKS)
     try:
         for word in path.split(b"/"):
             if not word:

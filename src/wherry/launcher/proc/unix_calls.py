@@ -21,11 +21,11 @@ from wherry.launcher.proc.addresses import SOCKADDR_4_BYTES
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import Umask
-from wherry.launcher.proc.finding import AT_FDCWD, follow, resolve_name, start_of
+from wherry.launcher.proc.finding import follow, resolve_name, start_of
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.hidden import is_hidden
 from wherry.launcher.proc.outcomes import Refusal, checked
-from wherry.launcher.proc.reach import Found, by_number, real_path
+from wherry.launcher.proc.reach import AT_FDCWD, Found, by_number, real_path
 from wherry.launcher.proc.unix_names import ADDRESS_BYTES_MAX, UnixNames
 
 _libc = ctypes.CDLL(None, use_errno=True)
