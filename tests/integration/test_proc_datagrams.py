@@ -51,6 +51,11 @@ for name in ("sendto", "sendmsg", "connected", "twice"):
 with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
     sock.sendto(b"mapped", ("::ffff:" + host, port))
     answered(sock, b"mapped")
+full = 170 * [(1000, 1, b"somebody")] + [(1000, 1, b"")]
+for family, name in ((socket.AF_INET, host), (socket.AF_INET6, "::ffff:" + host)):
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:  # as many control messages as are taken, of a level that is nobody's
+        print("full", *(sock.sendmsg([b"full"], full, 0, (name, port)) for _ in range(100)))
+        answered(sock, b"full")
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     print("number", sock.fileno() >= 896, select.select([], [sock], [], 0)[1] == [sock])
     sock.setblocking(False)
@@ -91,6 +96,7 @@ async def test_who_is_asked_answers(world: World, client: LauncherClient) -> Non
             f"connected {mine}",
             *("sent 2", f"twice {mine}", f"twice {mine}"),
             f"mapped {own.ip} ::ffff:{host} 53",
+            *("full" + 100 * " 4", f"full {mine}", "full" + 100 * " 4", f"full {own.ip} ::ffff:{host} 53"),
             *("number True True", "empty", "stream True", "Operation not supported"),
             *(3 * ["Protocol not supported"]),
         ]

@@ -27,7 +27,8 @@ HEADER = struct.Struct("=QI4xQQQQi4x")
 MANY_BYTES = HEADER.size + 8  # struct mmsghdr
 _CONTROL_HEAD = struct.Struct("=Qii")  # struct cmsghdr
 CONTROL_BYTES_MAX = 4096
-"""Of the control messages of one message."""
+"""Of the control messages of one message, as its caller has them."""
+_CONTROL_ROOM = CONTROL_BYTES_MAX + 64  # datagrams.py puts one more before them: struct in_pktinfo or in6_pktinfo
 MSG_FASTOPEN = 0x20000000
 _MSG_CMSG_CLOEXEC = 0x40000000
 
@@ -37,11 +38,13 @@ class Message:
 
     def __init__(self) -> None:
         self._buffer = ctypes.create_string_buffer(BUFFER_BYTES)
-        sizes = SOCKADDR_BYTES_MAX, CONTROL_BYTES_MAX, 16, HEADER.size
+        sizes = SOCKADDR_BYTES_MAX, _CONTROL_ROOM, 16, HEADER.size
         self._name, self._control, self._piece, self._header = (ctypes.create_string_buffer(size) for size in sizes)
 
     def send(self, sock: socket.socket, name: bytes, payload: bytes, control: bytes, flags: int) -> int:
-        """What the kernel answers. Raises OSError."""
+        """What the kernel answers. Raises OSError, Refusal for what there is no room for."""
+        if len(name) > SOCKADDR_BYTES_MAX or len(payload) > BUFFER_BYTES or len(control) > _CONTROL_ROOM:
+            raise Refusal(errno.ENOBUFS)  # memmove knows no end
         ctypes.memmove(self._name, name, len(name))
         ctypes.memmove(self._buffer, payload, len(payload))
         ctypes.memmove(self._control, control, len(control))
