@@ -58,10 +58,11 @@ def _guard(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def sweep(prefix: str, end: Callable[[Path], None] = lambda path: None) -> None:
-    """Remove the directories whose processes have ended without doing so; `end` ends what still runs in one."""
+def sweep(prefix: str, end: Callable[[Path], None] = lambda path: None, *, wait: bool = False) -> None:
+    """Remove the directories whose processes have ended without doing so; `end` ends what still runs in one. `wait` for those
+    that are just ending, for who knows that they are: the kernel may close all else of a process before its lock is given back."""
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{prefix}*")):
-        lock = _take(folder)
+        lock = _take(folder, wait)
         if lock is not None:
             try:
                 end(folder)
@@ -70,7 +71,7 @@ def sweep(prefix: str, end: Callable[[Path], None] = lambda path: None) -> None:
                 os.close(lock)
 
 
-def _take(folder: Path) -> int | None:
+def _take(folder: Path, wait: bool) -> int | None:
     """The lock; None where somebody holds it, or is just making the directory, or it is not ours."""
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
@@ -79,7 +80,7 @@ def _take(folder: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(lock)
         return None

@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     sys.stdin.buffer.read()
     from wherry.testing.temporary import sweep
 
-    sweep(folder.name, end_system)
+    sweep(folder.name, end_system, wait=True)
 
 
 if __name__ == "__main__":

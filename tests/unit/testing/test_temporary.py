@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,22 @@ def test_a_link_into_somebody_elses_directory_is_left_alone(tmp_path: Path) -> N
     (tmp_path / f"{PREFIX}link").symlink_to(precious)
     sweep(PREFIX)
     assert (precious / HOLDER).exists()
+
+
+def test_a_process_that_is_just_ending_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end of a watchdog's pipe may be closed before its lock is given back."""
+    with subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        folder = Path(other.stdout.readline().strip())
+        lock = fcntl.flock
+
+        def held_a_little_longer(fd: int, operation: int) -> None:
+            with suppress(BlockingIOError):
+                lock(fd, operation | fcntl.LOCK_NB)
+                pytest.fail("it is not held")
+            other.send_signal(signal.SIGKILL)
+            lock(fd, operation)
+
+        monkeypatch.setattr(fcntl, "flock", held_a_little_longer)
+        sweep(folder.name, wait=True)
+    assert not folder.exists()
