@@ -60,7 +60,7 @@ def _guard(folder: Path) -> subprocess.Popen[bytes]:
 
 def sweep(prefix: str, end: Callable[[Path], None] = lambda path: None, *, wait: bool = False) -> None:
     """Remove the directories whose processes have ended without doing so; `end` ends what still runs in one. `wait` for those
-    that are just ending, for who knows that they are: the kernel may close all else of a process before its lock is given back."""
+    that are just ending, for who knows that they are: the kernel may close all else of a process before it frees the lock."""
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{prefix}*")):
         lock = _take(folder, wait)
         if lock is not None:
