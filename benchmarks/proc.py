@@ -39,9 +39,8 @@ RARE_CALLS, PAUSE_MILLISECONDS = 20, 10
 CROWD, CROWD_CALLS = 16, 20  # processes at once, and connections of each
 REQUESTS, DEPTH, MEGABYTES = 4000, 16, 400
 PATIENCE_SECONDS = 60
-PAUSE_SECONDS = (
-    0.5  # between starts: what is made ahead of one is there, a copy of its image too; many at once: proc_many.py
-)
+PAUSE_SECONDS = 0.5
+"""Between starts: what is made ahead of one is there, a copy of its image too; many at once are proc_many.py's."""
 LAYER_FILES, LAYER_BYTES = 500, 20_000  # an application with its packages
 
 Place = tuple[str, int]
