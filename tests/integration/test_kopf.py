@@ -19,6 +19,7 @@ from control_plane_process import Answer, ControlPlane
 from webhook_server import hook_certificate
 
 kopf = pytest.importorskip("kopf", reason="kopf is not installed")
+pytestmark = pytest.mark.usefixtures("sockets_left")
 MERGE = "application/merge-patch+json"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 

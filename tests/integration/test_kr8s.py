@@ -12,7 +12,10 @@ from control_plane_process import ControlPlane
 kr8s = pytest.importorskip("kr8s", reason="kr8s is not installed")
 from kr8s.asyncio import objects  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:Kubernetes version .* is not supported:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Kubernetes version .* is not supported:UserWarning"),
+    pytest.mark.usefixtures("sockets_left"),
+]
 """It knows releases up to 1.35 and warns about others."""
 
 

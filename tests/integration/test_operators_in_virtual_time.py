@@ -3,12 +3,10 @@ election against `wherry.ControlPlane`, in virtual time."""
 
 from __future__ import annotations
 
-import gc
 import socket
 import ssl
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -21,6 +19,7 @@ import wherry
 from wherry.api.types import Obj
 from wherry.testing.authority import authority
 
+pytestmark = pytest.mark.usefixtures("sockets_left")
 OPERATOR = """
 import kopf
 import kubernetes
@@ -82,16 +81,6 @@ def cp() -> Iterator[wherry.ControlPlane]:
         yield plane
 
 
-@pytest.fixture
-def sockets_left() -> Iterator[None]:
-    """kopf ends its loop before the connections it gave up have closed; Python would complain in some later test."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-@pytest.mark.usefixtures("sockets_left")
 def test_a_kopf_operator_through_virtual_days(
     cp: wherry.ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
