@@ -18,6 +18,7 @@ from wherry.launcher.context import Context
 from wherry.launcher.hints import explain
 from wherry.launcher.loop import after_fork
 from wherry.launcher.proc import executables, hidden, notify, promises, rehearsal, seccomp_filter
+from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.landlock import Limits
 from wherry.launcher.proc.overlay import Overlay
@@ -149,11 +150,11 @@ def _prepare(
     waits: bool,
     holds: bool,
 ) -> None:
-    paths = Paths(made)
     upper = upper_of(spec, writable)
     overlay = Overlay(os.fsencode(upper), b"") if upper else None  # nothing is changed here
+    guest = Guest.of_files(Paths(made), overlay)
     env = identity.environment(spec, hostname, tty=tty)
-    identity.enter_directory(os.fsdecode(executables.locate(os.fsencode(spec["cwd"] or "/"), paths, overlay)))
+    identity.enter_directory(os.fsdecode(executables.locate(os.fsencode(spec["cwd"] or "/"), guest)))
     if tty:
         master, slave = terminal.open_pair()
         protocol.send(status, {"master": True}, [master])
@@ -163,8 +164,8 @@ def _prepare(
     else:
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
-    program = executables.find_program(argv[0], env, paths, overlay)
-    interpreter, words = executables.words_of_script(program, paths, overlay)
+    program = executables.find_program(argv[0], env, guest)
+    interpreter, words = executables.words_of_script(program, guest)
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
     if os.geteuid() == 0:

@@ -9,8 +9,6 @@ import os
 from typing import NamedTuple
 
 from wherry.launcher.proc.guest import Guest
-from wherry.launcher.proc.overlay import Overlay
-from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.reach import LINKS_MAX, LeadsElsewhereError, real_path
 from wherry.launcher.protocol import LauncherError
 
@@ -25,12 +23,12 @@ class Program(NamedTuple):
     real: str
 
 
-def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay | None) -> Program:
+def find_program(name: str, env: dict[str, str], guest: Guest) -> Program:
     """What to execute. Raises LauncherError(StartError)."""
     candidates = [name] if "/" in name else [f"{each or '.'}/{name}" for each in env.get("PATH", "").split(":")]
     denied, text = False, "executable file not found in $PATH"
     for candidate in candidates:
-        real = os.fsdecode(locate(os.fsencode(candidate), paths, overlay))
+        real = os.fsdecode(locate(os.fsencode(candidate), guest))
         if os.path.isdir(real):
             text = "is a directory" if "/" in name else text
         elif os.access(real, os.X_OK):
@@ -42,11 +40,10 @@ def find_program(name: str, env: dict[str, str], paths: Paths, overlay: Overlay 
     raise LauncherError("StartError", f'exec: "{name}": {"permission denied" if denied else text}')
 
 
-def locate(path: bytes, paths: Paths, overlay: Overlay | None) -> bytes:
+def locate(path: bytes, guest: Guest) -> bytes:
     """Where a path that the container names really is, at the end of all links; a relative one is looked for from here."""
     if not path.startswith(b"/"):
         return path
-    guest = Guest(-1, "", "", "", "", paths, overlay)
     for _ in range(LINKS_MAX):
         found = guest.find(path, changes=False)
         if found is None:
@@ -61,7 +58,7 @@ def locate(path: bytes, paths: Paths, overlay: Overlay | None) -> bytes:
     return path
 
 
-def words_of_script(program: Program, paths: Paths, overlay: Overlay | None) -> tuple[str, list[str]]:
+def words_of_script(program: Program, guest: Guest) -> tuple[str, list[str]]:
     """Of a script that is promised, or whose `#!` names something promised: the real interpreter, and the words to execute
     instead, as the container names them. The kernel would not find it, or tell the script a name that it is not known by.
     Empty for all else."""
@@ -70,7 +67,7 @@ def words_of_script(program: Program, paths: Paths, overlay: Overlay | None) -> 
             words = shebang(file.read(HEAD_BYTES))
     except OSError:
         return "", []
-    real = locate(words[0], paths, overlay) if words else b""
+    real = locate(words[0], guest) if words else b""
     if not words or (real == words[0] and program.real == program.name):
         return "", []
     return os.fsdecode(real), [*map(os.fsdecode, words), program.name]

@@ -30,6 +30,11 @@ class Guest:
     packed: bytes = field(init=False)
     _real_tops: dict[bytes, bytes] = field(init=False, default_factory=aliases.real_tops)
 
+    @classmethod
+    def of_files(cls, paths: Paths, overlay: Overlay | None = None) -> Guest:
+        """One that nobody listens to, for who only wants to know where paths lead."""
+        return cls(-1, "", "", "", "", paths, overlay)
+
     def __post_init__(self) -> None:
         self.packed = socket.inet_aton(self.ip) if self.ip else b""
 
@@ -42,12 +47,11 @@ class Guest:
             return None  # the real path, of a call that is made again
         same = aliases.real(name)
         end = b"/" if name.endswith(b"/") else b""
-        found = self.paths.look(name)
-        if found is None and self.paths.look(same) is not None:
-            name, found = same, self.paths.look(same + end)
-        if found is not None:
-            real, promise = found
-            return Found(normal(name) + end, real, promise.source, readonly=promise.readonly)
+        for each in (name, same + end):
+            found = self.paths.look(each)
+            if found is not None:
+                real, promise = found
+                return Found(normal(each) + end, real, promise.source, readonly=promise.readonly)
         own = self._in_layer(name, same, changes=changes, creates=creates)
         if own is None or self.overlay is None:
             return WayOut(normal(name)) if b"/.." in name and self._begins_inside(name) else None

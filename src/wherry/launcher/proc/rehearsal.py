@@ -15,6 +15,7 @@ from wherry.launcher.logs import LogFile
 from wherry.launcher.loop import Loop
 from wherry.launcher.output import Stream
 from wherry.launcher.proc import executables, image_files, kits, promises
+from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths
@@ -61,10 +62,10 @@ def become_container(state: str, kit: str) -> None:
         writable = Writable(kit + kits.CONTAINER)
         image_files.stored([kit], state)  # the first hash is dear
         paths = Paths(promises.prepare(spec, writable, os.path.join(state, IMAGES)))
-        overlay = Overlay(os.fsencode(os.path.realpath(writable.upper)), b"")
-        executables.locate(b"/", paths, overlay)
-        program = executables.find_program(_PROGRAM, identity.environment(spec, "rehearsal", tty=False), paths, overlay)
-        executables.words_of_script(program, paths, overlay)
+        guest = Guest.of_files(paths, Overlay(os.fsencode(os.path.realpath(writable.upper)), b""))
+        executables.locate(b"/", guest)
+        program = executables.find_program(_PROGRAM, identity.environment(spec, "rehearsal", tty=False), guest)
+        executables.words_of_script(program, guest)
 
 
 def start_container(kit: str) -> None:

@@ -50,7 +50,7 @@ class ProcSandboxes(SandboxOperations):
         self._nursery = Nursery(loop, context)
         self._shims = Shims(loop, context.controls, self._noticed)
         self._routing = Routing(block, ports, random.Random())
-        self._machine = Guest(-1, "", "", "", "", Paths(()))
+        self._machine = Guest.of_files(Paths(()))
 
     def operations(self) -> Mapping[str, Operation]:
         return {

@@ -113,14 +113,15 @@ def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> No
     own = paths.find(b"/tmp/x")
     assert own is not None
     assert own[0].startswith(os.fsencode(tmp_path))
-    program = find_program("main.sh", {"PATH": "/nowhere:/app"}, paths, None)
+    guest = Guest.of_files(paths)
+    program = find_program("main.sh", {"PATH": "/nowhere:/app"}, guest)
     assert program.name == "/app/main.sh"
-    assert words_of_script(program, paths, None) == (
+    assert words_of_script(program, guest) == (
         str(Path(program.real).parent / "sh"), ["/app/sh", "-e", "/app/main.sh"]
     )  # fmt: skip
-    assert find_program("/app/tool", {}, paths, None) == ("/app/tool", program.real)
+    assert find_program("/app/tool", {}, guest) == ("/app/tool", program.real)
     with pytest.raises(LauncherError, match="executable file not found"):
-        find_program("absent", {"PATH": "/app"}, paths, None)
+        find_program("absent", {"PATH": "/app"}, guest)
 
 
 def test_what_cannot_be_given_is_refused_by_name(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_a_layer_knows_its_first_names(tmp_path: Path) -> None:
     upper = tmp_path / "upper"
     (upper / "app").mkdir(parents=True)
     overlay = Overlay(os.fsencode(upper), b"/state")
-    guest = Guest(-1, "s", "c", "", "h", Paths([Promise(b"/data", b"/real")]), overlay)
+    guest = Guest.of_files(Paths([Promise(b"/data", b"/real")]), overlay)
     assert overlay.tops == {b"app"}
     assert guest.find(b"/usr/bin/new", changes=False) is None
     for path in (b"/usr/bin/new", b"/new"):
@@ -243,7 +244,7 @@ def test_what_lies_behind_a_link_of_the_machine_has_two_names(tmp_path: Path) ->
     """/var/run is a link to /run on most machines, /bin one to /usr/bin."""
     upper = os.fsencode(tmp_path)
     link, real = next((path, os.path.realpath(path)) for path in (b"/bin", b"/lib", b"/sbin") if os.path.islink(path))
-    guest = Guest(-1, "s", "c", "", "h", Paths([]), Overlay(upper, b"/state"))
+    guest = Guest.of_files(Paths([]), Overlay(upper, b"/state"))
     for first, other in ((link, real), (real, link)):
         name = b"/new-" + first.replace(b"/", b"-")
         assert guest.find(other + name, changes=False) is None
@@ -256,11 +257,11 @@ def test_what_lies_behind_a_link_of_the_machine_has_two_names(tmp_path: Path) ->
                 found = guest.find(each + name, changes=changes)
                 assert found is not None
                 assert found.real == made.real
-    promised = Guest(-1, "s", "c", "", "h", Paths([Promise(real + b"/tool", b"/real")]))
+    promised = Guest.of_files(Paths([Promise(real + b"/tool", b"/real")]))
     found = promised.find(link + b"/tool", changes=False)
     assert found is not None
     assert (found.name, found.real) == (real + b"/tool", b"/real")
-    volume = Guest(-1, "s", "c", "", "h", Paths([Promise(link, b"/volume")]))
+    volume = Guest.of_files(Paths([Promise(link, b"/volume")]))
     inside = volume.find(link + b"/tool", changes=False)
     assert inside is not None
     assert inside.real == b"/volume/tool"
