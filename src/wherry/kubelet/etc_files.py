@@ -128,18 +128,18 @@ def write(pod: Obj, address: str, config: NodeConfig) -> EtcFiles:
     except OSError:
         node_text = ""
     files = EtcFiles(directory / "hosts", directory / "resolv.conf", directory / "hostname")
-    hosts = hosts_text(pod, address, config)
-    _put(files.hosts, hosts)
-    with suppress(PermissionError):  # a container has made it unreadable
-        if files.hosts.read_text(errors="replace") != hosts:  # the pod's sandbox was made anew, with another address
-            files.hosts.write_text(hosts)
+    _put(files.hosts, hosts_text(pod, address, config), anew=True)  # a sandbox made anew has another address
     _put(files.resolv_conf, resolv_conf_text(pod, config, node_text))
     _put(files.hostname, sandbox_hostname(pod, config) + "\n")
     return files
 
 
-def _put(path: Path, text: str) -> None:
-    """Unchanged files stay as they are: a container may have written into its own (Kubernetes leaves that alone too)."""
+def _put(path: Path, text: str, *, anew: bool = False) -> None:
+    """What is there stays, unless `anew`: a container may have written into its own (Kubernetes leaves that alone too)."""
     if not path.exists():
         path.write_text(text)
         path.chmod(0o644)
+    elif anew:
+        with suppress(PermissionError):  # a container has made it unreadable
+            if path.read_text(errors="replace") != text:
+                path.write_text(text)

@@ -59,9 +59,6 @@ class Report:
         """The first usable one, in the order of preference."""
         return next((tier.name for tier in self.tiers if tier.usable), None)
 
-    def tier(self, name: str) -> Tier:
-        return next(tier for tier in self.tiers if tier.name == name)
-
 
 def detect(directory: str) -> Report:
     """Try all tiers. `directory`, or the nearest parent that exists, is where writable layers will lie."""

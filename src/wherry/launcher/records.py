@@ -168,9 +168,13 @@ class Records:
             os.close(container.pin)
             container.pin = -1
         self.tell(container.sandbox_id, container.id, "stopped")
-        waiting, container.waiting = container.waiting, []
-        for request in waiting:
-            request.answer()
+        release(container.waiting)
+
+
+def release(waiting: list[Request]) -> None:
+    """Answer those who wait for an end."""
+    while waiting:
+        waiting.pop(0).answer()
 
 
 def _pinned(pid: int) -> int:

@@ -18,18 +18,11 @@ from wherry.launcher.context import Context
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import READ, Loop
 from wherry.launcher.protocol import LauncherError, Message
-from wherry.launcher.records import NOTREADY, READY, Records, Sandbox, wall_time
+from wherry.launcher.records import NOTREADY, READY, Records, Sandbox, release, wall_time
 from wherry.launcher.requests import Operation, Request
 from wherry.launcher.specs import SandboxSpec
 
 _FIRST_LINK = 100  # interface indexes of veths in the node's network; below are lo and what a user may add
-
-
-def _answer(sandbox: Sandbox) -> None:
-    """To those who wait for its end."""
-    waiting, sandbox.waiting = sandbox.waiting, []
-    for request in waiting:
-        request.answer()
 
 
 def make_directories(spec: SandboxSpec) -> None:
@@ -133,7 +126,7 @@ class SandboxOperations:
                 sandbox.init.close()
             cgroups.remove(self._context.cgroups, sandbox.id)
             request.refuse("CreatePodSandboxError", message["message"])
-            _answer(sandbox)
+            release(sandbox.waiting)
             return
         sandbox.netns, sandbox.pidfd = fds
         sandbox.created_at = wall_time()
@@ -160,7 +153,7 @@ class SandboxOperations:
             cgroups.remove(self._context.cgroups, f"{sandbox.id}/{container.id}")
         cgroups.remove(self._context.cgroups, sandbox.id)
         self._records.tell(sandbox.id, "", "stopped")
-        _answer(sandbox)
+        release(sandbox.waiting)
 
     def _stop(self, request: Request) -> None:
         """id -> when everything in it has ended, also of one that is still being made. One that is unknown or has ended is no

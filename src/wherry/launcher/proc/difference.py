@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from wherry.launcher import whiteouts
 from wherry.launcher.proc.image_files import is_opaque
+from wherry.launcher.proc.kits import ROOTS_HOME
 from wherry.launcher.whiteouts import is_whiteout
 
 _Facts = dict[str, os.stat_result]
-_HOME = "/root"
 
 
 def reduce(layers: Sequence[str], upper: str) -> None:
@@ -23,9 +23,9 @@ def reduce(layers: Sequence[str], upper: str) -> None:
         _merge(layer, "", before)
     _mark_removed(before, upper)
     _drop_unchanged(before, upper, "")
-    if _HOME not in before:
+    if ROOTS_HOME not in before:
         with suppress(OSError):
-            os.rmdir(upper + _HOME)
+            os.rmdir(upper + ROOTS_HOME)
 
 
 def _merge(layer: str, prefix: str, into: _Facts) -> None:

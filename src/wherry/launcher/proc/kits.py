@@ -13,7 +13,9 @@ KITS = "launcher/kits"
 """In the state directory."""
 PORTS, CONTAINER = "ports", "container"
 LOG, _LOGS = "log", "logs"
-HOME = "upper/root"
+ROOTS_HOME = "/root"
+"""Which every container has of its own, whatever its image brings."""
+HOME = f"upper{ROOTS_HOME}"
 """In a container's directory."""
 _OWN = ("upper", HOME, "own-tmp", "own-var-tmp")
 _MADE = (PORTS, _LOGS, CONTAINER, *(f"{CONTAINER}/{name}" for name in _OWN))

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from wherry.launcher.proc.outcomes import GoneError
@@ -46,7 +47,7 @@ class _Copy:
 _copy = _Copy(BUFFER_BYTES)
 
 
-class Memory:
+class Memory(ABC):
     """Of the thread with the number `thread`. `check` says whether it is still that one."""
 
     __slots__ = ("thread",)
@@ -54,9 +55,9 @@ class Memory:
     def __init__(self, thread: int) -> None:
         self.thread = thread
 
+    @abstractmethod
     def check(self) -> None:
         """Raises GoneError."""
-        raise NotImplementedError
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes, or as many as there are. Raises OSError(EFAULT), GoneError."""

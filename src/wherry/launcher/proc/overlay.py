@@ -32,7 +32,8 @@ class Overlay:
         """First names of all that is in the layer: nothing gets there by another one but through us."""
 
     def find(self, path: bytes, *, changes: bool, creates: bool = False) -> bytes | None:
-        """The real path of an absolute one; None: it is the machine's. With `changes` it is made possible to write there.
+        """The real path of an absolute one; None: it is the machine's. With `changes`, for a path whose directories are no links
+        of the machine (aliases.py), it is made possible to write there.
 
         What was removed is nowhere, unless something is to be made in its place. Raises OSError where the file is too large to be
         copied."""
@@ -61,10 +62,7 @@ class Overlay:
         if not os.path.isdir(self.upper + folder):
             if not os.path.isdir(folder):
                 return None
-            real = os.path.realpath(folder)
-            self._make_directories(real)
-            if real != folder:
-                own = self.upper + real + b"/" + os.path.basename(clean)
+            self._make_directories(folder)
         self.tops.add(top(own[len(self.upper) :]))
         if is_remade(own[len(self.upper) :]) and not os.path.isdir(clean):
             return own

@@ -19,7 +19,7 @@ from wherry.launcher.specs import ContainerSpec, MountSpec
 from wherry.launcher.whiteouts import is_whiteout
 
 _PRIVATE = (b"/tmp", b"/var/tmp")
-_ROOTS_HOME, _HOMES = b"/root", b"/home/"
+_ROOTS_HOME, _HOMES = os.fsencode(kits.ROOTS_HOME), b"/home/"
 NOWHERE = b"/proc/removed"
 """Nothing is there, and nobody can make something there."""
 
