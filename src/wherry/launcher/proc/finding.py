@@ -44,9 +44,11 @@ def resolve(
     seen = glimpses.path(caller.thread, address)
     if seen is not None and seen[:1] == b"/" and guest.find(seen, changes=False) is None:
         return None
-    found = resolve_name(caller, guest, caller.peek_path(address), start, changes=False, everything=everything)
+    name = caller.peek_path(address)
+    found = resolve_name(caller, guest, name, start, changes=False, everything=everything)
     if found is None:
-        glimpses.machines(caller.thread)
+        if name[:1] == b"/":
+            glimpses.machines(caller.thread)
         return None
     glimpses.promised(caller.thread)
     caller.check()

@@ -92,7 +92,7 @@ def test_memory_of_a_program_that_ended_is_let_go_of(glimpses: Glimpses) -> None
 
 def test_what_is_promised_is_believed_only_of_who_waits() -> None:
     """The number of a thread that was kept may be another's: nothing is done for it by what was kept."""
-    threads, guest = Threads(), Guest(-1, "s", "c", "", "h", Paths([Promise(b"/data", b"/real")]))
+    threads, guest = Threads(), Guest.of_files(Paths([Promise(b"/data", b"/real")]))
     promised = ctypes.create_string_buffer(b"/data/file\0", 300)
     with open(os.devnull) as nobody:  # no listener: whoever asked does not wait there any more
 
