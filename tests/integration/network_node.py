@@ -211,8 +211,8 @@ asyncio.run(netd.run(options, RealClock(), random.Random(1)))
 class Netd:
     """netd as its own process, to be killed."""
 
-    def __init__(self, node: Node, resolv_conf: Path = Path("/dev/null")) -> None:
-        self._command = [sys.executable, "-c", _NETD, str(node.run_directory), str(resolv_conf)]
+    def __init__(self, run_directory: Path, resolv_conf: Path = Path("/dev/null")) -> None:
+        self._command = [sys.executable, "-c", _NETD, str(run_directory), str(resolv_conf)]
         self.start()
 
     def start(self) -> None:

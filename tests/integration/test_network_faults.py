@@ -132,7 +132,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     node = Node(tmp_path, request.param)
     launcher = LauncherClient(tmp_path / "launcher.sock")
     await launcher.connect()
-    netd = Netd(node)
+    netd = Netd(node.run_directory)
     control, reader = await connected(tmp_path)
     await KernelSync(launcher, NodeNetwork()).rebuild({RECORD.key: RECORD})
     world = World(tmp_path, node, launcher, netd)

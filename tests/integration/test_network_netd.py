@@ -68,7 +68,7 @@ def upstream(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def netd(node: Node, upstream: Path) -> Iterator[Netd]:
-    netd = Netd(node, upstream)
+    netd = Netd(node.run_directory, upstream)
     yield netd
     netd.kill()
 

@@ -149,7 +149,7 @@ async def test_netd_is_told_and_told_again(client: Client, node: Node) -> None:
     await client.create(SERVICES, service(), "shop")
     async with agent(client, node):
         for _ in range(2):
-            netd = Netd(node)
+            netd = Netd(node.run_directory)
             try:
                 control, reader = await connected(node.run_directory)
                 async with asyncio.timeout(30):

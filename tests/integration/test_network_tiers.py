@@ -67,7 +67,7 @@ async def _ask(launcher: LauncherClient, sandbox: str, ip: str, port: int) -> st
 async def test_everything_a_pod_can_reach(node: Node, tmp_path: Path) -> None:
     launcher = LauncherClient(tmp_path / "launcher.sock")
     await launcher.connect()
-    netd = Netd(node)
+    netd = Netd(node.run_directory)
     control, reader = await connected(tmp_path)
     kernel = KernelSync(launcher, NodeNetwork())
     await kernel.rebuild({RECORD.key: RECORD})

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from network_node import Netd, connected
@@ -74,7 +73,7 @@ def run(launcher: LauncherProcess) -> Path:
 @pytest.fixture
 async def world(plain: World, run: Path) -> AsyncIterator[World]:
     """With a netd."""
-    netd = Netd(SimpleNamespace(run_directory=run))  # type: ignore[arg-type]  # all it looks at
+    netd = Netd(run)
     control, reader = await connected(run)
     yield plain
     reader.cancel()
