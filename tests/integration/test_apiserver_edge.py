@@ -320,10 +320,12 @@ async def test_metrics_come_from_the_kubelets(running: Running) -> None:
     await running.ask("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
     await make_pod(running)
     _, pod = await running.ask("GET", "/api/v1/namespaces/default/pods/p")
-    usage = {"cpu": {"usageNanoCores": 5_000_000}, "memory": {"workingSetBytes": 10 << 20}}
+    cpu = {"time": "2026-01-01T00:00:09Z", "usageNanoCores": 5_000_000, "windowSeconds": 1.25}
+    usage = {"cpu": cpu, "memory": {"workingSetBytes": 10 << 20}}
+    later = {**usage, "cpu": {**cpu, "time": "2026-01-01T00:00:10Z", "windowSeconds": 2}}
     reference = {"name": "p", "namespace": "default", "uid": pod["metadata"]["uid"]}
     summary = json.dumps(
-        {"node": usage, "pods": [{"podRef": reference, "containers": [{"name": "c", **usage}]}]}
+        {"node": later, "pods": [{"podRef": reference, "containers": [{"name": "c", **usage}, {"name": "d", **later}]}]}
     ).encode()
 
     async def kubelet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -335,10 +337,15 @@ async def test_metrics_come_from_the_kubelets(running: Running) -> None:
     server = await asyncio.start_unix_server(kubelet, running.folder / "n1.sock")
     status, body = await running.ask("GET", "/apis/metrics.k8s.io/v1beta1/nodes")
     assert status == 200
-    assert body["items"][0]["usage"] == {"cpu": "5000000n", "memory": "10240Ki"}
+    used = {"cpu": "5000000n", "memory": "10240Ki"}
+    assert body["items"][0]["usage"] == used
+    assert (body["items"][0]["timestamp"], body["items"][0]["window"]) == ("2026-01-01T00:00:10Z", "2s")
     status, body = await running.ask("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/p")
     assert body["kind"] == "PodMetrics"
-    assert body["containers"] == [{"name": "c", "usage": {"cpu": "5000000n", "memory": "10240Ki"}}]
+    assert body["containers"] == [{"name": "c", "usage": used}, {"name": "d", "usage": used}]
+    assert (body["timestamp"], body["window"]) == ("2026-01-01T00:00:09Z", "2s"), (
+        "what was measured, not when it was asked"
+    )
     server.close()
     await server.wait_closed()
 

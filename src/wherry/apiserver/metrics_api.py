@@ -6,7 +6,7 @@ does not answer is left out, as metrics-server leaves it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -27,8 +27,6 @@ from wherry.apiserver.respond import write
 
 GROUP = "metrics.k8s.io"
 FRESH_SECONDS = 1.0
-WINDOW = "1s"
-"""The span CPU usage is averaged over, as the kubelet measures it."""
 RESOURCES: dict[GVR, Resource] = {resource.gvr: resource for resource in METRICS}
 
 
@@ -73,9 +71,10 @@ class MetricsAPI:
         found: list[Obj] = []
         for node in self._reader.list(NODES):
             summary = await self._summary(node["metadata"]["name"])
-            usage = _usage((summary or {}).get("node") or {})
+            stats = (summary or {}).get("node") or {}
+            usage = _usage(stats)
             if usage is not None:
-                found.append(self._metrics(node, {"usage": usage}))
+                found.append(self._metrics(node, [stats], {"usage": usage}))
         return found
 
     async def _pods(self, namespace: str) -> list[Obj]:
@@ -88,16 +87,22 @@ class MetricsAPI:
                 if namespace and reference.get("namespace") != namespace:
                     continue
                 pod = self._reader.get(PODS, reference.get("name", ""), reference.get("namespace"))
-                containers = _containers(stats)
-                if pod is not None and containers and pod["metadata"].get("uid") == reference.get("uid"):
-                    found.append(self._metrics(pod, {"containers": containers}))
+                measured = [each for each in stats.get("containers") or () if _usage(each) is not None]
+                if pod is not None and measured and pod["metadata"].get("uid") == reference.get("uid"):
+                    containers = [{"name": each["name"], "usage": _usage(each)} for each in measured]
+                    found.append(self._metrics(pod, measured, {"containers": containers}))
         return found
 
-    def _metrics(self, obj: Obj, usage: Obj) -> Obj:
+    def _metrics(self, obj: Obj, measured: Sequence[Obj], usage: Obj) -> Obj:
+        """Of several the earliest time and the longest window count: a window must not seem to begin later than it did."""
         kept = ("name", "namespace", "labels")
         metadata = {key: obj["metadata"][key] for key in kept if key in obj["metadata"]}
-        now = rfc3339(self._clock.time())
-        return {"metadata": {**metadata, "creationTimestamp": now}, "timestamp": now, "window": WINDOW, **usage}
+        return {
+            "metadata": {**metadata, "creationTimestamp": rfc3339(self._clock.time())},
+            "timestamp": min(each["cpu"]["time"] for each in measured),
+            "window": f"{max(each['cpu']['windowSeconds'] for each in measured):g}s",
+            **usage,
+        }
 
     async def _summary(self, node: str) -> Obj | None:
         pretended = self.simulated(node)
@@ -114,15 +119,6 @@ class MetricsAPI:
             return None
         self._summaries[node] = _Summary(now, summary)
         return summary
-
-
-def _containers(stats: Obj) -> list[Obj]:
-    found: list[Obj] = []
-    for container in stats.get("containers") or []:
-        usage = _usage(container)
-        if usage is not None:
-            found.append({"name": container["name"], "usage": usage})
-    return found
 
 
 def _usage(stats: Obj) -> Obj | None:

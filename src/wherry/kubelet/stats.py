@@ -29,12 +29,13 @@ WINDOW_SECONDS_MAX = 60.0
 
 
 class Rate(Struct, frozen=True):
-    """Usage of one container, or of the node."""
+    """Usage of one container over the `window` seconds until `at`."""
 
     nano_cores: int
     nano_seconds: int
     memory_bytes: int
     at: float
+    window: float
 
 
 class _Sample(Struct, frozen=True):
@@ -64,7 +65,8 @@ class Stats:
         self._lock = asyncio.Lock()
 
     async def summary(self) -> Obj:
-        """kubelet's stats/v1alpha1 Summary, the parts that metrics.k8s.io and HPA read."""
+        """kubelet's stats/v1alpha1 Summary, the parts that metrics.k8s.io and HPA read. Beside `usageNanoCores` stands in
+        `windowSeconds` what Kubernetes leaves open: over how long, until `time`, it is averaged."""
         async with self._lock:
             await self._sample()
         newest, previous = self._newest, self._previous
@@ -73,7 +75,7 @@ class Stats:
         return {
             "node": {
                 "nodeName": self._config.name,
-                "cpu": _cpu(newest.at, self._node_rate(newest, previous), newest.node_cpu_nanoseconds),
+                "cpu": _cpu(newest.at, *self._node_rate(newest, previous), newest.node_cpu_nanoseconds),
                 "memory": self._node_memory(newest.at),
             },
             "pods": [pod for pod in pods if pod["containers"]],
@@ -99,17 +101,20 @@ class Stats:
         uid = pod_spec.uid_of(pod)
         containers: list[Obj] = []
         cores = seconds = memory = 0
+        window = 0.0
         for status in self._pleg.pod(uid).alive():
             sample = newest.containers.get(status.id)
             if sample is None:
                 continue
-            rate = container_rate(sample, previous.containers.get(status.id) if previous else None)
+            before = previous.containers.get(status.id) if previous else None
+            rate = container_rate(sample, before, status.started_at)
             cores, seconds, memory = cores + rate.nano_cores, seconds + rate.nano_seconds, memory + rate.memory_bytes
+            window = max(window, rate.window)
             containers.append(
                 {
                     "name": status.config.name,
                     "startTime": rfc3339(status.started_at),
-                    "cpu": _cpu(rate.at, rate.nano_cores, rate.nano_seconds),
+                    "cpu": _cpu(rate.at, rate.nano_cores, rate.window, rate.nano_seconds),
                     "memory": _memory(rate.at, rate.memory_bytes),
                 }
             )
@@ -118,14 +123,15 @@ class Stats:
             "podRef": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": uid},
             "startTime": (pod.get("status") or {}).get("startTime"),
             "containers": containers,
-            "cpu": _cpu(newest.at, cores, seconds),
+            "cpu": _cpu(newest.at, cores, window, seconds),
             "memory": _memory(newest.at, memory),
         }
 
-    def _node_rate(self, newest: _Sample, previous: _Sample | None) -> int:
+    def _node_rate(self, newest: _Sample, previous: _Sample | None) -> tuple[int, float]:
         if previous is None or newest.at <= previous.at:
-            return 0
-        return int((newest.node_cpu_nanoseconds - previous.node_cpu_nanoseconds) / (newest.at - previous.at))
+            return 0, 0.0
+        span = newest.at - previous.at
+        return int((newest.node_cpu_nanoseconds - previous.node_cpu_nanoseconds) / span), span
 
     def _node_memory(self, at: float) -> Obj:
         available = node_facts.memory_available_bytes()
@@ -133,12 +139,13 @@ class Stats:
         return {"time": rfc3339(at), "availableBytes": available, "usageBytes": used, "workingSetBytes": used}
 
 
-def container_rate(newest: ContainerStats, previous: ContainerStats | None) -> Rate:
-    """Nano-cores between two samples; of a container seen once, zero."""
-    span = newest.timestamp - previous.timestamp if previous is not None else 0.0
+def container_rate(newest: ContainerStats, previous: ContainerStats | None, started_at: float) -> Rate:
+    """Between two samples; of a container seen once, since it started."""
+    begin = previous.timestamp if previous is not None else started_at
+    span = max(newest.timestamp - begin, 0.0)
     used = newest.cpu_usage_nanoseconds - (previous.cpu_usage_nanoseconds if previous is not None else 0)
     cores = int(used / span) if span > 0 and used > 0 else 0
-    return Rate(cores, newest.cpu_usage_nanoseconds, newest.memory_working_set_bytes, newest.timestamp)
+    return Rate(cores, newest.cpu_usage_nanoseconds, newest.memory_working_set_bytes, newest.timestamp, span)
 
 
 def node_cpu_nanoseconds() -> int:
@@ -148,8 +155,13 @@ def node_cpu_nanoseconds() -> int:
     return ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
 
 
-def _cpu(at: float, nano_cores: int, nano_seconds: int) -> Obj:
-    return {"time": rfc3339(at), "usageNanoCores": nano_cores, "usageCoreNanoSeconds": nano_seconds}
+def _cpu(at: float, nano_cores: int, window: float, nano_seconds: int) -> Obj:
+    return {
+        "time": rfc3339(at),
+        "usageNanoCores": nano_cores,
+        "usageCoreNanoSeconds": nano_seconds,
+        "windowSeconds": round(window, 3),
+    }
 
 
 def _memory(at: float, size: int) -> Obj:

@@ -89,7 +89,10 @@ def test_a_pod_that_starts_burns_cpu_that_does_not_count() -> None:
     young["status"]["conditions"][0]["lastTransitionTime"] = rfc3339(NOW - 5)
     with pytest.raises(NoReplicaCount):
         utilization_replicas([young], {"0": Sample(900, NOW, 15)}, "cpu", 50, 1, Tolerance(), NOW)
-    found = utilization_replicas([young], {"0": Sample(900, NOW, 1)}, "cpu", 50, 1, Tolerance(), NOW)
+    with pytest.raises(NoReplicaCount):
+        # Ready since some time within that second: part of the window may lie before.
+        utilization_replicas([young], {"0": Sample(900, NOW, 4.5)}, "cpu", 50, 1, Tolerance(), NOW)
+    found = utilization_replicas([young], {"0": Sample(900, NOW, 4)}, "cpu", 50, 1, Tolerance(), NOW)
     assert found.replicas == 2
 
 

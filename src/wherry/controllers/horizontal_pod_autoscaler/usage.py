@@ -20,6 +20,8 @@ from wherry.reconcile.pods import condition, is_terminating, phase
 CPU_INITIALIZATION_SECONDS = 300.0
 INITIAL_READINESS_SECONDS = 30.0
 """kube-controller-manager's --horizontal-pod-autoscaler-{cpu-initialization-period,initial-readiness-delay}."""
+TIMES_STEP_SECONDS = 1.0
+"""Of a condition's times. kube-controller-manager leaves that out: beside metrics-server's windows of 15 s it does not matter."""
 
 
 class NoReplicaCount(Exception):
@@ -153,8 +155,8 @@ def _is_warming_up(pod: Obj, sample: Sample, now: float) -> bool:
     changed = parse_rfc3339(ready["lastTransitionTime"]) if ready.get("lastTransitionTime") else 0.0
     start = parse_rfc3339(started)
     if start + CPU_INITIALIZATION_SECONDS > now:
-        # Within the first minutes only windows that lie wholly after readiness count.
-        return bool(ready["status"] == "False") or sample.at < changed + sample.window
+        # Within the first minutes only windows that lie wholly after readiness count, which is told in whole seconds.
+        return bool(ready["status"] == "False") or sample.at < changed + TIMES_STEP_SECONDS + sample.window
     return bool(ready["status"] == "False") and start + INITIAL_READINESS_SECONDS > changed
 
 

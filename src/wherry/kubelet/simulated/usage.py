@@ -10,6 +10,9 @@ from wherry.kubelet import pod_spec
 from wherry.kubelet.simulated.life import Life
 from wherry.kubelet.simulated.script import used
 
+WINDOW_SECONDS = 1.0
+"""Scripts say what is used at a moment; a real node measures over about so long."""
+
 
 def summary(node: str, pods: Iterable[tuple[Obj, Life]], now: float) -> Obj:
     """kubelet's stats/v1alpha1 Summary, the parts that metrics.k8s.io and HPA read. Nano-cores and bytes."""
@@ -43,6 +46,6 @@ def _pod(pod: Obj, life: Life, now: float) -> Obj | None:
 def _amounts(cores: int, memory: int, now: float) -> Obj:
     stamp = rfc3339(now)
     return {
-        "cpu": {"time": stamp, "usageNanoCores": cores},
+        "cpu": {"time": stamp, "usageNanoCores": cores, "windowSeconds": WINDOW_SECONDS},
         "memory": {"time": stamp, "usageBytes": memory, "workingSetBytes": memory},
     }
