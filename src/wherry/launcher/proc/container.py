@@ -20,6 +20,7 @@ from wherry.launcher.loop import after_fork
 from wherry.launcher.proc import executables, hidden, notify, promises, rehearsal, seccomp_filter
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.image_files import IMAGES
+from wherry.launcher.proc.interpreters import runnable
 from wherry.launcher.proc.landlock import Limits
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, Promise, Wire, pack, unpack
@@ -92,8 +93,8 @@ def become_beside(
 
 
 def upper_of(spec: ContainerSpec, writable: Writable) -> str:
-    """The directory of its writable layer; empty when its root is read-only."""
-    return "" if spec["readonly_rootfs"] else os.path.realpath(writable.upper)
+    """The directory of its writable layer over the machine's root; empty when its root is read-only, or its own."""
+    return "" if spec["readonly_rootfs"] or not spec["rootfs"]["host"] else os.path.realpath(writable.upper)
 
 
 def _run(work: Callable[[], None], status: socket.socket, reason: str, code: int) -> NoReturn:
@@ -166,6 +167,11 @@ def _prepare(
             os.dup2(fd, number)
     program = executables.find_program(argv[0], env, guest)
     interpreter, words = executables.words_of_script(program, guest)
+    ready = os.fsdecode(runnable(guest, os.fsencode(interpreter or program.real)))
+    if guest.paths.root is not None:  # nothing of the machine's
+        limits = Limits(tcp=limits.tcp, lists=False)
+        limits.read([b"/sys"])
+        limits.list(b"/dev")
     if waits and protocol.receive(status) is None:
         raise LauncherError("RunContainerError", "the pod's init has gone")
     if os.geteuid() == 0:
@@ -178,7 +184,4 @@ def _prepare(
     listener = notify.install(seccomp_filter.program(streams=holds))
     protocol.send(status, {"ready": True, "promises": wire}, [listener])
     os.close(listener)
-    if words:
-        identity.replace(interpreter, [*words, *argv[1:]], env)
-    else:
-        identity.replace(program.real, argv, env)
+    identity.replace(ready, [*words, *argv[1:]] if words else argv, env)

@@ -14,7 +14,7 @@ import stat
 import struct
 from collections.abc import Callable
 
-from wherry.launcher.proc import attribute_calls, own_process, owner_calls
+from wherry.launcher.proc import attribute_calls, own_process, owner_calls, process_links
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.file_shapes import SHAPES, Shape, Umask, perform
 from wherry.launcher.proc.finding import Tell, resolve, settle
@@ -131,7 +131,11 @@ class FileCalls:
     def _readlink(self, caller: Caller, guest: Guest, path: int, directory: int) -> None:
         found = resolve(caller, guest, path, directory)
         if found is None:
-            caller.proceed()
+            said = process_links.text(caller, guest, caller.path(caller.arguments[path])) if guest.paths.root else None
+            if said is None:
+                caller.proceed()
+            else:
+                self._say(caller, path, said)
             return
 
         def use(at: Found) -> bytes:
@@ -140,12 +144,15 @@ class FileCalls:
                     raise Refusal(errno.EINVAL)
                 return os.readlink(b"", dir_fd=fd)
 
+        self._say(caller, path, settle(caller, guest, found, use, path, self._tell))
+
+    @staticmethod
+    def _say(caller: Caller, path: int, text: bytes) -> None:
         room = caller.arguments[path + 2] & 0xFFFFFFFF
         if not 0 < room < 1 << 31:
             raise Refusal(errno.EINVAL)
-        text = settle(caller, guest, found, use, path, self._tell)[:room]
-        caller.write(caller.arguments[path + 1], text)
-        caller.succeed(len(text))
+        caller.write(caller.arguments[path + 1], text[:room])
+        caller.succeed(len(text[:room]))
 
     def _symlink(self, caller: Caller, guest: Guest, path: int, directory: int) -> None:
         found = resolve(caller, guest, path, directory, changes=True, creates=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 from dataclasses import dataclass, field
 
 from wherry.launcher.proc import aliases
 from wherry.launcher.proc.overlay import Overlay
 from wherry.launcher.proc.paths import Paths, is_odd, normal, top
-from wherry.launcher.proc.reach import Found, WayOut
+from wherry.launcher.proc.reach import LINKS_MAX, Found, InRoot, LeadsElsewhereError, RootLink, WayOut, real_path
 
 TURNS_MAX = 32
 """Times that a path leads up again. Each takes a look, and nobody else is answered meanwhile."""
+
+
+_OWN_ROOT = re.compile(rb"/proc/(?:self|thread-self|\d+)(?:/task/\d+)?/root(/.*)?", re.DOTALL)
+"""What the kernel leads to the machine's root."""
 
 
 @dataclass(slots=True)
@@ -41,6 +47,8 @@ class Guest:
     def find(self, name: bytes, *, changes: bool, creates: bool = False) -> Found | None:
         """What an absolute path leads to; None: the machine's. With `changes` it is made possible to write there, with `creates`
         also where something was removed."""
+        if self.paths.root is not None:
+            return self._in_own_root(name)
         if not changes and self._is_nobodys(name):
             return None
         if self.overlay is not None and self.overlay.shown(name) is not None:
@@ -56,6 +64,53 @@ class Guest:
         if own is None or self.overlay is None:
             return WayOut(normal(name)) if b"/.." in name and self._begins_inside(name) else None
         return Found(self.overlay.shown(own) or b"/", own, self.overlay.upper, readonly=False)
+
+    def _in_own_root(self, name: bytes) -> Found | None:
+        if self.paths.shown(name) is not None:
+            return None  # the real path, of a call that is made again
+        asked = name
+        link = _OWN_ROOT.fullmatch(name)
+        if link is not None:
+            if link[1] is None:
+                return RootLink(name)
+            name = link[1]
+        if b"/.." in name:
+            name = self._turned(name)
+        found = self.paths.look(name)
+        if found is None:
+            return WayOut(name) if name != asked else None
+        real, promise = found
+        end = b"/" if name.endswith(b"/") else b""
+        kind = InRoot if promise is self.paths.root else Found
+        return kind(normal(name) + (end if real.endswith(b"/") else b""), real, promise.source, readonly=promise.readonly)
+
+    def _turned(self, name: bytes) -> bytes:
+        """A path without `..`: each leads to the parent of what is before it, wherever links led to that. Too many are taken as
+        they are written."""
+        for _ in range(TURNS_MAX):
+            at = (name + b"/").find(b"/../")
+            if at < 0:
+                return name
+            before, after = name[:at] or b"/", name[at + 3 :]
+            above = os.path.dirname(self._end_of(before))
+            name = above.rstrip(b"/") + (after or (b"" if above != b"/" else b"/"))
+        return normal(name)
+
+    def _end_of(self, name: bytes) -> bytes:
+        """A directory's path without any link, as far as there is one."""
+        for _ in range(LINKS_MAX):
+            found = self.paths.look(name)
+            if found is None:
+                return normal(name)
+            kind = InRoot if found[1] is self.paths.root else Found
+            try:
+                with kind(normal(name), found[0], found[1].source, readonly=True).path(follow=True) as fd:
+                    return self.shown(real_path(fd)) or normal(name)
+            except LeadsElsewhereError as elsewhere:
+                name = elsewhere.path
+            except OSError:
+                return normal(name)
+        return normal(name)
 
     def _in_layer(self, name: bytes, same: bytes, *, changes: bool, creates: bool) -> bytes | None:
         """By the one name or the other; what is changed is changed by the other."""
@@ -83,7 +138,7 @@ class Guest:
 
     def is_readonly(self, real: bytes) -> bool:
         """Of a real path where it may not: whether it is of a root or volume that nobody may write."""
-        return self.overlay is None or any(_lies_in(real, source) for source in self.paths.sources(readonly=True))
+        return (self.overlay is None and self.paths.root is None) or any(_lies_in(real, source) for source in self.paths.sources(readonly=True))
 
     def is_mount(self, name: bytes) -> bool:
         """It can be neither removed nor renamed. What is of the image can, where it was copied for this container."""

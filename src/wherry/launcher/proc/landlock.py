@@ -20,7 +20,7 @@ from wherry.launcher.syscalls import SyscallError
 
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _PATH_BENEATH = 1
-_WRITE_FILE, _READ_FILE, _TRUNCATE, _REFER = 1 << 1, 1 << 2, 1 << 14, 1 << 13
+_WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _REFER = 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 13
 _REMOVE_AND_MAKE = sum(1 << bit for bit in range(4, 13))
 _NET_PORT = 2
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
@@ -65,12 +65,15 @@ class Limits:
     """What can be written and read by who enters them: devices, and what was added. Directories can be listed, whose they may
     be. Without `tcp` TCP sockets can be neither bound nor connected, where the kernel can forbid that.
 
+    Unless everything `lists`, directories can be listed only where files can be read.
+
     Without Landlock nothing is limited. Each method raises SyscallError."""
 
-    def __init__(self, *, tcp: bool) -> None:
+    def __init__(self, *, tcp: bool, lists: bool = True) -> None:
         self.tcp = tcp
         abi = version()
-        self._write = _READ_FILE | _WRITE_FILE | _REMOVE_AND_MAKE
+        self._read = _READ_FILE if lists else _READ_FILE | _READ_DIR
+        self._write = self._read | _WRITE_FILE | _REMOVE_AND_MAKE
         self._write |= _REFER if abi >= _REFER_SINCE else 0
         self._write |= _TRUNCATE if abi >= _TRUNCATE_SINCE else 0
         fenced = not tcp and abi >= _TCP_SINCE
@@ -94,11 +97,16 @@ class Limits:
         for path in paths:
             if path not in self._readable:
                 self._readable.add(path)
-                self._allow(path, _READ_FILE)
+                self._allow(path, self._read)
 
     def _allow(self, path: bytes, access: int, open_name: Callable[[bytes], int] = without_links) -> None:
         if self._ruleset >= 0:
             _allow(self._ruleset, path, access, open_name)
+
+    def list(self, path: bytes) -> None:
+        """What lies in it can be listed, for who may not list everything."""
+        if self._read & _READ_DIR:
+            self._allow(path, _READ_DIR)
 
     def enter(self) -> None:
         """From now on, for this process and what it becomes."""

@@ -11,6 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
+ROOT = b"/"
+PROGRAMS = b"/proc/programs"
+"""What programs that were made ready (interpreters.py) are promised as: nobody can make or name something there."""
+_KERNELS = (b"proc", b"sys", b"dev")
+
+
 @dataclass(frozen=True, slots=True)
 class Promise:
     """`target` as the container names it, `source` where it is."""
@@ -37,9 +43,14 @@ class Paths:
 
     def __init__(self, promises: Iterable[Promise]) -> None:
         self._by_target = {each.target: each for each in promises}
+        self.root = self._by_target.get(ROOT)
+        """Of an image with a root of its own: all but /proc, /sys and /dev is promised."""
+        programs = self._by_target.get(PROGRAMS)
+        self.programs = programs.source if programs else None
         self.tops = {top(each) for each in self._by_target}
         """First names of all that is promised."""
         self._names = {name for each in self._by_target for name in each.split(b"/") if name}
+        self._names |= set(_KERNELS) if self.root else set()
         self._depth = max((each.count(b"/") for each in self._by_target), default=0)
         self._by_source = sorted(self._by_target.values(), key=lambda each: -len(each.source))
 
@@ -50,7 +61,7 @@ class Paths:
 
     def look(self, path: bytes) -> tuple[bytes, Promise] | None:
         """The real path of an absolute one, and what promises it."""
-        if path[:1] != b"/" or (top(path) not in self.tops and not is_odd(path)):
+        if path[:1] != b"/" or (self.root is None and top(path) not in self.tops and not is_odd(path)):
             return None
         clean = normal(path) if is_odd(path) else path.rstrip(b"/")
         at = clean
@@ -63,7 +74,13 @@ class Paths:
                     return None
                 return promise.source + clean[len(at) :] + (b"/" if path.endswith(b"/") else b""), promise
             at = at[: at.rfind(b"/")]
-        return None
+        return self._in_root(clean, b"/" if path.endswith(b"/") else b"")
+
+    def _in_root(self, clean: bytes, end: bytes) -> tuple[bytes, Promise] | None:
+        if self.root is None or top(clean or ROOT) in _KERNELS or self.shown(clean) is not None:
+            return None
+        inside = clean.rstrip(b"/")
+        return self.root.source + inside + (end if inside else b""), self.root
 
     def concerns(self, relative: bytes) -> bool:
         """Whether a path without a leading slash may lead to something promised, seen from some directory."""
@@ -78,7 +95,10 @@ class Paths:
         """How the container names a real path; None: as it is."""
         for promise in self._by_source:
             if real == promise.source or real.startswith(promise.source + b"/"):
-                return promise.target + real[len(promise.source) :]
+                rest = real[len(promise.source) :]
+                if promise.target == PROGRAMS:  # what it is a copy of
+                    return b"/" + rest.split(b"/", 2)[2] if rest.count(b"/") > 1 else None
+                return promise.target.rstrip(b"/") + rest or ROOT
         return None
 
 

@@ -15,8 +15,13 @@ from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.executables import HEAD_BYTES, shebang
 from wherry.launcher.proc.finding import Tell, follow, printable, resolve, settle
 from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.interpreters import runnable
 from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, by_number, real_path
+
+
+INTERPRETERS_MAX = 5
+"""Scripts that interpret one another, as in the kernel."""
 
 
 class ProgramCalls:
@@ -49,12 +54,14 @@ class ProgramCalls:
         real, words = settle(caller, guest, found, _program, 0, self._tell)
         name = caller.path(caller.arguments[0])
         if not words:
-            done = caller.again(lambda at: ({0: at}, real + b"\0"))
+            ready = runnable(guest, real)
+            done = caller.again(lambda at: ({0: at}, ready + b"\0"))
         else:
             # As the kernel does for `#!`, but with the names that the container knows.
             rest = caller.pointers(caller.arguments[1])[1:]
-            program = _where(guest, words[0])
-            done = caller.again(lambda at: _command_line(at, program, [*words, name], rest))
+            program, words = _interpreted(guest, words)
+            ready = runnable(guest, program)
+            done = caller.again(lambda at: _command_line(at, ready, [*words, name], rest))
         if not done:
             self._refuse(guest, "execve", name)
 
@@ -88,14 +95,23 @@ def _program(found: Found) -> tuple[bytes, list[bytes]]:
         os.close(readable)
 
 
-def _where(guest: Guest, name: bytes) -> bytes:
-    """The real path of an absolute one, the machine's too. To the end of all links: a call that is made again once more would
-    put its path where the words of this one lie."""
-    found = guest.find(name, changes=False)
-    try:
-        return name if found is None else follow(guest, found, _program)[0]
-    except LeadsElsewhereError as elsewhere:
-        return elsewhere.path
+def _interpreted(guest: Guest, words: list[bytes]) -> tuple[bytes, list[bytes]]:
+    """The real path of the program that interprets a script, and the words before the script's name: an interpreter may be a
+    script. To the end of all links: a call that is made again once more would put its path where the words of this one lie.
+
+    Raises OSError(ELOOP) for more of them than the kernel takes."""
+    for _ in range(INTERPRETERS_MAX):
+        found = guest.find(words[0], changes=False)
+        try:
+            if found is None:
+                return words[0], words
+            real, above = follow(guest, found, _program)
+        except LeadsElsewhereError as elsewhere:
+            return elsewhere.path, words
+        if not above or guest.paths.root is None:
+            return real, words
+        words = [*above, *words]
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _command_line(address: int, program: bytes, words: list[bytes], rest: list[int]) -> tuple[dict[int, int], bytes]:

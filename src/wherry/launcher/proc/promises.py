@@ -11,7 +11,7 @@ import stat
 import sys
 from functools import cache
 
-from wherry.launcher.proc import aliases, image_files, kits
+from wherry.launcher.proc import aliases, image_files, kits, own_root
 from wherry.launcher.proc.paths import Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
@@ -28,13 +28,10 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
     """Make the container's files; what is promised to it. In `shared` lie images, see image_files.py, `kit` has directories.
 
     Raises LauncherError, OSError."""
-    if not spec["rootfs"]["host"]:
-        message = (
-            f"image {spec['image']} has a root file system of its own, which tier proc cannot mount at /: "
-            "build it FROM wherry.dev/host, or use a tier with namespaces"
-        )
-        raise LauncherError("CreateContainerError", message)
     kits.place(kit, kits.CONTAINER, writable.directory)
+    if not spec["rootfs"]["host"]:
+        mounts = {each.target: each for each in map(_mounted, spec["mounts"])}
+        return own_root.prepare(spec, writable, shared, list(mounts.values()))
     real = os.fsencode(os.path.realpath(writable.directory))
     roots, readonly = _roots(spec, writable, shared), spec["readonly_rootfs"]
     found = {each.target: each for each in map(_mounted, spec["mounts"])}  # the last of those at one path

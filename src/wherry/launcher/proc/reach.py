@@ -114,7 +114,7 @@ class Found:
         """Its directory, and its name there. Raises as `open`."""
         end = b"/" if self.real.endswith(b"/") else b""
         folder, last = os.path.split(self.real.rstrip(b"/"))
-        above = Found(os.path.dirname(self.name.rstrip(b"/")), folder, self._above(folder), readonly=self.readonly)
+        above = self._like(os.path.dirname(self.name.rstrip(b"/")), folder, self._above(folder))
         try:
             fd = above.open(os.O_PATH | os.O_DIRECTORY)
         except LeadsElsewhereError as elsewhere:
@@ -124,9 +124,30 @@ class Found:
         finally:
             os.close(fd)
 
+    def _like(self, name: bytes, real: bytes, anchor: bytes) -> Found:
+        return Found(name, real, anchor, readonly=self.readonly)
+
     def _above(self, folder: bytes) -> bytes:
         """The anchor of its directory: its own, unless that is what it is itself."""
         return self.anchor if folder == self.anchor or folder.startswith(self.anchor + b"/") else folder
+
+
+class InRoot(Found):
+    """Of an image with a root of its own: every link on the way is followed as the container sees it, for volumes lie in there,
+    /proc and its like do not."""
+
+    __slots__ = ()
+
+    def open(self, flags: int, mode: int = 0) -> int:
+        try:
+            return _openat2(AT_FDCWD, self.real, flags | os.O_CLOEXEC, mode, _NO_LINKS)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        raise LeadsElsewhereError(self._follow(last=not flags & os.O_NOFOLLOW))
+
+    def _like(self, name: bytes, real: bytes, anchor: bytes) -> Found:
+        return InRoot(name, real, anchor, readonly=self.readonly)
 
 
 class WayOut(Found):
@@ -145,6 +166,21 @@ class WayOut(Found):
     def parent(self) -> Iterator[tuple[int, bytes]]:
         with self.path(follow=False) as fd:
             yield fd, b""
+
+
+class RootLink(Found):
+    """The kernel's link to a process's root, which for the container is its own."""
+
+    __slots__ = ()
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(name, b"/proc/self/root", b"/proc/self/root", readonly=True)
+
+    def open(self, flags: int, mode: int = 0) -> int:
+        del mode
+        if not flags & os.O_NOFOLLOW:
+            raise LeadsElsewhereError(b"/")
+        return os.open(self.real, flags | os.O_CLOEXEC)
 
 
 def by_number(fd: int) -> bytes:

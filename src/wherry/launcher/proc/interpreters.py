@@ -1,0 +1,114 @@
+"""Programs of an image with a root of its own, made ready for execve(2): the kernel looks for a program's interpreter, its dynamic
+linker, at the machine's root, where there is another one or none.
+
+So a copy is executed that names the image's by its real path. The copy differs from the file in that alone: what the program finds
+in its memory is what it always finds, its command line, its name and, by readlink(2) (guest.py's `shown`), /proc/self/exe too.
+Programs without an interpreter are executed as they are. A copy is made once for each file and state of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zlib
+from typing import NamedTuple
+
+from wherry.launcher.proc.finding import follow
+from wherry.launcher.proc.guest import Guest
+from wherry.launcher.proc.outcomes import Refusal
+from wherry.launcher.proc.reach import Found, real_path
+
+COPIED_BYTES_MAX = 512 << 20
+"""Of one program. Nobody else is answered meanwhile."""
+_HEAD = struct.Struct("=4sB11xHHIQQQIHHHHHH")  # Elf64_Ehdr
+_PART = struct.Struct("=IIQQQQQQ")  # Elf64_Phdr
+_PT_INTERP = 3
+_PARTS_MAX = 128
+_PATH_MAX = 4096
+
+
+class Interpreter(NamedTuple):
+    """`path` as the program names it; where its entry lies in the file."""
+
+    path: bytes
+    entry: int
+
+
+def interpreter(fd: int) -> Interpreter | None:
+    """Of an ELF file of 64 bits; None: it needs none, or is nothing of the kind. Raises OSError."""
+    head = os.pread(fd, _HEAD.size, 0)
+    if len(head) < _HEAD.size:
+        return None
+    magic, bits, _, _, _, _, parts, _, _, _, size, count, *_ = _HEAD.unpack(head)
+    if magic != b"\x7fELF" or bits != 2 or size != _PART.size:
+        return None
+    for at in range(min(count, _PARTS_MAX)):
+        part = os.pread(fd, _PART.size, parts + at * size)
+        if len(part) < _PART.size:
+            return None
+        kind, _, offset, _, _, length, _, _ = _PART.unpack(part)
+        if kind == _PT_INTERP:
+            if not 2 <= length <= _PATH_MAX:
+                return None
+            return Interpreter(os.pread(fd, length, offset).split(b"\0", 1)[0], parts + at * size)
+    return None
+
+
+def runnable(guest: Guest, real: bytes) -> bytes:
+    """The real path to execute in place of a program's. Raises OSError, Refusal."""
+    programs = guest.paths.programs
+    if programs is None or real.startswith(programs + b"/"):
+        return real
+    fd = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        wanted = interpreter(fd)
+        if wanted is None:
+            return real
+        linker = _where(guest, wanted.path)
+        if linker is None:
+            return real
+        facts = os.fstat(fd)
+        # By its inode and the time of its last change, which nobody can set.
+        key = b"%x-%x-%x" % (facts.st_ino, facts.st_ctime_ns, zlib.crc32(linker))
+        made = programs + b"/" + key + (guest.shown(real) or real)
+        if not os.path.exists(made):
+            if facts.st_size > COPIED_BYTES_MAX:
+                raise Refusal(errno.ENOMEM)
+            _copy(fd, facts, wanted, linker, made)
+        return made
+    finally:
+        os.close(fd)
+
+
+def _where(guest: Guest, name: bytes) -> bytes | None:
+    """The real path of an interpreter; None: it is none of the container's. Raises OSError."""
+    found = guest.find(name, changes=False)
+    return None if found is None else follow(guest, found, _real)
+
+
+def _real(found: Found) -> bytes:
+    with found.path(follow=True) as fd:
+        return real_path(fd)
+
+
+def _copy(fd: int, facts: os.stat_result, wanted: Interpreter, linker: bytes, made: bytes) -> None:
+    """Appears whole or not at all."""
+    os.makedirs(os.path.dirname(made), exist_ok=True)
+    draft = made + b"-%d" % os.getpid()
+    out = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o700)
+    try:
+        left = facts.st_size
+        while left > 0 and (done := os.sendfile(out, fd, None, left)):
+            left -= done
+        end = os.fstat(out).st_size
+        os.pwrite(out, linker + b"\0", end)
+        kind, flags, _, address, physical, _, size, align = _PART.unpack(os.pread(fd, _PART.size, wanted.entry))
+        length = len(linker) + 1
+        os.pwrite(out, _PART.pack(kind, flags, end, address, physical, length, size, align), wanted.entry)
+        os.fchmod(out, 0o755)
+    finally:
+        os.close(out)
+    os.rename(draft, made)
+
+
