@@ -69,20 +69,21 @@ def _become(spec: ContainerSpec) -> None:
         raise SyscallError(error.errno or 0, "setresuid", who) from error
 
 
-def environment(spec: ContainerSpec, hostname: str, *, tty: bool) -> dict[str, str]:
-    """The configured variables with those that every container runtime adds. Nothing of the machine's own."""
+def environment(spec: ContainerSpec, hostname: str, *, tty: bool, users: str = "/etc/passwd") -> dict[str, str]:
+    """The configured variables with those that every container runtime adds. Nothing of the machine's own. `users`: where the
+    container's file of them is."""
     env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
     if tty:
         env["TERM"] = "xterm"
     env.update(spec["env"])
     if not env.get("HOME"):
-        env["HOME"] = _home(spec["uid"])
+        env["HOME"] = _home(spec["uid"], users)
     return env
 
 
-def _home(uid: int) -> str:
+def _home(uid: int, users: str) -> str:
     try:
-        with open("/etc/passwd", encoding="utf-8", errors="replace") as lines:
+        with open(users, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 fields = line.split(":")
                 if len(fields) > 5 and fields[2] == str(uid):

@@ -125,8 +125,9 @@ class Caller(Memory):
         """Let the kernel do it, with what is in the caller's memory then."""
         self._answer(0, 0, notify.CONTINUE)
 
-    def again(self, plan: Plan) -> bool:
-        """Let the caller make its call again with some arguments replaced; for the moment that takes, it is traced.
+    def again(self, plan: Plan, number: int = -1) -> bool:
+        """Let the caller make its call again with some arguments replaced, or the call `number`; for the moment that takes, it is
+        traced.
 
         False, and nothing is done, where it may not be. Raises OSError, GoneError."""
         if not tracing.interrupt(self.thread):
@@ -136,7 +137,7 @@ class Caller(Memory):
             values = tracing.registers(self.thread)
             for argument, value in self._put_below(values[tracing.STACK], plan).items():
                 values[tracing.ARGUMENTS[argument]] = value
-            tracing.call_again(self.thread, values, self.number)
+            tracing.call_again(self.thread, values, self.number if number < 0 else number)
         finally:
             tracing.release(self.thread)
         return True

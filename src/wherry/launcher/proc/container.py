@@ -154,7 +154,8 @@ def _prepare(
     upper = upper_of(spec, writable)
     overlay = Overlay(os.fsencode(upper), b"") if upper else None  # nothing is changed here
     guest = Guest.of_files(Paths(made), overlay)
-    env = identity.environment(spec, hostname, tty=tty)
+    users = os.fsdecode(executables.locate(b"/etc/passwd", guest))
+    env = identity.environment(spec, hostname, tty=tty, users=users)
     identity.enter_directory(os.fsdecode(executables.locate(os.fsencode(spec["cwd"] or "/"), guest)))
     if tty:
         master, slave = terminal.open_pair()

@@ -41,24 +41,24 @@ class ProcContainers(ContainerOperations):
             del self._before[next(iter(self._before))]
         self._before[layers] = making is not None
         if making is False:
-            self._store(layers)
+            self._store(layers, host=container.spec["rootfs"]["host"])
 
-    def _store(self, layers: tuple[str, ...]) -> None:
+    def _store(self, layers: tuple[str, ...], *, host: bool) -> None:
         def done(error: str | None) -> None:
             if error is not None:
                 print(f"launcher: no copy of an image in store: {error}", file=sys.stderr, flush=True)
             self._before[layers] = False
 
-        jobs.run(self._loop, lambda: _copy(layers, self._shared), set(), done)
+        jobs.run(self._loop, lambda: _copy(layers, self._shared, host=host), set(), done)
 
     def _settle(self, container: Container) -> None:
         difference.reduce(container.spec["rootfs"]["layers"], f"{container.directory}/upper")
 
 
-def _copy(layers: Sequence[str], shared: str) -> None:
+def _copy(layers: Sequence[str], shared: str, *, host: bool) -> None:
     time.sleep(QUIET_SECONDS)
     os.nice(19)
     try:
-        image_files.store(layers, shared)
+        image_files.store(layers, shared, host=host)
     except LauncherError:  # too large: it is copied at every start
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from wherry.launcher.proc import aliases
 from wherry.launcher.proc.overlay import Overlay
-from wherry.launcher.proc.paths import Paths, is_odd, normal, top
+from wherry.launcher.proc.paths import Paths, Promise, is_odd, normal, top
 from wherry.launcher.proc.reach import LINKS_MAX, Found, InRoot, LeadsElsewhereError, RootLink, WayOut, real_path
 
 TURNS_MAX = 32
@@ -69,20 +69,32 @@ class Guest:
         if self.paths.shown(name) is not None:
             return None  # the real path, of a call that is made again
         asked = name
-        link = _OWN_ROOT.fullmatch(name)
-        if link is not None:
-            if link[1] is None:
-                return RootLink(name)
-            name = link[1]
         if b"/.." in name:
             name = self._turned(name)
+        plain = normal(name)
+        if plain.startswith(b"/proc/"):
+            link = _OWN_ROOT.fullmatch(plain)
+            if link is not None:
+                if link[1] is None and not name.endswith(b"/"):
+                    return RootLink(name)
+                name = normal(link[1] or b"/")
         found = self.paths.look(name)
         if found is None:
             return WayOut(name) if name != asked else None
-        real, promise = found
-        end = b"/" if name.endswith(b"/") else b""
-        kind = InRoot if promise is self.paths.root else Found
-        return kind(normal(name) + (end if real.endswith(b"/") else b""), real, promise.source, readonly=promise.readonly)
+        return self._found(name, *found)
+
+    def _found(self, name: bytes, real: bytes, promise: Promise) -> Found:
+        clean = normal(name)
+        if real.endswith(b"/") and not clean.endswith(b"/"):
+            clean += b"/"
+        if promise is self.paths.root:
+            return InRoot(clean, real, promise.source, readonly=promise.readonly, has=self._is_roots)
+        return Found(clean, real, promise.source, readonly=promise.readonly)
+
+    def _is_roots(self, inside: bytes) -> bool:
+        """Whether nothing but the root is promised there."""
+        found = self.paths.look(inside)
+        return found is not None and found[1] is self.paths.root
 
     def _turned(self, name: bytes) -> bytes:
         """A path without `..`: each leads to the parent of what is before it, wherever links led to that. Too many are taken as
@@ -102,9 +114,8 @@ class Guest:
             found = self.paths.look(name)
             if found is None:
                 return normal(name)
-            kind = InRoot if found[1] is self.paths.root else Found
             try:
-                with kind(normal(name), found[0], found[1].source, readonly=True).path(follow=True) as fd:
+                with self._found(name, *found).path(follow=True) as fd:
                     return self.shown(real_path(fd)) or normal(name)
             except LeadsElsewhereError as elsewhere:
                 name = elsewhere.path
@@ -138,7 +149,9 @@ class Guest:
 
     def is_readonly(self, real: bytes) -> bool:
         """Of a real path where it may not: whether it is of a root or volume that nobody may write."""
-        return (self.overlay is None and self.paths.root is None) or any(_lies_in(real, source) for source in self.paths.sources(readonly=True))
+        return (self.overlay is None and self.paths.root is None) or any(
+            _lies_in(real, source) for source in self.paths.sources(readonly=True)
+        )
 
     def is_mount(self, name: bytes) -> bool:
         """It can be neither removed nor renamed. What is of the image can, where it was copied for this container."""

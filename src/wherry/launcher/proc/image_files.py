@@ -31,27 +31,28 @@ UNUSED = "-unused"
 """After a directory's name."""
 
 
-def put(layers: Sequence[str], target: str, shared: str) -> None:
+def put(layers: Sequence[str], target: str, shared: str, *, host: bool = True) -> None:
     """A container's own copy as `target`. The directory that is there is called `UNUSED` from then on: to replace it, by a rename
-    too, is to remove it, which takes ext4 up to milliseconds. Raises LauncherError, OSError."""
+    too, is to remove it, which takes ext4 up to milliseconds. An image that is no `host` lies over
+    nothing. Raises LauncherError, OSError."""
     if not layers:
         return
     os.rename(target, target + UNUSED)
     try:
-        os.rename(stored(layers, shared), target)
+        os.rename(stored(layers, shared, host=host), target)
     except OSError:  # there is none, or it lies on another disk
         os.mkdir(target)
-        _put_image(layers, target, _copy_file, COPIED_BYTES_MAX)
+        _put_image(layers, target, _copy_file, COPIED_BYTES_MAX, host=host)
 
 
-def stored(layers: Sequence[str], shared: str) -> str:
+def stored(layers: Sequence[str], shared: str, *, host: bool = True) -> str:
     """Where the copy for the next container is, if there is one."""
-    return os.path.join(shared, _name(layers) + _STORED)
+    return os.path.join(shared, _name(layers, host=host) + _STORED)
 
 
-def store(layers: Sequence[str], shared: str) -> None:
+def store(layers: Sequence[str], shared: str, *, host: bool = True) -> None:
     """Have a copy for the next container. Raises LauncherError for an image that is too large, OSError."""
-    copy = stored(layers, shared)
+    copy = stored(layers, shared, host=host)
     if os.path.isdir(copy):
         return
     os.makedirs(shared, exist_ok=True)
@@ -59,15 +60,15 @@ def store(layers: Sequence[str], shared: str) -> None:
         others = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.endswith(_STORED))
     for _, path in others[: len(others) - STORED_MAX + 1]:
         shutil.rmtree(path)
-    _make(layers, copy, shared, _copy_file, STORED_BYTES_MAX)
+    _make(layers, copy, shared, _copy_file, STORED_BYTES_MAX, host=host)
 
 
-def merged(layers: Sequence[str], shared: str) -> str:
+def merged(layers: Sequence[str], shared: str, *, host: bool = True) -> str:
     """The directory of an image's files, made once: links to those of its layers, which nobody may write."""
-    made = os.path.join(shared, _name(layers))
+    made = os.path.join(shared, _name(layers, host=host))
     if not os.path.isdir(made):
         os.makedirs(shared, exist_ok=True)
-        _make(layers, made, shared, _link_file, COPIED_BYTES_MAX)
+        _make(layers, made, shared, _link_file, COPIED_BYTES_MAX, host=host)
     return made
 
 
@@ -79,16 +80,18 @@ def is_opaque(path: str) -> bool:
         return False
 
 
-def _name(layers: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(layers).encode()).hexdigest()[:32]
+def _name(layers: Sequence[str], *, host: bool) -> str:
+    return hashlib.sha256("\0".join(layers if host else ("", *layers)).encode()).hexdigest()[:32]
 
 
-def _make(layers: Sequence[str], made: str, shared: str, place_file: Callable[[str, str], None], room: int) -> None:
+def _make(
+    layers: Sequence[str], made: str, shared: str, place_file: Callable[[str, str], None], room: int, *, host: bool
+) -> None:
     """Appears whole or not at all."""
     draft = tempfile.mkdtemp(dir=shared)
     try:
         os.chmod(draft, 0o755)  # noqa: S103 -- it becomes a container's root
-        _put_image(layers, draft, place_file, room)
+        _put_image(layers, draft, place_file, room, host=host)
         os.rename(draft, made)
     except OSError:
         shutil.rmtree(draft)
@@ -99,11 +102,13 @@ def _make(layers: Sequence[str], made: str, shared: str, place_file: Callable[[s
         raise
 
 
-def _put_image(layers: Sequence[str], target: str, place_file: Callable[[str, str], None], room: int) -> None:
+def _put_image(
+    layers: Sequence[str], target: str, place_file: Callable[[str, str], None], room: int, *, host: bool
+) -> None:
     """Lowest first. What a layer removes of the one below is removed; of the machine's directories it can remove none."""
     left = room
     for layer in reversed(layers):
-        left -= _put(layer, target, place_file)
+        left -= _put(layer, target, place_file, "" if host else None)
         if left < 0:
             raise LauncherError("CreateContainerError", f"the image's files have more than {room >> 20} MiB")
 
@@ -140,19 +145,20 @@ def _link_file(source: str, target: str) -> None:
         _copy_file(source, target)
 
 
-def _put(source: str, target: str, place_file: Callable[[str, str], None], at: str = "") -> int:
-    """Bytes of the files; `at` is where in the container. What a layer removes of the machine keeps its mark."""
+def _put(source: str, target: str, place_file: Callable[[str, str], None], at: str | None) -> int:
+    """Bytes of the files; `at` is where on the machine, None: nowhere. What a layer removes of the machine keeps its mark."""
     total = 0
     with os.scandir(source) as entries:
         for entry in entries:
             to = f"{target}/{entry.name}"
+            below = None if at is None else f"{at}/{entry.name}"
             found = entry.stat(follow_symlinks=False)
             if is_whiteout(found):
                 _remove(to)
-                if os.path.lexists(f"{at}/{entry.name}") and not os.path.isdir(f"{at}/{entry.name}"):
+                if below is not None and os.path.lexists(below) and not os.path.isdir(below):
                     whiteouts.make(to)  # see Overlay.hide
             elif stat.S_ISDIR(found.st_mode):
-                total += _put_directory(entry.path, to, place_file, f"{at}/{entry.name}")
+                total += _put_directory(entry.path, to, place_file, below)
                 os.chmod(to, stat.S_IMODE(found.st_mode) | 0o700)
             elif stat.S_ISLNK(found.st_mode) or stat.S_ISREG(found.st_mode):
                 try:
@@ -164,7 +170,7 @@ def _put(source: str, target: str, place_file: Callable[[str, str], None], at: s
     return total
 
 
-def _put_directory(source: str, to: str, place_file: Callable[[str, str], None], at: str) -> int:
+def _put_directory(source: str, to: str, place_file: Callable[[str, str], None], at: str | None) -> int:
     try:
         os.mkdir(to)
     except FileExistsError:  # of a layer below

@@ -1,15 +1,16 @@
-"""Programs of an image with a root of its own, made ready for execve(2): the kernel looks for a program's interpreter, its dynamic
-linker, at the machine's root, where there is another one or none.
+"""Programs of an image with a root of its own, made ready for execve(2): the kernel looks for a program's interpreter, its
+dynamic linker, at the machine's root, where there is another one or none.
 
-So a copy is executed that names the image's by its real path. The copy differs from the file in that alone: what the program finds
-in its memory is what it always finds, its command line, its name and, by readlink(2) (guest.py's `shown`), /proc/self/exe too.
-Programs without an interpreter are executed as they are. A copy is made once for each file and state of it.
+So a copy is executed that names the image's by its real path. The copy differs from the file in that alone: what the program
+finds in its memory is what it always finds, its command line, its name and, by readlink(2) (process_links.py), /proc/self/exe
+too. Programs without an interpreter are executed as they are. A copy is made once for each file and state of it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 import zlib
 from typing import NamedTuple
@@ -19,8 +20,10 @@ from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.reach import Found, real_path
 
-COPIED_BYTES_MAX = 512 << 20
+COPIED_BYTES_MAX = 256 << 20
 """Of one program. Nobody else is answered meanwhile."""
+COPIES_MAX = 256
+"""Of a container; the oldest are made anew when they are executed again. A program that changes at each start fills no disk."""
 _HEAD = struct.Struct("=4sB11xHHIQQQIHHHHHH")  # Elf64_Ehdr
 _PART = struct.Struct("=IIQQQQQQ")  # Elf64_Phdr
 _PT_INTERP = 3
@@ -75,7 +78,7 @@ def runnable(guest: Guest, real: bytes) -> bytes:
         if not os.path.exists(made):
             if facts.st_size > COPIED_BYTES_MAX:
                 raise Refusal(errno.ENOMEM)
-            _copy(fd, facts, wanted, linker, made)
+            _copy(fd, facts, wanted, linker, programs, made)
         return made
     finally:
         os.close(fd)
@@ -92,8 +95,9 @@ def _real(found: Found) -> bytes:
         return real_path(fd)
 
 
-def _copy(fd: int, facts: os.stat_result, wanted: Interpreter, linker: bytes, made: bytes) -> None:
+def _copy(fd: int, facts: os.stat_result, wanted: Interpreter, linker: bytes, programs: bytes, made: bytes) -> None:
     """Appears whole or not at all."""
+    _make_room(programs)
     os.makedirs(os.path.dirname(made), exist_ok=True)
     draft = made + b"-%d" % os.getpid()
     out = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o700)
@@ -112,3 +116,8 @@ def _copy(fd: int, facts: os.stat_result, wanted: Interpreter, linker: bytes, ma
     os.rename(draft, made)
 
 
+def _make_room(programs: bytes) -> None:
+    with os.scandir(programs) as entries:
+        known = [(entry.stat(follow_symlinks=False).st_mtime_ns, entry.path) for entry in entries]
+    for _, path in sorted(known)[: max(0, len(known) - COPIES_MAX + 1)]:
+        shutil.rmtree(path, ignore_errors=True)

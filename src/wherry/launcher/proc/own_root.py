@@ -24,10 +24,10 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, mounts: list[P
         raise LauncherError("CreateContainerError", f"image {spec['image']} has neither layers nor the machine's root")
     real = os.fsencode(os.path.realpath(writable.directory))
     if readonly:
-        root = os.fsencode(os.path.realpath(image_files.merged(layers, shared)))
+        root = os.fsencode(os.path.realpath(image_files.merged(layers, shared, host=False)))
     else:
         os.makedirs(writable.upper, exist_ok=True)
-        image_files.put(layers, writable.upper, shared)
+        image_files.put(layers, writable.upper, shared, host=False)
         root = os.fsencode(os.path.realpath(writable.upper))
     programs = real + b"/programs"
     os.makedirs(programs, exist_ok=True)

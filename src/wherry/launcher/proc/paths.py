@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-
 ROOT = b"/"
 PROGRAMS = b"/proc/programs"
 """What programs that were made ready (interpreters.py) are promised as: nobody can make or name something there."""
@@ -47,11 +46,12 @@ class Paths:
         """Of an image with a root of its own: all but /proc, /sys and /dev is promised."""
         programs = self._by_target.get(PROGRAMS)
         self.programs = programs.source if programs else None
-        self.tops = {top(each) for each in self._by_target}
+        self.tops = {top(each) for each in self._by_target if each != ROOT}
         """First names of all that is promised."""
         self._names = {name for each in self._by_target for name in each.split(b"/") if name}
         self._names |= set(_KERNELS) if self.root else set()
         self._depth = max((each.count(b"/") for each in self._by_target), default=0)
+        self._sources = tuple(each.source for each in self._by_target.values())
         self._by_source = sorted(self._by_target.values(), key=lambda each: -len(each.source))
 
     def find(self, path: bytes) -> tuple[bytes, bool] | None:
@@ -64,6 +64,8 @@ class Paths:
         if path[:1] != b"/" or (self.root is None and top(path) not in self.tops and not is_odd(path)):
             return None
         clean = normal(path) if is_odd(path) else path.rstrip(b"/")
+        if self.root is not None and top(clean or ROOT) not in self.tops:
+            return self._in_root(clean, b"/" if path.endswith(b"/") else b"")
         at = clean
         if at.count(b"/") > self._depth:  # no target is as long; a path may be very long
             at = b"/".join(at.split(b"/", self._depth + 1)[:-1])
@@ -77,7 +79,7 @@ class Paths:
         return self._in_root(clean, b"/" if path.endswith(b"/") else b"")
 
     def _in_root(self, clean: bytes, end: bytes) -> tuple[bytes, Promise] | None:
-        if self.root is None or top(clean or ROOT) in _KERNELS or self.shown(clean) is not None:
+        if self.root is None or top(clean or ROOT) in _KERNELS or clean.startswith(self._sources):
             return None
         inside = clean.rstrip(b"/")
         return self.root.source + inside + (end if inside else b""), self.root
@@ -93,6 +95,8 @@ class Paths:
 
     def shown(self, real: bytes) -> bytes | None:
         """How the container names a real path; None: as it is."""
+        if not real.startswith(self._sources):
+            return None
         for promise in self._by_source:
             if real == promise.source or real.startswith(promise.source + b"/"):
                 rest = real[len(promise.source) :]

@@ -13,12 +13,13 @@ import struct
 
 from wherry.launcher.proc.caller import Caller
 from wherry.launcher.proc.executables import HEAD_BYTES, shebang
-from wherry.launcher.proc.finding import Tell, follow, printable, resolve, settle
+from wherry.launcher.proc.file_shapes import EMPTY_PATH, NOFOLLOW
+from wherry.launcher.proc.finding import Tell, follow, printable, resolve, settle, signed, start_of
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.interpreters import runnable
+from wherry.launcher.proc.notify import FILES
 from wherry.launcher.proc.outcomes import Refusal
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, by_number, real_path
-
 
 INTERPRETERS_MAX = 5
 """Scripts that interpret one another, as in the kernel."""
@@ -40,10 +41,25 @@ class ProgramCalls:
             self._refuse(guest, "chdir", caller.path(caller.arguments[0]))
 
     def execveat(self, caller: Caller, guest: Guest) -> None:
-        """By a descriptor mostly, which is the kernel's to do."""
-        del guest
+        """By a descriptor mostly, which is the kernel's to do, unless it would look for an interpreter at the machine's root."""
         caller.becomes_another()
-        caller.proceed()
+        if guest.paths.root is None:
+            caller.proceed()
+            return
+        name = caller.path(caller.arguments[1])
+        flags = caller.arguments[4] & 0xFFFFFFFF
+        if name:
+            found = resolve(caller, guest, 1, 0, everything=True)
+        elif flags & EMPTY_PATH:
+            shown = guest.shown(start_of(caller, signed(caller.arguments[0])))
+            found = None if shown is None else guest.find(shown, changes=False)
+            name = shown or b""
+        else:
+            raise Refusal(errno.ENOENT)
+        if found is None:
+            caller.proceed()
+            return
+        self._execute(caller, guest, found, name, 1, follow=not flags & NOFOLLOW)
 
     def execve(self, caller: Caller, guest: Guest) -> None:
         caller.becomes_another()
@@ -51,18 +67,35 @@ class ProgramCalls:
         if found is None:
             caller.proceed()
             return
-        real, words = settle(caller, guest, found, _program, 0, self._tell)
-        name = caller.path(caller.arguments[0])
-        if not words:
-            ready = runnable(guest, real)
-            done = caller.again(lambda at: ({0: at}, ready + b"\0"))
-        else:
+        self._execute(caller, guest, found, caller.path(caller.arguments[0]), 0)
+
+    def _execute(
+        self, caller: Caller, guest: Guest, found: Found, name: bytes, path: int, *, follow: bool = True
+    ) -> None:
+        """What is found, `name` to the container, by the call's argument `path` and those behind it."""
+
+        def use(at: Found) -> tuple[bytes, list[bytes]]:
+            return _program(at, follow=follow)
+
+        words_at, environment = caller.arguments[path + 1 : path + 3]
+        real, words = settle(caller, guest, found, use, path, self._tell)
+        if words:
             # As the kernel does for `#!`, but with the names that the container knows.
-            rest = caller.pointers(caller.arguments[1])[1:]
+            rest = caller.pointers(words_at)[1:]
             program, words = _interpreted(guest, words)
             ready = runnable(guest, program)
-            done = caller.again(lambda at: _command_line(at, ready, [*words, name], rest))
-        if not done:
+
+            def plan(at: int) -> tuple[dict[int, int], bytes]:
+                arguments, block = _command_line(at, ready, [*words, name], rest)
+                return {**arguments, 2: environment}, block
+
+        else:
+            ready = runnable(guest, real)
+
+            def plan(at: int) -> tuple[dict[int, int], bytes]:
+                return {0: at, 1: words_at, 2: environment}, ready + b"\0"
+
+        if not caller.again(plan, FILES["execve"]):
             self._refuse(guest, "execve", name)
 
     def _refuse(self, guest: Guest, call: str, path: bytes) -> None:
@@ -79,9 +112,11 @@ def _directory(found: Found) -> bytes:
         os.close(fd)
 
 
-def _program(found: Found) -> tuple[bytes, list[bytes]]:
+def _program(found: Found, *, follow: bool = True) -> tuple[bytes, list[bytes]]:
     """Its real path, and the words of its `#!` line. Raises OSError, Refusal, LeadsElsewhereError."""
-    with found.path(follow=True) as fd:
+    with found.path(follow=follow) as fd:
+        if stat.S_ISLNK(os.fstat(fd).st_mode):
+            raise Refusal(errno.ELOOP)
         if not stat.S_ISREG(os.fstat(fd).st_mode) or not os.access(by_number(fd), os.X_OK):
             raise Refusal(errno.EACCES)
         real = real_path(fd)

@@ -22,7 +22,7 @@ _libc.syscall.restype = ctypes.c_long
 
 _OPENAT2 = 437
 AT_FDCWD = -100
-_NO_MAGIC, _NO_LINKS, _BENEATH = 0x02, 0x04, 0x08  # RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
+_NO_MAGIC, _NO_LINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10  # RESOLVE_NO_MAGICLINKS, _NO_SYMLINKS, …
 _NAMELESS = os.O_TMPFILE & ~os.O_DIRECTORY  # __O_TMPFILE, its bit
 _KNOWN = 0o37777703  # what openat2 takes; open ignores the rest
 _KNOWN_WITH_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -133,21 +133,45 @@ class Found:
 
 
 class InRoot(Found):
-    """Of an image with a root of its own: every link on the way is followed as the container sees it, for volumes lie in there,
-    /proc and its like do not."""
+    """Of an image with a root of its own, where links are followed as the container sees them: volumes lie in there, and /proc
+    and its like do not. `has` says whether what the kernel found below the root is the root's."""
 
-    __slots__ = ()
+    __slots__ = ("_has",)
+
+    def __init__(
+        self, name: bytes, real: bytes, anchor: bytes, *, readonly: bool, has: Callable[[bytes], bool]
+    ) -> None:
+        super().__init__(name, real, anchor, readonly=readonly)
+        self._has = has
 
     def open(self, flags: int, mode: int = 0) -> int:
+        flags |= os.O_CLOEXEC
         try:
-            return _openat2(AT_FDCWD, self.real, flags | os.O_CLOEXEC, mode, _NO_LINKS)
+            return _openat2(AT_FDCWD, self.real, flags, mode, _NO_LINKS)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
+        found = -1 if flags & (os.O_CREAT | os.O_TRUNC) else self._open_within(flags)
+        if found >= 0:
+            return found
         raise LeadsElsewhereError(self._follow(last=not flags & os.O_NOFOLLOW))
 
+    def _open_within(self, flags: int) -> int:
+        """-1: not to be found by the kernel alone."""
+        anchor = _openat2(AT_FDCWD, self.anchor, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
+        try:
+            fd = _openat2(anchor, self.real[len(self.anchor) :], flags, 0, _IN_ROOT | _NO_MAGIC)
+        except OSError:
+            return -1
+        finally:
+            os.close(anchor)
+        if self._has(real_path(fd)[len(self.anchor) :] or b"/"):
+            return fd
+        os.close(fd)
+        return -1
+
     def _like(self, name: bytes, real: bytes, anchor: bytes) -> Found:
-        return InRoot(name, real, anchor, readonly=self.readonly)
+        return InRoot(name, real, anchor, readonly=self.readonly, has=self._has)
 
 
 class WayOut(Found):
