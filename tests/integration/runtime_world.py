@@ -166,13 +166,13 @@ async def world(launcher: LauncherProcess) -> AsyncIterator[World]:
 
 
 def small_image(folder: Path, *programs: str) -> Path:
-    """A layer with some of the machine's programs and what they are linked with, readable by everybody."""
+    """A layer with some of the machine's programs, by names or paths, and what they are linked with, readable by everybody."""
     for program in ("sh", *programs):
         found = shutil.which(program)
         assert found is not None
         linked = subprocess.run(["ldd", found], capture_output=True, text=True).stdout
         for file in (found, *(word for word in linked.split() if word.startswith("/"))):
-            target = folder / ("bin/" + program if file == found else file.lstrip("/"))
+            target = folder / ("bin/" + Path(program).name if file == found else file.lstrip("/"))
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
     for path in (folder, *folder.rglob("*")):

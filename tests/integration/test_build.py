@@ -264,10 +264,6 @@ async def test_an_image_with_nothing_of_the_machine(world: World, shop: Shop, tm
     folder = shop.context(Dockerfile="FROM scratch\nCOPY root /\n")
     small_image(folder / "root", "ls", "cat", "rm")
     assert "failure" not in shop.build(folder, tag="tiny:v1")
-    if shop.launcher.tier == "proc":
-        refused = shop.build(shop.context(Dockerfile="FROM tiny:v1\nRUN true\n"))
-        assert "has a root file system of its own, which tier proc cannot mount at /" in refused["failure"]
-        return
     result = shop.image("""
         FROM tiny:v1
         COPY --chmod=644 <<EOF /etc/motd
@@ -278,7 +274,7 @@ async def test_an_image_with_nothing_of_the_machine(world: World, shop: Shop, tm
     """)
     assert not result["host"]
     assert await said(world, result, "cat /greeting; ls /bin") == "welcome\ncat\nls\nsh"
-    if os.geteuid() == 0 and shop.launcher.tier == "ns-user":
+    if os.geteuid() == 0 and shop.launcher.tier != "ns-root":
         return  # the archive would be read as another user than the one it belongs to
     store, other = ImageStore(shop.images), ImageStore(tmp_path / "other")
     store.tag(

@@ -166,9 +166,9 @@ async def test_files_outside_stay_as_they_are(world: World, launcher: LauncherPr
     assert not Path("/opt/mine").exists()
 
 
-async def test_an_image_with_a_root_of_its_own_is_refused(world: World) -> None:
+async def test_an_image_with_no_files_at_all_is_refused(world: World) -> None:
     sandbox = await world.sandbox()
-    with pytest.raises(RuntimeFailure, match="has a root file system of its own"):
+    with pytest.raises(RuntimeFailure, match="has neither layers nor the machine's root"):
         await world.start(sandbox, ["true"], RootFS())
 
 

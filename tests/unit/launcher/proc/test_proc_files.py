@@ -128,7 +128,7 @@ def test_what_cannot_be_given_is_refused_by_name(tmp_path: Path) -> None:
     writable = Writable(str(tmp_path / "container"))
     mount = {"source": str(tmp_path), "target": "/dev", "readonly": False, "propagation": "private"}
     for spec, text in (
-        (container([], rootfs={"layers": [], "host": False}), "app:v1 has a root file system of its own"),
+        (container([], rootfs={"layers": [], "host": False}), "app:v1 has neither layers nor the machine's root"),
         (container([], mounts=[mount]), "mount /dev: tier proc shows the machine's own /dev"),
         (container([], mounts=[{**mount, "target": "/"}]), "mount /: "),
         (container([], mounts=[{**mount, "propagation": "Bidirectional"}]), "Bidirectional propagation"),
