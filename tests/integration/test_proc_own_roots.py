@@ -134,6 +134,12 @@ async def test_scripts_find_their_interpreters_in_it(world: World, image: RootFS
     assert (code, said.splitlines()) == (0, ["one /tmp/one a", "one /tmp/one ./two", "three c"]), said
 
 
+async def test_a_process_has_the_name_it_was_started_by(world: World, image: RootFS) -> None:
+    script = "ln -s cat /bin/other; other /proc/self/comm; printf '#!/bin/sh\\ncat /proc/$$/comm\\n' > /bin/env; env"
+    code, said = await world.sh(await world.sandbox(), script, image)
+    assert (code, said) == (0, "other\nenv\n")
+
+
 async def test_a_program_is_executed_by_its_descriptor(world: World, image: RootFS) -> None:
     script = "import os; os.execve(os.open('/bin/readlink', os.O_RDONLY), ['readlink', '/proc/self/exe'], {})"
     code, said = await world.run(

@@ -168,7 +168,7 @@ def _prepare(
             os.dup2(fd, number)
     program = executables.find_program(argv[0], env, guest)
     interpreter, words = executables.words_of_script(program, guest)
-    ready = os.fsdecode(runnable(guest, os.fsencode(interpreter or program.real)))
+    ready = os.fsdecode(runnable(guest, os.fsencode(interpreter or program.real), os.fsencode(program.name)))
     if guest.paths.root is not None:  # nothing of the machine's
         limits = Limits(tcp=limits.tcp, lists=False)
         limits.read([b"/sys"])

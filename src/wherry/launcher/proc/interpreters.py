@@ -13,6 +13,7 @@ import os
 import shutil
 import struct
 import zlib
+from contextlib import suppress
 from typing import NamedTuple
 
 from wherry.launcher.proc.finding import follow
@@ -58,30 +59,40 @@ def interpreter(fd: int) -> Interpreter | None:
     return None
 
 
-def runnable(guest: Guest, real: bytes) -> bytes:
-    """The real path to execute in place of a program's. Raises OSError, Refusal."""
+def runnable(guest: Guest, real: bytes, name: bytes) -> bytes:
+    """The real path to execute in place of a program's, which was executed by `name`: a process is called after that, whatever
+    links lead to. Raises OSError, Refusal."""
     programs = guest.paths.programs
     if programs is None or real.startswith(programs + b"/"):
         return real
     fd = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        wanted = interpreter(fd)
-        if wanted is None:
-            return real
-        linker = _where(guest, wanted.path)
-        if linker is None:
-            return real
         facts = os.fstat(fd)
+        wanted = interpreter(fd)
+        linker = _where(guest, wanted.path) if wanted else None
         # By its inode and the time of its last change, which nobody can set.
-        key = b"%x-%x-%x" % (facts.st_ino, facts.st_ctime_ns, zlib.crc32(linker))
-        made = programs + b"/" + key + (guest.shown(real) or real)
-        if not os.path.exists(made):
-            if facts.st_size > COPIED_BYTES_MAX:
-                raise Refusal(errno.ENOMEM)
-            _copy(fd, facts, wanted, linker, programs, made)
-        return made
+        key = b"%x-%x-%x" % (facts.st_ino, facts.st_ctime_ns, zlib.crc32(linker or b""))
+        made = real
+        if wanted and linker:
+            made = programs + b"/" + key + (guest.shown(real) or real)
+            if not os.path.exists(made):
+                if facts.st_size > COPIED_BYTES_MAX:
+                    raise Refusal(errno.ENOMEM)
+                _copy(fd, facts, wanted, linker, programs, made)
     finally:
         os.close(fd)
+    called = os.path.basename(name)
+    return made if not called or called == os.path.basename(made) else _link(programs, key, called, made)
+
+
+def _link(programs: bytes, key: bytes, called: bytes, to: bytes) -> bytes:
+    link = b"/".join((programs, key + b"-as", called))
+    if not os.path.lexists(link):
+        _make_room(programs)
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        with suppress(FileExistsError):
+            os.symlink(to, link)
+    return link
 
 
 def _where(guest: Guest, name: bytes) -> bytes | None:

@@ -83,14 +83,14 @@ class ProgramCalls:
             # As the kernel does for `#!`, but with the names that the container knows.
             rest = caller.pointers(words_at)[1:]
             program, words = _interpreted(guest, words)
-            ready = runnable(guest, program)
+            ready = runnable(guest, program, name)
 
             def plan(at: int) -> tuple[dict[int, int], bytes]:
                 arguments, block = _command_line(at, ready, [*words, name], rest)
                 return {**arguments, 2: environment}, block
 
         else:
-            ready = runnable(guest, real)
+            ready = runnable(guest, real, name)
 
             def plan(at: int) -> tuple[dict[int, int], bytes]:
                 return {0: at, 1: words_at, 2: environment}, ready + b"\0"

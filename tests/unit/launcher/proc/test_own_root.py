@@ -126,9 +126,9 @@ def test_a_link_without_an_end(root: Path) -> None:
 
 def test_a_copy_differs_in_its_linker_alone(guest: Guest, root: Path) -> None:
     real = os.fsencode(root / "usr/bin/tool")
-    made = runnable(guest, real)
+    made = runnable(guest, real, b"/bin/tool")
     assert guest.shown(made) == b"/usr/bin/tool"
-    assert runnable(guest, made) == made
+    assert runnable(guest, made, b"x") == made
     before, after = Path(os.fsdecode(real)).read_bytes(), Path(os.fsdecode(made)).read_bytes()
     linker = os.fsencode(root / "usr/lib64/ld-linux-x86-64.so.2")
     assert after[len(before) :] == linker + b"\0"
@@ -146,18 +146,26 @@ def test_a_copy_differs_in_its_linker_alone(guest: Guest, root: Path) -> None:
 
 def test_a_program_that_changed_is_copied_again(guest: Guest, root: Path) -> None:
     tool = root / "usr/bin/tool"
-    before = runnable(guest, os.fsencode(tool))
+    before = runnable(guest, os.fsencode(tool), b"tool")
     tool.write_bytes(program(body=b"other"))
-    after = runnable(guest, os.fsencode(tool))
+    after = runnable(guest, os.fsencode(tool), b"tool")
     assert before != after
     assert b"other" in Path(os.fsdecode(after)).read_bytes()
+
+
+def test_a_process_is_called_what_it_was_executed_by(guest: Guest, root: Path) -> None:
+    real = os.fsencode(root / "usr/bin/tool")
+    link = runnable(guest, real, b"/etc/other")
+    assert os.path.basename(link) == b"other"
+    assert os.path.realpath(link) == runnable(guest, real, b"tool")
+    assert guest.find(link, changes=False) is None
 
 
 def test_copies_are_bounded(guest: Guest, root: Path, tmp_path: Path) -> None:
     for number in range(COPIES_MAX + 3):
         name = root / f"usr/bin/tool-{number}"
         name.write_bytes(program())
-        runnable(guest, os.fsencode(name))
+        runnable(guest, os.fsencode(name), b"")
     assert len(list((tmp_path / "programs").iterdir())) == COPIES_MAX
 
 
@@ -165,10 +173,10 @@ def test_copies_are_bounded(guest: Guest, root: Path, tmp_path: Path) -> None:
 def test_what_names_no_linker_is_executed_as_it_is(guest: Guest, root: Path, head: bytes) -> None:
     (root / "usr/bin/tool").write_bytes(head)
     real = os.fsencode(root / "usr/bin/tool")
-    assert runnable(guest, real) == real
+    assert runnable(guest, real, real) == real
 
 
 def test_a_linker_that_the_image_lacks(guest: Guest, root: Path) -> None:
     (root / "usr/bin/tool").write_bytes(program(b"/lib/other.so"))
     with pytest.raises(FileNotFoundError):
-        runnable(guest, os.fsencode(root / "usr/bin/tool"))
+        runnable(guest, os.fsencode(root / "usr/bin/tool"), b"")
