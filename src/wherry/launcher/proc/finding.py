@@ -67,6 +67,8 @@ def resolve_name(
 ) -> Found | None:
     """The same of a path that is known, from a directory's descriptor."""
     if name[:1] != b"/":
+        # In an own root nothing is changed by the kernel: what was looked at is what is changed, or is read-only.
+        everything = everything or (guest.paths.root is not None and (changes or creates))
         concerns = everything or guest.paths.concerns(name)
         if not name:
             return None

@@ -22,7 +22,7 @@ IMAGES = "launcher/images"
 """In the state directory: images of read-only roots, copies in store."""
 COPIED_BYTES_MAX = 2 << 30
 """Of an image's files per container; above that the pod is refused instead of filling the disk."""
-STORED_BYTES_MAX = 1 << 30
+STORED_BYTES_MAX = 512 << 20
 """Of the copy in store; larger images have none."""
 STORED_MAX = 16
 """Images with a copy in store: nobody says when an image is not needed any more."""
