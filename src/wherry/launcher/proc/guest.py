@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -98,30 +99,32 @@ class Guest:
 
     def _turned(self, name: bytes) -> bytes:
         """A path without `..`: each leads to the parent of what is before it, wherever links led to that. Too many are taken as
-        they are written."""
+        they are written. Raises OSError(ELOOP) for more links than the kernel follows in one path."""
+        links = LINKS_MAX
         for _ in range(TURNS_MAX):
             at = (name + b"/").find(b"/../")
             if at < 0:
                 return name
             before, after = name[:at] or b"/", name[at + 3 :]
-            above = os.path.dirname(self._end_of(before))
+            end, links = self._end_of(before, links)
+            above = os.path.dirname(end)
             name = above.rstrip(b"/") + (after or (b"" if above != b"/" else b"/"))
         return normal(name)
 
-    def _end_of(self, name: bytes) -> bytes:
-        """A directory's path without any link, as far as there is one."""
-        for _ in range(LINKS_MAX):
+    def _end_of(self, name: bytes, links: int) -> tuple[bytes, int]:
+        """A directory's path without any link, as far as there is one, and how many `links` may still be followed."""
+        while links:
             found = self.paths.look(name)
             if found is None:
-                return normal(name)
+                return normal(name), links
             try:
                 with self._found(name, *found).path(follow=True) as fd:
-                    return self.shown(real_path(fd)) or normal(name)
+                    return self.shown(real_path(fd)) or normal(name), links
             except LeadsElsewhereError as elsewhere:
-                name = elsewhere.path
+                name, links = elsewhere.path, links - 1
             except OSError:
-                return normal(name)
-        return normal(name)
+                return normal(name), links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def _in_layer(self, name: bytes, same: bytes, *, changes: bool, creates: bool) -> bytes | None:
         """By the one name or the other; what is changed is changed by the other."""

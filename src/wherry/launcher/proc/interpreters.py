@@ -23,7 +23,7 @@ from wherry.launcher.proc.reach import Found, real_path
 
 COPIED_BYTES_MAX = 256 << 20
 """Of one program. Nobody else is answered meanwhile."""
-COPIES_MAX = 256
+COPIES_MAX, COPIES_BYTES_MAX = 256, 1 << 30
 """Of a container; the oldest are made anew when they are executed again. A program that changes at each start fills no disk."""
 _HEAD = struct.Struct("=4sB11xHHIQQQIHHHHHH")  # Elf64_Ehdr
 _PART = struct.Struct("=IIQQQQQQ")  # Elf64_Phdr
@@ -70,8 +70,8 @@ def runnable(guest: Guest, real: bytes, name: bytes) -> bytes:
         facts = os.fstat(fd)
         wanted = interpreter(fd)
         linker = _where(guest, wanted.path) if wanted else None
-        # By its inode and the time of its last change, which nobody can set.
-        key = b"%x-%x-%x" % (facts.st_ino, facts.st_ctime_ns, zlib.crc32(linker or b""))
+        # By its inode and the time of its last change, which nobody can set; its size comes last, for `_make_room`.
+        key = b"%x-%x-%x-%d" % (facts.st_ino, facts.st_ctime_ns, zlib.crc32(linker or b""), facts.st_size)
         made = real
         if wanted and linker:
             made = programs + b"/" + key + (guest.shown(real) or real)
@@ -88,7 +88,7 @@ def runnable(guest: Guest, real: bytes, name: bytes) -> bytes:
 def _link(programs: bytes, key: bytes, called: bytes, to: bytes) -> bytes:
     link = b"/".join((programs, key + b"-as", called))
     if not os.path.lexists(link):
-        _make_room(programs)
+        _make_room(programs, 0)
         os.makedirs(os.path.dirname(link), exist_ok=True)
         with suppress(FileExistsError):
             os.symlink(to, link)
@@ -108,7 +108,7 @@ def _real(found: Found) -> bytes:
 
 def _copy(fd: int, facts: os.stat_result, wanted: Interpreter, linker: bytes, programs: bytes, made: bytes) -> None:
     """Appears whole or not at all."""
-    _make_room(programs)
+    _make_room(programs, facts.st_size)
     os.makedirs(os.path.dirname(made), exist_ok=True)
     draft = made + b"-%d" % os.getpid()
     out = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o700)
@@ -127,8 +127,18 @@ def _copy(fd: int, facts: os.stat_result, wanted: Interpreter, linker: bytes, pr
     os.rename(draft, made)
 
 
-def _make_room(programs: bytes) -> None:
+def _make_room(programs: bytes, size: int) -> None:
+    """For one more of so many bytes."""
     with os.scandir(programs) as entries:
-        known = [(entry.stat(follow_symlinks=False).st_mtime_ns, entry.path) for entry in entries]
-    for _, path in sorted(known)[: max(0, len(known) - COPIES_MAX + 1)]:
-        shutil.rmtree(path, ignore_errors=True)
+        known = sorted((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries)
+    left = COPIES_BYTES_MAX - size - sum(_bytes(name) for _, name in known)
+    for at, (_, name) in enumerate(known):
+        if len(known) - at < COPIES_MAX and left >= 0:
+            return
+        left += _bytes(name)
+        shutil.rmtree(programs + b"/" + name, ignore_errors=True)
+
+
+def _bytes(name: bytes) -> int:
+    size = name.rpartition(b"-")[2]
+    return int(size) if size.isdigit() else 0

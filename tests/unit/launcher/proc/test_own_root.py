@@ -91,6 +91,17 @@ def test_names_lead_into_the_root(guest: Guest, tmp_path: Path, name: bytes, rea
     assert found.real == os.fsencode(tmp_path) + real
 
 
+def test_no_path_has_more_links_than_the_kernel_follows(guest: Guest, tmp_path: Path) -> None:
+    """Each of these is looked at by itself, since it leads into a volume and out of it again."""
+    (tmp_path / "volume/back").symlink_to("/srv")
+    (tmp_path / "root/srv/away").symlink_to("/etc/volume/back")
+    found = guest.find(b"/srv/away/../srv/away/../etc", changes=False)
+    assert found is not None
+    assert found.real == os.fsencode(tmp_path / "root/etc")
+    with pytest.raises(OSError, match="Too many levels"):
+        guest.find(b"/srv/away/.." * 30 + b"/etc", changes=False)
+
+
 @pytest.mark.parametrize("name", [b"/proc", b"/proc/self/stat", b"/sys/x", b"/dev/null"])
 def test_what_is_the_kernels_stays_so(guest: Guest, name: bytes) -> None:
     assert guest.find(name, changes=True) is None
@@ -159,6 +170,15 @@ def test_a_process_is_called_what_it_was_executed_by(guest: Guest, root: Path) -
     assert os.path.basename(link) == b"other"
     assert os.path.realpath(link) == runnable(guest, real, b"tool")
     assert guest.find(link, changes=False) is None
+
+
+def test_bytes_of_copies_are_bounded(guest: Guest, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wherry.launcher.proc.interpreters.COPIES_BYTES_MAX", 3 * len(program()))
+    for number in range(5):
+        name = root / f"usr/bin/tool-{number}"
+        name.write_bytes(program())
+        runnable(guest, os.fsencode(name), b"")
+    assert len(list((tmp_path / "programs").iterdir())) == 3
 
 
 def test_copies_are_bounded(guest: Guest, root: Path, tmp_path: Path) -> None:
