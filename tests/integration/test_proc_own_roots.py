@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from runtime_world import World, proc_launcher, small_image, world
+from runtime_world import World, proc_launcher, shims, small_image, world
 
 from wherry.cri.interface import Mount
 from wherry.images.rootfs import RootFS
@@ -217,3 +218,16 @@ async def test_no_way_leads_out_of_it(world: World, image: RootFS) -> None:
         assert secret.read_text() == "secret"
     finally:
         secret.unlink()
+
+
+async def test_it_lives_on_when_a_shim_is_killed(world: World, image: RootFS) -> None:
+    """In the end, because it leaves one shim less."""
+    volume = world.volume("go")
+    script = "echo begun; until [ -e /srv/data/go ]; do :; done; cat /srv/up/motd; readlink /proc/self/exe"
+    mounts = (Mount(volume, "/srv/data", readonly=True),)
+    container = await world.start(await world.sandbox(), ["sh", "-c", script], image, mounts=mounts)
+    await world.until_printed(container, "begun")
+    os.kill(shims(world.launcher)[-1], signal.SIGKILL)
+    (volume / "go").touch()
+    assert (await world.ended(container)).exit_code == 0
+    assert (await world.printed(container)).splitlines() == ["begun", "of the image", "/bin/readlink"]
