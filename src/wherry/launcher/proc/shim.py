@@ -43,6 +43,7 @@ from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.proc.refused_calls import RefusedCalls
 from wherry.launcher.proc.routing import Routing
 from wherry.launcher.proc.threads import Threads
+from wherry.launcher.proc.tracing import LATE_LOOK_MILLISECONDS, late, let_go_late
 from wherry.launcher.proc.waiting import Waiting
 
 CONNECT = notify.NETWORK["connect"]
@@ -129,7 +130,9 @@ class Shim:
         control, guests = self._control.fileno(), self._guests
         wait, receive, threads = self._waiting.wait, self._mailbox.receive, self._threads
         while True:
-            for fd, events in wait():
+            if late:  # who did not stop in time must not stand for ever
+                let_go_late()
+            for fd, events in wait(LATE_LOOK_MILLISECONDS if late else None):
                 if fd == control:
                     if not self._told():
                         return

@@ -27,14 +27,14 @@ _PATIENT_LOOKS = 50  # some 20 us: it runs on another core
 STOP_LOOKS = 50_000
 """Some 40 ms, or as long as others who want this core take for as many turns: whoever is told to stop is at its call's end
 already, and needs a core to get there."""
-_late: set[int] = set()
-"""Not stopped when they were to be let go, which takes a thread that stands: let go as soon as the next one is stopped."""
+late: set[int] = set()
+"""Not stopped when they were to be let go, which takes a thread that stands: `let_go_late` is called until there are none."""
+LATE_LOOK_MILLISECONDS = 5
 
 
 def interrupt(thread: int) -> bool:
     """It stops when its call has been answered; False where it may not be traced."""
-    for other in _late.copy():
-        _let_go(other)
+    let_go_late()
     if _ptrace(_SEIZE, thread, 0, 0) < 0:
         return False
     _ptrace(_INTERRUPT, thread, 0, 0)
@@ -69,16 +69,22 @@ def call_again(thread: int, values: list[int], number: int) -> None:
 def release(thread: int) -> None:
     """Whatever became of it."""
     if _ptrace(_DETACH, thread, 0, 0) < 0:
-        _late.add(thread)
+        late.add(thread)
         _let_go(thread)
+
+
+def let_go_late() -> None:
+    """Those of `late` that stand by now."""
+    for other in late.copy():
+        _let_go(other)
 
 
 def _let_go(thread: int) -> None:
     try:
         stands = os.waitpid(thread, _WALL | os.WNOHANG)[0]
     except ChildProcessError:  # it has ended, or is another's by now
-        _late.discard(thread)
+        late.discard(thread)
         return
     if stands:
         _ptrace(_DETACH, thread, 0, 0)
-        _late.discard(thread)
+        late.discard(thread)

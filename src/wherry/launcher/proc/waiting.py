@@ -36,10 +36,10 @@ class Waiting:
         else:
             self._others.unregister(fd)
 
-    def wait(self) -> list[tuple[int, int]]:
-        """Who has something, and what: POLLIN, or that nobody is left at the other end."""
-        found = self._poll.poll()
-        if found[0][0] == self._of_others:
+    def wait(self, milliseconds: int | None = None) -> list[tuple[int, int]]:
+        """Who has something, and what: POLLIN, or that nobody is left at the other end. Nobody: the time is over."""
+        found = self._poll.poll(milliseconds)
+        if found and found[0][0] == self._of_others:
             found[:1] = called = self._others.poll(0)
             if called:
                 self._prefer(called[0][0])
