@@ -30,7 +30,7 @@ async def spare(world: World) -> tuple[int, int]:
         while True:
             for init in named(world.launcher.process.pid, "wherry-spare"):
                 children = named(init, "wherry-spare")  # the last that it makes
-                if children:
+                if children and process_tree.state(init) == "S":  # the launcher has been told
                     return init, children[0]
             await asyncio.sleep(0.005)
 

@@ -41,7 +41,7 @@ class Guest:
     def find(self, name: bytes, *, changes: bool, creates: bool = False) -> Found | None:
         """What an absolute path leads to; None: the machine's. With `changes` it is made possible to write there, with `creates`
         also where something was removed."""
-        if not changes and self._is_nobodys(name):
+        if self.paths.is_device(name) or (not changes and self._is_nobodys(name)):
             return None
         if self.overlay is not None and self.overlay.shown(name) is not None:
             return None  # the real path, of a call that is made again

@@ -20,6 +20,8 @@ class Promise:
     readonly: bool = False
 
 
+_DEV = b"/dev/"
+
 Wire = list[tuple[str, str, bool]]
 """Promises as JSON has them: target, source, read-only."""
 
@@ -39,6 +41,7 @@ class Paths:
         self._by_target = {each.target: each for each in promises}
         self.tops = {top(each) for each in self._by_target}
         """First names of all that is promised."""
+        self._in_dev = {each.split(b"/")[2] for each in self._by_target if each.startswith(_DEV)}
         self._names = {name for each in self._by_target for name in each.split(b"/") if name}
         self._depth = max((each.count(b"/") for each in self._by_target), default=0)
         self._by_source = sorted(self._by_target.values(), key=lambda each: -len(each.source))
@@ -64,6 +67,10 @@ class Paths:
                 return promise.source + clean[len(at) :] + (b"/" if path.endswith(b"/") else b""), promise
             at = at[: at.rfind(b"/")]
         return None
+
+    def is_device(self, path: bytes) -> bool:
+        """Quickly: it lies in /dev, where nothing is written, and nothing is promised by its name there."""
+        return path.startswith(_DEV) and path.split(b"/", 3)[2] not in self._in_dev and not is_odd(path)
 
     def concerns(self, relative: bytes) -> bool:
         """Whether a path without a leading slash may lead to something promised, seen from some directory."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from select import POLLIN
 
 from wherry.launcher import protocol, syscalls
-from wherry.launcher.proc import notify, remains
+from wherry.launcher.proc import notify, remains, shared_memory
 from wherry.launcher.proc.addresses import Block
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
@@ -53,12 +53,14 @@ NOTICES_MAX = 16  # per container: a program that asks again and again says noth
 
 @dataclass(frozen=True, slots=True)
 class ShimOptions:
-    """`state`: the real path of Wherry's directory; `exact`: duplicates of callers' sockets may be taken."""
+    """`state`: the real path of Wherry's directory; `exact`: duplicates of callers' sockets may be taken; `shared_memory`: what
+    no pod needs any more at the end."""
 
     state: bytes
     block: Block
     ports: Ports
     exact: bool
+    shared_memory: str
 
 
 def stand(controls: list[socket.socket], mailbox: Mailbox, options: ShimOptions) -> bool:
@@ -96,6 +98,7 @@ def _live(control: socket.socket, others: list[socket.socket], mailbox: Mailbox,
         traceback.print_exc()
     finally:
         remains.end_children(lambda _: True)
+        shared_memory.remove_all(options.shared_memory)
         sys.stderr.flush()
         os._exit(status)
 
