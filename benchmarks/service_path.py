@@ -190,7 +190,7 @@ async def sandbox(launcher: LauncherClient, directory: Path, ip: str) -> str:
         config={
             "uid": id_, "name": id_, "namespace": "bench", "hostname": "bench", "ip": ip, "attempt": 0, "labels": {},
             "log_directory": str(directory / id_ / "logs"), "directory": str(directory / id_), "host_network": False,
-            "share_process_namespace": False, "sysctls": {}, "memory_volumes": {},
+            "share_process_namespace": False, "host_ipc": False, "sysctls": {}, "memory_volumes": {},
             "resources": {"cpu_request": None, "cpu_limit": None, "memory_limit": None, "pids_limit": None},
         },
     )  # fmt: skip

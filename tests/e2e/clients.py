@@ -114,7 +114,7 @@ class Sender(_Background):
         try:
             with urllib.request.urlopen(asked, timeout=5) as answer:
                 answer.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):  # it may end in the middle of its answer
             self._ended.wait(0.02)
         else:
             self.kept.append(str(len(self.kept)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,22 @@ def _shared_empty_dir() -> Feature:
     reads = container(shell("until grep -q written /v/file; do sleep 0.05; done"), **mount)
     made = pod("empty-dir", reads, writes, volumes=[{"name": "v", "emptyDir": {}}], restartPolicy="Never")
     return Feature("emptyDir, shared by a pod's containers", "empty-dir", (made,))
+
+
+def _machines_memory() -> int:
+    """The number of the file system that the machine's /dev/shm is."""
+    return os.stat("/dev/shm").st_dev if os.path.exists("/dev/shm") else 0
+
+
+def _shared_memory() -> Feature:
+    """Of its containers, one of which ends before the other begins, and of nobody else."""
+    before = container(shell("[ $(ls /dev/shm | wc -l) = 0 ]; echo first > /dev/shm/words"), "before")
+    writes = container(shell("until [ $(wc -l < /dev/shm/words) = 2 ]; do sleep 0.05; done"), "writes")
+    reads = container(
+        shell("set -e; grep first /dev/shm/words; [ $(ls /dev/shm) = words ]; echo second >> /dev/shm/words")
+    )
+    made = pod("own-shm", reads, writes, initContainers=[before], restartPolicy="Never")
+    return Feature("/dev/shm of its own, shared by its containers", "own-shm", (made,))
 
 
 def _nested() -> Feature:
@@ -259,10 +276,11 @@ urllib.request.urlopen(asked, context=ssl.create_default_context(cafile=folder +
         main={"terminationMessagePath": "/srv/last-words"},
         look=_has_message,
     ),
+    _shared_memory(),
     checked(
-        "own-shm",
-        "/dev/shm of its own",
-        "[ $(stat -c %d /dev/shm) != $(cat /proc/sys/kernel/random/uuid) ]; [ $(ls /dev/shm | wc -l) = 0 ]",
-        told="/dev/shm",
+        "shm-size",
+        "64 MiB of /dev/shm",
+        f"[ $(stat -c %d /dev/shm) != {_machines_memory()} ]; [ $(($(stat -fc '%b * %S' /dev/shm))) = {64 << 20} ]",
+        told="limits, that of /dev/shm too",
     ),
 )

@@ -172,9 +172,11 @@ async def test_a_build_sees_the_machine_but_not_its_private_places(world: World,
         FROM wherry.dev/host:v1
         WORKDIR /home/app
         RUN echo made > made && ls -A /root /home {shop.launcher.state} 2>&1 | tee seen; python3 -c 'print(6 * 7)' >> made
+        RUN echo shared > /dev/shm/of-a-run; cat /dev/shm/* >> made
     """)
-    seen = await said(world, result, "cat made; cat seen")
-    assert seen.startswith("made\n42\n")
+    seen = await said(world, result, "cat made; ls /dev/shm; cat seen")
+    assert seen.startswith("made\n42\nshared\n")
+    assert "of-a-run" not in seen
     assert "images" not in seen
     assert "launcher.sock" not in seen
 

@@ -53,7 +53,7 @@ class World:
         config = {
             "uid": id_, "name": ip, "namespace": "shop", "hostname": "p", "ip": ip, "attempt": 0, "labels": {},
             "log_directory": str(self.directory / id_ / "logs"), "directory": str(self.directory / id_),
-            "host_network": False, "share_process_namespace": False, "sysctls": {}, "memory_volumes": {},
+            "host_network": False, "share_process_namespace": False, "host_ipc": False, "sysctls": {}, "memory_volumes": {},
             "resources": {"cpu_request": None, "cpu_limit": None, "memory_limit": None, "pids_limit": None},
         }  # fmt: skip
         before = self._inits()

@@ -44,7 +44,7 @@ async def _sandbox(launcher: LauncherClient, directory: Path, number: int) -> st
     config = {
         "uid": id_, "name": f"p{number}", "namespace": "shop", "hostname": "p", "ip": f"10.244.0.{number}", "attempt": 0,
         "log_directory": str(directory / id_ / "logs"), "directory": str(directory / id_), "host_network": False,
-        "share_process_namespace": False, "sysctls": {}, "labels": {}, "memory_volumes": {},
+        "share_process_namespace": False, "host_ipc": False, "sysctls": {}, "labels": {}, "memory_volumes": {},
         "resources": {"cpu_request": None, "cpu_limit": None, "memory_limit": None, "pids_limit": None},
     }  # fmt: skip
     await launcher.call("sandbox.run", id=id_, config=config)

@@ -30,7 +30,9 @@ async def spare(world: World) -> tuple[int, int]:
         while True:
             for init in named(world.launcher.process.pid, "wherry-spare"):
                 children = named(init, "wherry-spare")  # the last that it makes
-                if children:
+                if children and process_tree.state(init) == "S":  # it has told the launcher,
+                    await world.runtime.stats()  # which answers what comes after that
+                    await world.runtime.stats()
                     return init, children[0]
             await asyncio.sleep(0.005)
 

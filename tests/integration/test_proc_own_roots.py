@@ -231,3 +231,13 @@ async def test_it_lives_on_when_a_shim_is_killed(world: World, image: RootFS) ->
     (volume / "go").touch()
     assert (await world.ended(container)).exit_code == 0
     assert (await world.printed(container)).splitlines() == ["begun", "of the image", "/bin/readlink"]
+
+
+async def test_its_pods_shared_memory_is_there(world: World, image: RootFS) -> None:
+    """Though /dev is the machine's; by the link that images have for it too."""
+    sandbox = await world.sandbox()
+    name = f"own-{os.getpid()}"
+    script = f"echo shared > /dev/shm/{name}; ln -s /dev/shm /run/shm; cat /run/shm/{name} dev/shm/{name}; ls /dev/shm"
+    assert await world.sh(sandbox, script, image) == (0, f"shared\nshared\n{name}\n")
+    assert await world.sh(sandbox, f"cat /dev/shm/{name}") == (0, "shared\n"), "another container of the pod"
+    assert not Path(f"/dev/shm/{name}").exists()

@@ -205,5 +205,12 @@ def is_already_exists(error: BaseException) -> bool:
     return isinstance(error, StatusError) and error.reason == "AlreadyExists"
 
 
+def namespace_is_ending(error: BaseException) -> bool:
+    """Refused because the namespace is being deleted, as what the writer wrote for soon will be: nothing to report."""
+    details = error.details if isinstance(error, StatusError) else None
+    causes = (details or {}).get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+
+
 def is_expired(error: BaseException) -> bool:
     return isinstance(error, StatusError) and error.code == 410

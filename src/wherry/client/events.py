@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 from wherry.aio.backoff import Backoff
 from wherry.aio.clock import Clock, rfc3339
-from wherry.api.errors import StatusError, is_not_found
+from wherry.api.errors import StatusError, is_not_found, namespace_is_ending
 from wherry.api.resources import EVENTS
 from wherry.api.types import Obj
 from wherry.client.event_correlator import EventCorrelator, Occurrence, Written
@@ -90,7 +90,8 @@ class EventRecorder:
             try:
                 await write()
             except StatusError as error:
-                log.info("event %s not written: %s", occurrence.reason, error)
+                level = logging.DEBUG if namespace_is_ending(error) else logging.INFO
+                log.log(level, "event %s not written: %s", occurrence.reason, error)
                 self.dropped += 1
             except ConnectionError:
                 await self._clock.sleep(self._backoff.next())

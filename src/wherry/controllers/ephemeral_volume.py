@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wherry.api.errors import StatusError, is_already_exists
+from wherry.api.errors import StatusError, is_already_exists, namespace_is_ending
 from wherry.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.ownership import controller_ref, controller_uid
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pod_control import namespace_is_ending
 from wherry.reconcile.pods import is_terminating
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue

@@ -65,6 +65,8 @@ class SandboxConfig(Struct, frozen=True):
     attempt: int = 0
     host_network: bool = False
     share_process_namespace: bool = False
+    host_ipc: bool = False
+    """/dev/shm is the machine's, where the tier can give it."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
     labels: Mapping[str, str] = field(default_factory=dict)

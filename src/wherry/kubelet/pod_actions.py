@@ -122,6 +122,7 @@ class PodActions:
             attempt=attempt,
             host_network=pod_spec.host_network(pod),
             share_process_namespace=bool(pod["spec"].get("shareProcessNamespace")),
+            host_ipc=bool(pod["spec"].get("hostIPC")),
             sysctls={each["name"]: str(each["value"]) for each in sysctls},
             resources=pod_resources(pod),
             memory_volumes=self._parts.volumes.memory_volumes(pod),

@@ -13,7 +13,8 @@ from wherry.launcher.usermap import Maps
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`staging` and `shared_memory` are empty directories to mount on, each process in its own mount namespace."""
+    """`staging` and `shared_memory` are empty directories to mount on, each process in its own mount namespace; in tier proc
+    there is no first, and the second holds those of pods, see proc/shared_memory.py."""
 
     options: Options
     maps: Maps

@@ -31,6 +31,7 @@ class SandboxSpec(TypedDict):
     attempt: int
     host_network: bool
     share_process_namespace: bool
+    host_ipc: bool
     sysctls: dict[str, str]
     resources: ResourcesSpec
     labels: dict[str, str]

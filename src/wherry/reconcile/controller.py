@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from wherry.api.errors import StatusError, is_conflict, is_not_found
+from wherry.api.errors import StatusError, is_conflict, is_not_found, namespace_is_ending
 from wherry.reconcile.reconciler import Reconciler, Request, TerminalError
 from wherry.reconcile.workqueue import ShutDown, WorkQueue
 
@@ -94,8 +94,9 @@ class Controller:
 
     def _retry(self, request: Request, error: Exception) -> None:
         delay = self.queue.add_rate_limited(request)
-        if (is_conflict(error) or is_not_found(error)) and delay < QUIET_SECONDS:
-            # Somebody else wrote first, or deleted it; the news is on its way to us. Nothing is wrong.
+        # Somebody else wrote first, or deleted it, or its namespace; the news is on its way to us. Nothing is wrong.
+        overtaken = (is_conflict(error) or is_not_found(error)) and delay < QUIET_SECONDS
+        if overtaken or namespace_is_ending(error):
             log.debug("%s: %s: %s; again in %.3f s", self.name, request, error, delay)
         elif isinstance(error, (StatusError, ConnectionError)):
             log.warning("%s: %s: %s; again in %.3f s", self.name, request, error, delay)

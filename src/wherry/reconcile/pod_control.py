@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wherry.api.errors import StatusError
+from wherry.api.errors import StatusError, namespace_is_ending
 from wherry.api.resources import PODS
 from wherry.api.types import Obj
 from wherry.reconcile.batches import all_of, slow_start
@@ -73,10 +73,3 @@ class PodControl:
 
         failures = await all_of(pods, delete)
         return failures[0] if failures else None
-
-
-def namespace_is_ending(error: Exception) -> bool:
-    """Refused because the namespace is being deleted, as the owner soon will be: nothing to report."""
-    details = error.details if isinstance(error, StatusError) else None
-    causes = (details or {}).get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

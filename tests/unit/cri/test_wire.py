@@ -15,7 +15,7 @@ from wherry.images.rootfs import RootFS
 
 def test_a_sandbox() -> None:
     config = SandboxConfig(
-        "u", "n", "ns", "h", "10.244.0.2", Path("/l"), Path("/d"), 2, False, True, {"a.b": "1"},
+        "u", "n", "ns", "h", "10.244.0.2", Path("/l"), Path("/d"), 2, False, True, True, {"a.b": "1"},
         Resources(1, 2, 3, 4), {"x": "y"}, {Path("/m"): 5, Path("/n"): None},
     )  # fmt: skip
     assert wire.sandbox_config(json.loads(json.dumps(wire.sandbox_spec(config)))) == config

@@ -10,6 +10,7 @@ import pytest
 
 from wherry.aio.clock import LoopClock
 from wherry.aio.virtual import run_virtual
+from wherry.api.errors import StatusError
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.reconciler import Request, Result, TerminalError
 from wherry.reconcile.workqueue import WorkQueue
@@ -52,6 +53,19 @@ def test_failures_are_retried_with_backoff(caplog: pytest.LogCaptureFixture) -> 
     assert controller.statistics()["errors"] == 3
     assert controller.statistics()["failing"] == 0
     assert "shop/cart failed" in caplog.text
+
+
+@pytest.mark.parametrize(("reason", "is_told"), [("NamespaceTerminating", False), ("Other", True)])
+def test_what_a_namespace_refuses_that_goes_is_nobodys_failure(
+    reason: str, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def behave(call: int) -> None:
+        if call < 12:
+            raise StatusError(403, "Forbidden", "is being terminated", {"causes": [{"reason": reason}]})
+
+    with caplog.at_level(logging.INFO):
+        run_for(60, Recording(behave))
+    assert ("is being terminated" in caplog.text) == is_told
 
 
 def test_terminal_errors_are_not_retried() -> None:

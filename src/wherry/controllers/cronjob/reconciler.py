@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.aio.clock import rfc3339
-from wherry.api.errors import StatusError, is_already_exists, is_not_found
+from wherry.api.errors import StatusError, is_already_exists, is_not_found, namespace_is_ending
 from wherry.api.resources import CRON_JOBS, JOBS
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
@@ -12,7 +12,6 @@ from wherry.controllers.cronjob.plan import Plan, plan, started
 from wherry.reconcile.controller import Controller
 from wherry.reconcile.ownership import OWNER_INDEX, controller_of, controller_uid, index_by_owner
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pod_control import namespace_is_ending
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import delete_exactly

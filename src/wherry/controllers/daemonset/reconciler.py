@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wherry.api.errors import namespace_is_ending
 from wherry.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from wherry.api.types import Obj
 from wherry.controllers.daemonset import nodes as placing
@@ -18,7 +19,7 @@ from wherry.reconcile.controller import Controller
 from wherry.reconcile.expectations import EXPECTATION_SECONDS_MAX
 from wherry.reconcile.ownership import claim_children, concerned, controller_of, index_by_owner
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pod_control import PodControl, namespace_is_ending
+from wherry.reconcile.pod_control import PodControl
 from wherry.reconcile.pods import phase
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from wherry.api.errors import namespace_is_ending
 from wherry.api.resources import PODS
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
@@ -31,7 +32,7 @@ from wherry.reconcile.ownership import (
     perform_claims,
 )
 from wherry.reconcile.parts import Parts
-from wherry.reconcile.pod_control import PodControl, namespace_is_ending
+from wherry.reconcile.pod_control import PodControl
 from wherry.reconcile.reconciler import Request, Result
 from wherry.reconcile.workqueue import WorkQueue
 from wherry.reconcile.writes import write_status_if_there

@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache, lru_cache
 
-from wherry.launcher.proc.paths import normal, top
-
-KERNELS = (b"/proc", b"/sys", b"/dev")
-"""Where links lead elsewhere for each process, and nothing is written."""
+from wherry.launcher.proc.paths import KERNELS, normal, top
 
 DEPTH_MAX = 64
 """Names from the top that may be links: to look at each of a very long path takes milliseconds, and others wait meanwhile."""
@@ -22,10 +19,10 @@ def real(path: bytes) -> bytes:
     """An absolute path with no link but, maybe, what it names itself."""
     clean = normal(path)
     at = clean.rfind(b"/")
-    if at == 0 or clean.startswith(KERNELS):
+    if at == 0 or top(clean) in KERNELS:
         return clean
     real_folder = folder(clean[:at])
-    return clean if real_folder.startswith(KERNELS) else real_folder.rstrip(b"/") + clean[at:]
+    return clean if top(real_folder) in KERNELS else real_folder.rstrip(b"/") + clean[at:]
 
 
 @lru_cache(maxsize=1024)

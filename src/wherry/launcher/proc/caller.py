@@ -133,13 +133,13 @@ class Caller(Memory):
         if not tracing.interrupt(self.thread):
             return False
         self.fail(errno.EINTR)
-        try:
-            values = tracing.registers(self.thread)
+
+        def change(values: list[int]) -> None:
             for argument, value in self._put_below(values[tracing.STACK], plan).items():
                 values[tracing.ARGUMENTS[argument]] = value
             tracing.call_again(self.thread, values, self.number if number < 0 else number)
-        finally:
-            tracing.release(self.thread)
+
+        tracing.once_stopped(self.thread, change)
         return True
 
     def afterwards(self, change: Callable[[int], None]) -> bool:
@@ -150,11 +150,12 @@ class Caller(Memory):
         if not tracing.interrupt(self.thread):
             return False
         self.proceed()
-        try:
-            answer = tracing.registers(self.thread)[tracing.RESULT]
+
+        def look(values: list[int]) -> None:
+            answer = values[tracing.RESULT]
             change(answer - (1 << 64) if answer >> 63 else answer)
-        finally:
-            tracing.release(self.thread)
+
+        tracing.once_stopped(self.thread, look)
         return True
 
     def poke(self, address: int, data: bytes) -> None:
@@ -186,16 +187,32 @@ class Caller(Memory):
         _told(self.listener, notify.SEND, answer)  # or the caller has gone, and nobody waits for it
 
     def give(self, fd: int, *, close_on_exec: bool, at: int | None = None) -> None:
-        """Succeed with a new descriptor of the caller's that is our `fd`, which stays ours; `at` a number, if that can be."""
+        """Succeed with a new descriptor of the caller's that is our `fd`, which stays ours; `at` a number, if that can be.
+
+        In one step the caller would be told 0, its own standard input, when we are killed before it has run: the kernel has the
+        answer by then, and drops the descriptor (seccomp_notify_addfd). Two steps cost 4 us more; where signals may come between
+        them, which would leave the caller a descriptor that it does not know of, it is one."""
         flags = os.O_CLOEXEC if close_on_exec else 0
-        if at is not None:
-            how = notify.ADD_FD_SEND | notify.ADD_FD_AT
-            if _told(self.listener, notify.ADD_FD, notify.NEW_FD.pack(self.id, how, fd, at, flags)):
-                return  # else it may have no descriptors of such numbers
-        try:
-            fcntl.ioctl(self.listener, notify.ADD_FD, notify.NEW_FD.pack(self.id, notify.ADD_FD_SEND, fd, 0, flags))
-        except OSError as error:
-            self.fail(error.errno or errno.EIO)
+        steps = 0 if notify.waits_killable() else notify.ADD_FD_SEND
+        number = -1
+        if at is not None:  # it may have no descriptors of such numbers
+            number = self._add(notify.NEW_FD.pack(self.id, steps | notify.ADD_FD_AT, fd, at, flags))
+        if number < 0:
+            number = self._add(notify.NEW_FD.pack(self.id, steps, fd, 0, flags))
+        if number < 0:
+            self.fail(-number)
+        elif not steps:
+            self.succeed(number)
+
+    def _add(self, how: bytes) -> int:
+        """The new descriptor's number, or -errno."""
+        while True:
+            try:
+                return int(fcntl.ioctl(self.listener, notify.ADD_FD, bytearray(how), True))
+            except InterruptedError:  # by the alarm, before anything was done
+                continue
+            except OSError as error:
+                return -(error.errno or errno.EIO)
 
     def lend(self, fd: int, number: int) -> bool:
         """The caller gets our `fd` at a number of its own, in place of what was there; it still waits. False: it cannot."""

@@ -31,8 +31,8 @@ from wherry.launcher.syscalls import SyscallError
 
 
 def wait(context: Context, status: socket.socket, kit: str) -> NoReturn:
-    """Become the container that {"spec", "directory", "kit", "hostname", "readable", "tcp"} and its standard streams say; with a
-    kit before anybody needs it.
+    """Become the container that {"spec", "directory", "kit", "shared_memory", "hostname", "readable", "tcp"} and its standard
+    streams say; with a kit before anybody needs it.
 
     Report to `status`: {"master"} with a terminal, {"ready", "promises"} with the listener, or {"error"}."""
 
@@ -51,11 +51,12 @@ def wait(context: Context, status: socket.socket, kit: str) -> NoReturn:
         limits.read(readable)  # what has been made since
         spec: ContainerSpec = orders["spec"]
         writable = Writable(orders["directory"])
+        images = os.path.join(context.options.state, IMAGES)
         _prepare(
             spec,
             spec["argv"],
             orders["hostname"],
-            promises.prepare(spec, writable, os.path.join(context.options.state, IMAGES), orders["kit"]),
+            promises.prepare(spec, writable, images, orders["shared_memory"], orders["kit"]),
             writable,
             limits,
             status,

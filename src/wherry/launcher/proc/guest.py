@@ -48,6 +48,8 @@ class Guest:
     def find(self, name: bytes, *, changes: bool, creates: bool = False) -> Found | None:
         """What an absolute path leads to; None: the machine's. With `changes` it is made possible to write there, with `creates`
         also where something was removed."""
+        if self.paths.is_device(name):
+            return None
         if self.paths.root is not None:
             return self._in_own_root(name)
         if not changes and self._is_nobodys(name):

@@ -31,7 +31,6 @@ NO_PORT = 0
 # What every program expects to write to.
 DEVICES = (
     b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/ptmx", b"/dev/pts",
-    b"/dev/shm",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from wherry.launcher.context import Context
 from wherry.launcher.host_view import HostView
 from wherry.launcher.loop import Loop, after_fork, reap
 from wherry.launcher.options import Options
-from wherry.launcher.proc import probe, remains, shim
+from wherry.launcher.proc import probe, remains, shared_memory, shim
 from wherry.launcher.proc.addresses import Block
 from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.kits import KITS
@@ -49,21 +49,25 @@ def run(options: Options, inner: Inner) -> int:
         HostView(skeleton="", image_skeleton="", parts=(), binds=()),
         Cgroups(reason=LIMITS),
         staging="",
-        shared_memory="",
+        shared_memory=shared_memory.begin(options.state),
         not_isolated=probe.not_isolated(exact=options.exact),
     )
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     pairs = [protocol.socketpair() for _ in range(shim.DEPTH)]
     ours, theirs = protocol.socketpair()
     state = os.fsencode(os.path.realpath(options.state))
-    inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), ShimOptions(state, block, ports, options.exact))
+    shim_options = ShimOptions(state, block, ports, options.exact, context.shared_memory)
+    inside = shim.stand([theirs_ for _, theirs_ in pairs], Mailbox(), shim_options)
     if inside:
         _be_server(context, inner, theirs, [mine for mine, _ in pairs], {sock for _, sock in pairs} | {ours})
     theirs.close()
     for pair in pairs:
         for sock in pair:
             sock.close()
-    return _wait(ours, context)
+    try:
+        return _wait(ours, context)
+    finally:
+        shared_memory.remove_all(context.shared_memory)
 
 
 def _may_take_descriptors() -> bool:

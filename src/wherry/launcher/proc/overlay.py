@@ -11,9 +11,8 @@ import os
 import stat
 
 from wherry.launcher import whiteouts
-from wherry.launcher.proc import aliases
 from wherry.launcher.proc.hidden import is_hidden, is_remade
-from wherry.launcher.proc.paths import normal, top
+from wherry.launcher.proc.paths import KERNELS, normal, top
 from wherry.launcher.proc.reach import Found, LeadsElsewhereError, copy, leads_away, make_directories
 from wherry.launcher.whiteouts import is_whiteout
 
@@ -38,7 +37,7 @@ class Overlay:
         What was removed is nowhere, unless something is to be made in its place. Raises OSError where the file is too large to be
         copied."""
         clean = normal(path)
-        if clean == b"/" or clean.startswith((self.upper, *aliases.KERNELS)):
+        if clean == b"/" or top(clean) in KERNELS or clean.startswith(self.upper):
             return None
         own = self.upper + clean
         # Nearly always nothing is there: asked so, that costs half of what an exception does.
@@ -85,7 +84,7 @@ class Overlay:
         """The layer's own in the place of one of the machine's, which is still the one to look at. None: it cannot have one.
 
         Raises OSError."""
-        if real.startswith(aliases.KERNELS):
+        if top(real) in KERNELS:
             return None
         self._make_directories(real)
         return Found(real, self.upper + real.rstrip(b"/"), self.upper, readonly=False)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
-from wherry.launcher.proc import aliases, image_files
-from wherry.launcher.proc.paths import PROGRAMS, ROOT, Promise, parents, plan
+from wherry.launcher.proc import image_files
+from wherry.launcher.proc.paths import KERNELS, PROGRAMS, ROOT, Promise, parents, plan, top
 from wherry.launcher.proc.reach import LINKS_MAX, make_directories
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
@@ -71,7 +71,7 @@ def inside(root: bytes, path: bytes) -> bytes:
 
 def _real(root: bytes, parent: bytes) -> bytes | None:
     found = inside(root, parent)
-    return found if os.path.isdir(root + found) or found.startswith(aliases.KERNELS) else None
+    return found if os.path.isdir(root + found) or top(found) in KERNELS else None
 
 
 def _final(root: bytes, mount: Promise) -> Promise | None:
@@ -83,7 +83,7 @@ def _final(root: bytes, mount: Promise) -> Promise | None:
 def _make_place(root: bytes, mount: Promise) -> None:
     """As a mount would need it, so that it is listed."""
     target = inside(root, mount.target)
-    if os.path.lexists(root + target) or target.startswith(aliases.KERNELS):
+    if os.path.lexists(root + target) or top(target) in KERNELS:
         return
     if stat.S_ISDIR(os.stat(mount.source).st_mode):
         make_directories(root, target)

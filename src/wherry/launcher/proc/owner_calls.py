@@ -34,7 +34,7 @@ NAMES = (
 )  # fmt: skip
 """Where file_calls.py found no path to something promised, `change` goes on."""
 _TIMES = ("utime", "utimes", "futimesat", "utimensat")
-_SHARED = (b"/dev/pts/", b"/dev/shm/")
+_TERMINALS = b"/dev/pts/"
 _STANDARD = {b"/dev/stdin": b"/proc/self/fd/0", b"/dev/stdout": b"/proc/self/fd/1", b"/dev/stderr": b"/proc/self/fd/2"}
 _FD, _MINE = re.compile(rb"^/dev/fd(?=/|$)"), re.compile(rb"^/proc/(?:thread-)?self(?=/|$)")  # ours, if we opened them
 _GONE = b" (deleted)"
@@ -99,7 +99,7 @@ def _changeable(guest: Guest, fd: int, *, by_path: bool, copies: bool = True, ti
     is_gone = not facts.st_nlink and real.endswith(_GONE)  # memory, what was removed
     if (is_gone or not real.startswith(b"/")) and not by_path:  # pipes and sockets have no path at all
         return Named(fd, real)
-    if real.startswith(_SHARED) or guest.may_write(real):
+    if real.startswith(_TERMINALS) or guest.may_write(real):
         return Named(fd, real)
     if guest.is_readonly(real):
         raise Refusal(errno.EROFS)

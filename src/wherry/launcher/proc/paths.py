@@ -13,7 +13,8 @@ from dataclasses import dataclass
 ROOT = b"/"
 PROGRAMS = b"/proc/programs"
 """What programs that were made ready (interpreters.py) are promised as: nobody can make or name something there."""
-_KERNELS = (b"proc", b"sys", b"dev")
+KERNELS = frozenset((b"proc", b"sys", b"dev"))
+"""First names of what is the kernel's: links lead elsewhere for each process there, and nothing is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Promise:
     source: bytes
     readonly: bool = False
 
+
+_DEV = b"/dev/"
 
 Wire = list[tuple[str, str, bool]]
 """Promises as JSON has them: target, source, read-only."""
@@ -48,8 +51,9 @@ class Paths:
         self.programs = programs.source if programs else None
         self.tops = {top(each) for each in self._by_target if each != ROOT}
         """First names of all that is promised."""
+        self._in_dev = {each.split(b"/")[2] for each in self._by_target if each.startswith(_DEV)}
         self._names = {name for each in self._by_target for name in each.split(b"/") if name}
-        self._names |= set(_KERNELS) if self.root else set()
+        self._names |= KERNELS if self.root else set()
         self._depth = max((each.count(b"/") for each in self._by_target), default=0)
         self._sources = tuple(each.source for each in self._by_target.values())
         self._by_source = sorted(self._by_target.values(), key=lambda each: -len(each.source))
@@ -79,10 +83,14 @@ class Paths:
         return self._in_root(clean, b"/" if path.endswith(b"/") else b"")
 
     def _in_root(self, clean: bytes, end: bytes) -> tuple[bytes, Promise] | None:
-        if self.root is None or top(clean or ROOT) in _KERNELS or clean.startswith(self._sources):
+        if self.root is None or top(clean or ROOT) in KERNELS or clean.startswith(self._sources):
             return None
         inside = clean.rstrip(b"/")
         return self.root.source + inside + (end if inside else b""), self.root
+
+    def is_device(self, path: bytes) -> bool:
+        """Quickly: it lies in /dev, where nothing is written, and nothing is promised by its name there."""
+        return path.startswith(_DEV) and path.split(b"/", 3)[2] not in self._in_dev and not is_odd(path)
 
     def concerns(self, relative: bytes) -> bool:
         """Whether a path without a leading slash may lead to something promised, seen from some directory."""

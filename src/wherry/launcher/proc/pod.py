@@ -14,7 +14,7 @@ from typing import NoReturn
 from wherry.launcher import protocol, syscalls
 from wherry.launcher.context import Context
 from wherry.launcher.init import PodInit, become
-from wherry.launcher.proc import container, hidden, kits, landlock, rehearsal, remains, signalling
+from wherry.launcher.proc import container, hidden, kits, landlock, rehearsal, remains, shared_memory, signalling
 from wherry.launcher.processes import Running
 from wherry.launcher.protocol import Message
 from wherry.launcher.rootfs import Writable
@@ -71,6 +71,7 @@ class ProcPod(PodInit):
         super().__init__(context, sandbox_id, spec)
         self._child = child
         self._kit = kit
+        self._memory = ""
         self._readable = hidden.shown(os.fsencode(self._context.options.state))
 
     def _begin(self, spec: ContainerSpec, writable: Writable, stdio: list[int]) -> tuple[int, str, socket.socket]:
@@ -78,6 +79,7 @@ class ProcPod(PodInit):
             "spec": spec,
             "directory": writable.directory,
             "kit": self._kit,
+            "shared_memory": self._shared_memory(),
             "hostname": self._spec["hostname"],
             "readable": [os.fsdecode(each) for each in self._readable],
             "tcp": self._may_use_tcp(),
@@ -92,6 +94,15 @@ class ProcPod(PodInit):
         if spec["log_path"]:
             kits.place_log(self._kit, os.path.join(self._spec["log_directory"], spec["log_path"]))
         return pid, f"sid:{pid}", ours
+
+    def _shared_memory(self) -> str:
+        """The pod's directory of it, made for its first container. Raises OSError."""
+        if not self._memory:
+            folder = self._context.shared_memory
+            machines = os.fsdecode(shared_memory.machines())
+            is_machines = self._spec["host_ipc"]
+            self._memory = machines if is_machines else shared_memory.make(folder, self._id, self._spec["directory"])
+        return self._memory
 
     def _ready(self, running: Running, message: Message, fds: list[int]) -> None:
         """The shim has to know who it is before the program's first call."""

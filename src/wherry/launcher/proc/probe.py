@@ -19,9 +19,9 @@ from wherry.launcher.proc.threads import Threads
 from wherry.launcher.syscalls import SyscallError
 
 LOST = (
-    "processes of all pods see one another and run as one user; interfaces, terminals and /dev/shm are the machine's; "
+    "processes of all pods see one another and run as one user; interfaces and terminals are the machine's; "
     "directories of the machine list what it has; accept() names callers by addresses of the loopback network; "
-    "limits, users and network policies are not enforced"
+    "limits, that of /dev/shm too, users and network policies are not enforced"
 )
 """Whatever the machine allows."""
 NO_DESCRIPTORS = (

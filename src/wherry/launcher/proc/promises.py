@@ -1,4 +1,5 @@
-"""The files of one container: its image's, copied, its volumes, a /tmp and a home of its own; as promises for the shim.
+"""The files of one container: its image's, copied, its volumes, a /tmp and a home of its own, its pod's /dev/shm; as promises for
+the shim.
 
 Is not: the machine's root, which every container sees as it is. An image's files are where the container may write them
 (image_files.py); of directories that the machine has too, what lies in them is promised piece by piece.
@@ -9,9 +10,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 
-from wherry.launcher.proc import aliases, image_files, kits, own_root
+from wherry.launcher.proc import aliases, image_files, kits, own_root, shared_memory
 from wherry.launcher.proc.paths import Promise, parents, plan
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
@@ -24,13 +27,17 @@ NOWHERE = b"/proc/removed"
 """Nothing is there, and nobody can make something there."""
 
 
-def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "") -> list[Promise]:
-    """Make the container's files; what is promised to it. In `shared` lie images, see image_files.py, `kit` has directories.
+def prepare(
+    spec: ContainerSpec, writable: Writable, shared: str, memory: str = shared_memory.MACHINES, kit: str = ""
+) -> list[Promise]:
+    """Make the container's files; what is promised to it. In `shared` lie images, see image_files.py, `memory` is its pod's
+    /dev/shm, see shared_memory.py, `kit` has directories.
 
     Raises LauncherError, OSError."""
     kits.place(kit, kits.CONTAINER, writable.directory)
     if not spec["rootfs"]["host"]:
-        mounts = {each.target: each for each in map(_mounted, spec["mounts"])}
+        ours = Promise(os.fsencode(shared_memory.MACHINES), os.fsencode(memory))
+        mounts = {each.target: each for each in (ours, *map(_mounted, spec["mounts"]))}
         return own_root.prepare(spec, writable, shared, list(mounts.values()))
     real = os.fsencode(os.path.realpath(writable.directory))
     roots, readonly = _roots(spec, writable, shared), spec["readonly_rootfs"]
@@ -39,12 +46,13 @@ def prepare(spec: ContainerSpec, writable: Writable, shared: str, kit: str = "")
     if not any(os.path.isdir(root + cwd) for root in (*roots, b"")):
         os.makedirs(roots[0] + cwd)
     homes = tuple(path for path in _homes(spec) if path not in found)
-    in_homes = tuple(path + b"/" for path in homes)
+    elsewhere = tuple(path + b"/" for path in (*homes, *shared_memory.names()))
     for each in (
         *(Promise(path, _home(roots, path), readonly) for path in homes),
-        *(Promise(path, root + path, readonly) for root in roots for path in _pieces(root, b"", in_homes)),
+        *(Promise(path, root + path, readonly) for root in roots for path in _pieces(root, b"", elsewhere)),
         *(Promise(path, NOWHERE, readonly=True) for path in (_removed(roots[-1], b"") if readonly else ())),
         *(Promise(path, _private(real, path), readonly) for path in _PRIVATE if path not in found),
+        *_shared_memory(found, os.fsencode(memory)),
         *_own_python((*_PRIVATE, *homes)),
     ):
         found.setdefault(each.target, each)
@@ -96,6 +104,14 @@ def _home(roots: list[bytes], path: bytes) -> bytes:
         if not os.path.isdir(image):
             kits.place(os.fsdecode(roots[0]) + image_files.UNUSED, os.fsdecode(path), os.fsdecode(image))
     return image
+
+
+def _shared_memory(mounted: Mapping[bytes, Promise], memory: bytes) -> Iterator[Promise]:
+    """By each of its names, also where it is a volume."""
+    first, *others = shared_memory.names()
+    real = mounted.get(first) or Promise(first, memory)
+    yield real
+    yield from (replace(real, target=name) for name in others)
 
 
 def _own_python(private: tuple[bytes, ...]) -> list[Promise]:

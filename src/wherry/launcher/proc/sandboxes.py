@@ -13,7 +13,7 @@ from wherry.launcher.connection import Connection
 from wherry.launcher.context import Context
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import Loop
-from wherry.launcher.proc import remains
+from wherry.launcher.proc import remains, shared_memory
 from wherry.launcher.proc.addresses import Address, Block
 from wherry.launcher.proc.guest import Guest
 from wherry.launcher.proc.nursery import Nursery, Spare
@@ -107,6 +107,7 @@ class ProcSandboxes(SandboxOperations):
         remains.end_children(lambda each: each[2] != self._session)
         if not sandbox.spec["host_network"]:
             self._ports.drop(sandbox.spec["ip"])
+        shared_memory.remove(self._loop, self._context.shared_memory, sandbox.id)
         super()._over(sandbox)
 
     def _socket(self, request: Request) -> None:

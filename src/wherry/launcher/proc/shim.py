@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from select import POLLIN
 
 from wherry.launcher import protocol, syscalls
-from wherry.launcher.proc import notify, remains
+from wherry.launcher.proc import notify, remains, shared_memory
 from wherry.launcher.proc.addresses import Block
 from wherry.launcher.proc.alarm import ALARM
 from wherry.launcher.proc.caller import Caller
@@ -43,7 +43,7 @@ from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.proc.refused_calls import RefusedCalls
 from wherry.launcher.proc.routing import Routing
 from wherry.launcher.proc.threads import Threads
-from wherry.launcher.proc.tracing import LATE_LOOK_MILLISECONDS, late, let_go_late
+from wherry.launcher.proc.tracing import LATE_LOOK_MILLISECONDS, late, settle_late
 from wherry.launcher.proc.waiting import Waiting
 
 CONNECT = notify.NETWORK["connect"]
@@ -54,12 +54,14 @@ NOTICES_MAX = 16  # per container: a program that asks again and again says noth
 
 @dataclass(frozen=True, slots=True)
 class ShimOptions:
-    """`state`: the real path of Wherry's directory; `exact`: duplicates of callers' sockets may be taken."""
+    """`state`: the real path of Wherry's directory; `exact`: duplicates of callers' sockets may be taken; `shared_memory`: what
+    no pod needs any more at the end."""
 
     state: bytes
     block: Block
     ports: Ports
     exact: bool
+    shared_memory: str
 
 
 def stand(controls: list[socket.socket], mailbox: Mailbox, options: ShimOptions) -> bool:
@@ -97,6 +99,7 @@ def _live(control: socket.socket, others: list[socket.socket], mailbox: Mailbox,
         traceback.print_exc()
     finally:
         remains.end_children(lambda _: True)
+        shared_memory.remove_all(options.shared_memory)
         sys.stderr.flush()
         os._exit(status)
 
@@ -130,8 +133,8 @@ class Shim:
         control, guests = self._control.fileno(), self._guests
         wait, receive, threads = self._waiting.wait, self._mailbox.receive, self._threads
         while True:
-            if late:  # who did not stop in time must not stand for ever
-                let_go_late()
+            if late:
+                settle_late()
             for fd, events in wait(LATE_LOOK_MILLISECONDS if late else None):
                 if fd == control:
                     if not self._told():

@@ -62,6 +62,6 @@ def test_an_image_without_a_home_gets_the_kits(tmp_path: Path) -> None:
         "image": "app:v1",
         "env": {},
     }
-    made = promises.prepare(spec, Writable(str(tmp_path / "container")), str(tmp_path / "shared"), kit)
+    made = promises.prepare(spec, Writable(str(tmp_path / "container")), str(tmp_path / "shared"), kit=kit)
     assert {each.target for each in made} >= {b"/app", b"/root", b"/tmp", b"/var/tmp"}
     assert (tmp_path / "container/upper/root").stat().st_ino == number

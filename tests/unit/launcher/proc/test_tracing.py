@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from wherry.launcher.proc import tracing
+from wherry.launcher.proc.outcomes import GoneError
 
 
 def status(pid: int) -> dict[str, str]:
@@ -15,17 +16,36 @@ def status(pid: int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines)
 
 
-def test_one_that_stopped_too_late_goes_on_once_another_is_stopped() -> None:
-    with subprocess.Popen(["sleep", "60"]) as late, subprocess.Popen(["sleep", "60"]) as other:
+def test_what_comes_too_late_is_done_when_it_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "STOP_LOOKS", 0)
+    seen: list[int] = []
+    with subprocess.Popen(["sleep", "60"]) as late:
         try:
             if not tracing.interrupt(late.pid):
                 pytest.skip("nothing may be traced here")
-            tracing.release(late.pid)  # at once: it hardly stands yet
-            while status(late.pid)["TracerPid"] != "0":
-                tracing.interrupt(other.pid)
-                tracing.registers(other.pid)
-                tracing.release(other.pid)
+            tracing.once_stopped(late.pid, lambda values: seen.append(len(values)))
+            assert (seen, list(tracing.late)) == ([], [late.pid])
+            while tracing.late:
+                tracing.settle_late()
+            assert seen == [27]
+            assert status(late.pid)["TracerPid"] == "0"
             assert status(late.pid)["State"][0] in "SR"
         finally:
             late.kill()
-            other.kill()
+
+
+def test_who_ends_instead_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    with subprocess.Popen(["sleep", "60"]) as process:
+        if not tracing.interrupt(process.pid):
+            process.kill()
+            pytest.skip("nothing may be traced here")
+        process.kill()
+        while status(process.pid)["State"][0] != "Z":
+            pass
+        with pytest.raises(GoneError):
+            tracing.once_stopped(process.pid, lambda values: seen.append(len(values)))
+        monkeypatch.setattr(tracing, "STOP_LOOKS", 0)
+        tracing.once_stopped(process.pid, lambda values: seen.append(len(values)))
+        tracing.settle_late()
+    assert (seen, tracing.late) == ([], {})
