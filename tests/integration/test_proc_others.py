@@ -284,3 +284,24 @@ async def test_abstract_names_are_a_pods_own(world: World, launcher: LauncherPro
     assert (code, text.splitlines()) == (
         0, [*["connect None", "b'x'"] * 4, "message 1", "nobody ECONNREFUSED", f"another's {refused}", "netlink None"]
     )  # fmt: skip
+
+
+OTHER_FAMILY = (
+    PREPARE
+    + """
+libc = ctypes.CDLL(None, use_errno=True)
+def bind(sock):
+    if libc.bind(sock.fileno(), address, len(address)): raise OSError(ctypes.get_errno(), "")
+address = b"\\1\\0/tmp/of-unix"
+for family, kind in ((socket.AF_NETLINK, socket.SOCK_RAW), (socket.AF_UNIX, socket.SOCK_STREAM)):
+    with socket.socket(family, kind) as sock: says(family.name, lambda: bind(sock))
+"""
+)
+
+
+async def test_a_path_for_a_socket_that_knows_none_is_the_kernels_to_refuse(
+    world: World, launcher: LauncherProcess
+) -> None:
+    code, text = await world.run(await world.sandbox(), ["python3", "-c", OTHER_FAMILY])
+    assert (code, text.splitlines()) == (0, ["AF_NETLINK EINVAL", "AF_UNIX None"])
+    assert "Traceback" not in launcher.said()

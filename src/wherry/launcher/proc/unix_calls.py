@@ -100,8 +100,12 @@ class UnixCalls:
             with at.parent() as (folder, name):
                 address = self._names.path(by_number(folder if self._exact else _LENT), name)
                 if self._exact:
-                    with caller.socket() as sock, Umask(caller):
-                        sock.bind(address)
+                    named = unix_address(address)[:-1]  # without a NUL it may be as long as an address can be
+                    with (
+                        caller.socket() as sock,
+                        Umask(caller),
+                    ):  # of another family, the kernel says what it thinks of it
+                        checked(_libc.bind(sock.fileno(), named, len(named)))
                     caller.succeed()
                 else:
                     _lend(caller, folder, address)
