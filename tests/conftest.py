@@ -1,4 +1,5 @@
-"""How tests are spread over worker processes: a file's tests together, and half of the end-to-end tests of a tier together.
+"""How tests are spread over worker processes: a file's tests together, and half of the end-to-end tests of a tier together; and
+what other programs' clients leave.
 
 Systems and other expensive fixtures belong to a file or a tier. pytest-xdist's own way to say so, `xdist_group`, renames
 tests, which pytest 9.2 no longer lets it do.
@@ -6,7 +7,10 @@ tests, which pytest 9.2 no longer lets it do.
 
 from __future__ import annotations
 
+import gc
 import re
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -19,6 +23,17 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("wherry")
 """The same examples on every machine, however busy it is: no test judges time."""
+
+
+@pytest.fixture(scope="module")
+def sockets_left() -> Iterator[None]:
+    """For files with clients that end their loop before the connections they gave up have closed: Python would complain in some
+    later test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
 
 try:
     from xdist.scheduler import LoadScopeScheduling

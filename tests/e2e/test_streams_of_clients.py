@@ -11,6 +11,7 @@ import pytest
 from kubectl import Kubectl
 from manifests import pod, web
 
+pytestmark = pytest.mark.usefixtures("sockets_left")
 COMMAND = ["sh", "-c", "cat; echo err >&2; exit 3"]
 LARGE = "0123456789abcdef" * 20_000
 """More than a frame or a socket buffer holds."""

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import re
-import warnings
 from collections.abc import Iterator
 
 import pytest
 from control_plane_process import ControlPlane
 from kubectl_tool import PROGRAMS, Kubectl
-
-
-@pytest.fixture(scope="module")
-def sockets_left() -> Iterator[None]:
-    """For files with clients that end their loop before the connections they gave up have closed: Python would complain in some
-    later test."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="session")

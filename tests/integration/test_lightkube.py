@@ -139,6 +139,7 @@ def test_generic_resources(plane: ControlPlane, client: Any, namespace: str) -> 
         eventually(lambda: list(client.list(kind)) == [])
 
 
+@pytest.mark.usefixtures("sockets_left")
 async def test_the_asynchronous_client(config: Any, namespace: str) -> None:
     client = lightkube.AsyncClient(config, namespace=namespace)
     try:
