@@ -83,7 +83,7 @@ class Paths:
         return self._in_root(clean, b"/" if path.endswith(b"/") else b"")
 
     def _in_root(self, clean: bytes, end: bytes) -> tuple[bytes, Promise] | None:
-        if self.root is None or top(clean or ROOT) in KERNELS or clean.startswith(self._sources):
+        if self.root is None or top(clean or ROOT) in KERNELS or self.shown(clean) is not None:
             return None
         inside = clean.rstrip(b"/")
         return self.root.source + inside + (end if inside else b""), self.root

@@ -91,6 +91,13 @@ def test_names_lead_into_the_root(guest: Guest, tmp_path: Path, name: bytes, rea
     assert found.real == os.fsencode(tmp_path) + real
 
 
+def test_a_name_that_only_begins_like_a_volumes_real_one_is_the_roots(guest: Guest, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/volume-of-the-image"
+    found = guest.find(name, changes=False)
+    assert found is not None
+    assert found.real == os.fsencode(tmp_path) + b"/root" + name
+
+
 def test_no_path_has_more_links_than_the_kernel_follows(guest: Guest, tmp_path: Path) -> None:
     """Each of these is looked at by itself, since it leads into a volume and out of it again."""
     (tmp_path / "volume/back").symlink_to("/srv")
