@@ -87,10 +87,10 @@ class MetricsAPI:
                 if namespace and reference.get("namespace") != namespace:
                     continue
                 pod = self._reader.get(PODS, reference.get("name", ""), reference.get("namespace"))
-                measured = [each for each in stats.get("containers") or () if _usage(each) is not None]
-                if pod is not None and measured and pod["metadata"].get("uid") == reference.get("uid"):
-                    containers = [{"name": each["name"], "usage": _usage(each)} for each in measured]
-                    found.append(self._metrics(pod, measured, {"containers": containers}))
+                used = [(each, usage) for each in stats.get("containers") or () if (usage := _usage(each)) is not None]
+                if pod is not None and used and pod["metadata"].get("uid") == reference.get("uid"):
+                    containers = [{"name": each["name"], "usage": usage} for each, usage in used]
+                    found.append(self._metrics(pod, [each for each, _ in used], {"containers": containers}))
         return found
 
     def _metrics(self, obj: Obj, measured: Sequence[Obj], usage: Obj) -> Obj:

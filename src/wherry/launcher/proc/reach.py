@@ -56,14 +56,22 @@ class Found:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-        rest = self.real[len(self.anchor) :].lstrip(b"/")
-        if rest:
-            try:
-                return self._beneath(rest, flags, mode)
-            except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.ELOOP):
-                    raise
+        found = self._by_links(flags, mode)
+        if found >= 0:
+            return found
         raise LeadsElsewhereError(self._follow(last=not flags & os.O_NOFOLLOW))
+
+    def _by_links(self, flags: int, mode: int) -> int:
+        """By links that do not lead out of the anchor. -1: not to be found by the kernel alone."""
+        rest = self.real[len(self.anchor) :].lstrip(b"/")
+        if not rest:
+            return -1
+        try:
+            return self._beneath(rest, flags, mode)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.ELOOP):
+                raise
+            return -1
 
     def _beneath(self, rest: bytes, flags: int, mode: int) -> int:
         anchor = _openat2(AT_FDCWD, self.anchor, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
@@ -144,20 +152,10 @@ class InRoot(Found):
         super().__init__(name, real, anchor, readonly=readonly)
         self._has = has
 
-    def open(self, flags: int, mode: int = 0) -> int:
-        flags |= os.O_CLOEXEC
-        try:
-            return _openat2(AT_FDCWD, self.real, flags, mode, _NO_LINKS)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-        found = -1 if flags & (os.O_CREAT | os.O_TRUNC) else self._open_within(flags)
-        if found >= 0:
-            return found
-        raise LeadsElsewhereError(self._follow(last=not flags & os.O_NOFOLLOW))
-
-    def _open_within(self, flags: int) -> int:
-        """-1: not to be found by the kernel alone."""
+    def _by_links(self, flags: int, mode: int) -> int:
+        del mode
+        if flags & (os.O_CREAT | os.O_TRUNC):  # nothing is changed before it is known whose it is
+            return -1
         anchor = _openat2(AT_FDCWD, self.anchor, os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
         try:
             fd = _openat2(anchor, self.real[len(self.anchor) :], flags, 0, _IN_ROOT | _NO_MAGIC)

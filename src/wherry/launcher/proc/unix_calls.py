@@ -101,10 +101,8 @@ class UnixCalls:
                 address = self._names.path(by_number(folder if self._exact else _LENT), name)
                 if self._exact:
                     named = unix_address(address)[:-1]  # without a NUL it may be as long as an address can be
-                    with (
-                        caller.socket() as sock,
-                        Umask(caller),
-                    ):  # of another family, the kernel says what it thinks of it
+                    # Of a socket of another family, the kernel says what it thinks of it.
+                    with caller.socket() as sock, Umask(caller):
                         checked(_libc.bind(sock.fileno(), named, len(named)))
                     caller.succeed()
                 else:
