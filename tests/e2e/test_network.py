@@ -113,12 +113,16 @@ def test_headless_services_answer_with_pods(shop: Kubectl) -> None:
 def test_endpoints_follow_readiness(shop: Kubectl) -> None:
     [first, second] = _names(shop, "cart")
     shop("exec", first, "--", "touch", "/tmp/broken")
-    until(lambda: _reached(shop, "http://cart/", 10) == {second}, "only the ready one")
-    slices = shop.json("endpointslices", "-l", "kubernetes.io/service-name=cart")["items"]
-    ready = {each["targetRef"]["name"]: each["conditions"]["ready"] for item in slices for each in item["endpoints"]}
-    assert ready == {first: False, second: True}
+    until(lambda: _ready_endpoints(shop, "cart") == {first: False, second: True}, "the slice says who is ready")
+    until(lambda: _reached(shop, "http://cart/", 20) == {second}, "only the ready one")
     shop("exec", first, "--", "rm", "/tmp/broken")
     until(lambda: _reached(shop, "http://cart/", 20) == {first, second}, "both again")
+
+
+def _ready_endpoints(shop: Kubectl, service: str) -> dict[str, bool]:
+    """Of each pod of a Service, whether its EndpointSlices call it ready."""
+    slices = shop.json("endpointslices", "-l", f"kubernetes.io/service-name={service}")["items"]
+    return {each["targetRef"]["name"]: each["conditions"]["ready"] for item in slices for each in item["endpoints"]}
 
 
 def test_a_service_without_endpoints_refuses(shop: Kubectl) -> None:
