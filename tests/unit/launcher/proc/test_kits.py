@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+
+from container_specs import container_spec
 
 from wherry.launcher.proc import kits, promises
 from wherry.launcher.rootfs import Writable
@@ -54,14 +55,8 @@ def test_an_image_without_a_home_gets_the_kits(tmp_path: Path) -> None:
     layer, kit = tmp_path / "layer", kits.make(str(tmp_path))
     (layer / "app").mkdir(parents=True)
     number = Path(f"{kit}{kits.CONTAINER}/{kits.HOME}").stat().st_ino
-    spec: Any = {
-        "rootfs": {"layers": [str(layer)], "host": True},
-        "mounts": [],
-        "cwd": "/",
-        "readonly_rootfs": False,
-        "image": "app:v1",
-        "env": {},
-    }
-    made = promises.prepare(spec, Writable(str(tmp_path / "container")), str(tmp_path / "shared"), kit=kit)
+    made = promises.prepare(
+        container_spec(layer), Writable(str(tmp_path / "container")), str(tmp_path / "shared"), kit=kit
+    )
     assert {each.target for each in made} >= {b"/app", b"/root", b"/tmp", b"/var/tmp"}
     assert (tmp_path / "container/upper/root").stat().st_ino == number

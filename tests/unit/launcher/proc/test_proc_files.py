@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from container_specs import container_spec
 
 from wherry.launcher import whiteouts
 from wherry.launcher.proc.difference import reduce
@@ -18,6 +19,7 @@ from wherry.launcher.proc.promises import prepare
 from wherry.launcher.proc.reach import LeadsElsewhereError
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.rootfs import Writable
+from wherry.launcher.specs import MountSpec
 
 
 def test_the_longest_promise_wins() -> None:
@@ -70,18 +72,6 @@ def test_what_is_written_is_found_first(tmp_path: Path) -> None:
     assert overlay.shown(upper + b"/new/x") == b"/new/x"
 
 
-def container(layers: list[Path], **changed: object) -> dict[str, object]:
-    spec: dict[str, object] = {
-        "rootfs": {"layers": [str(path) for path in layers], "host": True},
-        "mounts": [],
-        "env": {},
-        "cwd": "/app",
-        "readonly_rootfs": False,
-        "image": "app:v1",
-    }
-    return {**spec, **changed}
-
-
 def layer(root: Path, **files: str) -> Path:
     for name, text in files.items():
         path = root / name.replace("__", "/").replace("_sh", ".sh")
@@ -97,9 +87,9 @@ def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> No
     upper = layer(tmp_path / "upper", app__sh="a shell", app__new="new")
     whiteouts.make(upper / "app/old")
     (upper / "app/tool").symlink_to("/app/main.sh")
-    spec = container([upper, lower], readonly_rootfs=readonly)
+    spec = container_spec(upper, lower, readonly_rootfs=readonly)
     writable = Writable(str(tmp_path / "container"))
-    paths = Paths(prepare(spec, writable, str(tmp_path / "shared")))  # type: ignore[arg-type]
+    paths = Paths(prepare(spec, writable, str(tmp_path / "shared")))
     found = paths.find(b"/app/new")
     assert found is not None
     assert (Path(os.fsdecode(found[0])).read_text(), found[1]) == ("new", readonly)
@@ -126,15 +116,15 @@ def test_an_images_files_are_where_it_says(tmp_path: Path, readonly: bool) -> No
 
 def test_what_cannot_be_given_is_refused_by_name(tmp_path: Path) -> None:
     writable = Writable(str(tmp_path / "container"))
-    mount = {"source": str(tmp_path), "target": "/dev", "readonly": False, "propagation": "private"}
+    mount: MountSpec = {"source": str(tmp_path), "target": "/dev", "readonly": False, "propagation": "private"}
     for spec, text in (
-        (container([], rootfs={"layers": [], "host": False}), "app:v1 has neither layers nor the machine's root"),
-        (container([], mounts=[mount]), "mount /dev: tier proc shows the machine's own /dev"),
-        (container([], mounts=[{**mount, "target": "/"}]), "mount /: "),
-        (container([], mounts=[{**mount, "propagation": "Bidirectional"}]), "Bidirectional propagation"),
+        (container_spec(host=False), "app:v1 has neither layers nor the machine's root"),
+        (container_spec(mounts=(mount,)), "mount /dev: tier proc shows the machine's own /dev"),
+        (container_spec(mounts=({**mount, "target": "/"},)), "mount /: "),
+        (container_spec(mounts=({**mount, "propagation": "Bidirectional"},)), "Bidirectional propagation"),
     ):
         with pytest.raises(LauncherError, match=text):
-            prepare(spec, writable, str(tmp_path / "shared"))  # type: ignore[arg-type]
+            prepare(spec, writable, str(tmp_path / "shared"))
         if (tmp_path / "container").exists():
             for path in sorted((tmp_path / "container").rglob("*"), reverse=True):
                 path.rmdir()
@@ -144,7 +134,7 @@ def test_what_cannot_be_given_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_layer_is_what_was_changed(tmp_path: Path) -> None:
     lower = layer(tmp_path / "lower", app__same="same", app__changed="before", app__gone="x", app__sub__deep="deep")
     writable = Writable(str(tmp_path / "container"))
-    prepare(container([lower]), writable, str(tmp_path / "shared"))  # type: ignore[arg-type]
+    prepare(container_spec(lower), writable, str(tmp_path / "shared"))
     upper = Path(writable.upper)
     (upper / "app/changed").write_text("after, longer")
     (upper / "app/gone").unlink()
@@ -185,10 +175,10 @@ def test_what_an_image_removed_of_the_machine_is_gone(tmp_path: Path, readonly: 
     (removes / "etc").mkdir()
     whiteouts.make(removes / "etc/passwd")
     whiteouts.make(removes / "etc/no-such-file-here")
-    spec = container([removes], readonly_rootfs=readonly)
+    spec = container_spec(removes, readonly_rootfs=readonly)
     writable = Writable(str(tmp_path / "container"))
     os.mkdir(writable.directory)
-    made = prepare(spec, writable, str(tmp_path / "shared"))  # type: ignore[arg-type]
+    made = prepare(spec, writable, str(tmp_path / "shared"))
     found = Paths(made).find(b"/etc/passwd")
     if readonly:
         assert found is not None

@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from container_specs import container_spec
 
 from wherry.launcher.loop import Loop
 from wherry.launcher.proc import shared_memory
 from wherry.launcher.proc.paths import Paths
 from wherry.launcher.proc.promises import prepare
 from wherry.launcher.rootfs import Writable
+from wherry.launcher.specs import MountSpec
 
 
 @pytest.fixture
@@ -71,21 +73,19 @@ def test_a_container_has_it_by_all_of_its_names(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(shared_memory, "names", lambda: (b"/dev/shm", b"/run/shm"))
     (tmp_path / "layer/dev/shm").mkdir(parents=True)
     (tmp_path / "layer/dev/shm/x").touch()  # hidden, as by a mount
-    rootfs = {"layers": [str(tmp_path / "layer")], "host": True}
-    spec = {"rootfs": rootfs, "image": "app:v1", "mounts": [], "env": {}, "cwd": "/", "readonly_rootfs": True}
-    volume = {"source": str(tmp_path), "target": "/dev/shm", "readonly": True, "propagation": "None"}
+    layer = tmp_path / "layer"
+    volume: MountSpec = {"source": str(tmp_path), "target": "/dev/shm", "readonly": True, "propagation": "None"}
     writable, shared = Writable(str(tmp_path / "container")), str(tmp_path / "shared")
-    paths = Paths(prepare(spec, writable, shared, "/memory"))  # type: ignore[arg-type]
+    paths = Paths(prepare(container_spec(layer, readonly_rootfs=True), writable, shared, "/memory"))
     for name in (b"/dev/shm", b"/run/shm", b"/dev/../dev/shm"):
         assert paths.find(name + b"/x") == (b"/memory/x", False)
     assert paths.shown(b"/memory/x") == b"/dev/shm/x"
-    paths = Paths(prepare({**spec, "mounts": [volume]}, writable, shared, "/memory"))  # type: ignore[arg-type]
+    paths = Paths(prepare(container_spec(layer, mounts=(volume,), readonly_rootfs=True), writable, shared, "/memory"))
     assert paths.find(b"/run/shm/x") == paths.find(b"/dev/shm/x") == (os.fsencode(tmp_path / "x"), True)
 
 
 def test_other_devices_are_the_machines_by_a_look_at_their_names(tmp_path: Path) -> None:
-    spec = {"rootfs": {"layers": [], "host": True}, "mounts": [], "env": {}, "cwd": "/", "readonly_rootfs": False}
-    paths = Paths(prepare(spec, Writable(str(tmp_path)), str(tmp_path / "shared"), "/memory"))  # type: ignore[arg-type]
+    paths = Paths(prepare(container_spec(), Writable(str(tmp_path)), str(tmp_path / "shared"), "/memory"))
     for name in (b"/dev/null", b"/dev/", b"/dev/shm2", b"/dev/pts/0"):
         assert paths.is_device(name)
     for name in (
