@@ -6,6 +6,7 @@ the system's python3 on a copy of the package; it needs the standard library onl
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -137,11 +138,15 @@ class LauncherProcess:
 
 
 def ensure_user(name: str) -> None:
-    """An ordinary user of that name; made if missing. Needs root."""
+    """An ordinary user of that name; made if missing, and whole for others who ask for it meanwhile. Needs root."""
+    turn = os.open("/etc", os.O_RDONLY | os.O_CLOEXEC)
     try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
         pwd.getpwnam(name)
     except KeyError:
         subprocess.run(["useradd", "--create-home", name], check=True)
+    finally:
+        os.close(turn)
 
 
 def is_root_of_machine() -> bool:
