@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -23,7 +26,7 @@ from wherry.kubelet.streaming.channels import (
 )
 
 DRAIN_SECONDS = 1.0
-"""How long output may trail the end of a command: a child it left behind may hold the pipe for ever."""
+"""How long the end of an output is waited for once its command has ended: a child it left behind may hold the pipe for ever."""
 
 
 class Wanted(Struct, frozen=True):
@@ -61,17 +64,30 @@ class Remote(Protocol):
 
 
 async def serve(session: ExecSession, remote: Remote, wanted: Wanted, *, report_exit: bool) -> None:
-    """Copy both ways until the command ends or the client goes. Closes the session.
+    """Copy both ways until the command ends or the client goes; what it said before its end comes whole, however slow the
+    client is. Closes the session.
 
     `report_exit`: exec tells the exit code; attach only that the streams are over.
     """
+    outputs = [
+        _Output(fd, remote, channel if is_wanted else None)
+        for fd, channel, is_wanted in (
+            (session.stdout, STDOUT, wanted.stdout),
+            (session.stderr, STDERR, wanted.stderr),
+        )
+        if fd is not None
+    ]
     inbound = asyncio.create_task(_inbound(session, remote, wanted), name="remote command input")
-    outbound = asyncio.create_task(_outbound(session, remote, wanted), name="remote command output")
+    outbound = asyncio.create_task(_outbound(outputs), name="remote command output")
     ended = asyncio.create_task(session.wait(), name="remote command")
     try:
         await asyncio.wait((inbound, ended), return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
-            await asyncio.wait((outbound,), timeout=DRAIN_SECONDS)
+            owed = [output.written() for output in outputs]
+            while not (outbound.done() or inbound.done()):
+                await asyncio.wait((outbound, inbound), timeout=DRAIN_SECONDS)
+                if all(output.passed >= written for output, written in zip(outputs, owed, strict=True)):
+                    break
             await remote.finish(exit_status(ended.result()) if report_exit else success())
     except (ConnectionError, BrokenPipeError):
         pass  # the client has gone: nobody is left to tell
@@ -111,16 +127,32 @@ async def _feed(session: ExecSession, data: bytes) -> None:
         pass  # the command has closed its input; its output is still of interest
 
 
-async def _outbound(session: ExecSession, remote: Remote, wanted: Wanted) -> None:
+class _Output:
+    """One output of the command on its way to the client; what nobody asked for (no channel) is read all the same, else the
+    command would block on it."""
+
+    def __init__(self, fd: int, remote: Remote, channel: int | None) -> None:
+        self._fd = fd
+        self._remote = remote
+        self._channel = channel
+        self._read = 0
+        self.passed = 0
+
+    def written(self) -> int:
+        """How many bytes it has been given, read or not."""
+        (waiting,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))
+        return self._read + int(waiting)
+
+    async def copy(self) -> None:
+        """To the end."""
+        while data := await descriptors.read(self._fd):
+            self._read += len(data)
+            if self._channel is not None:
+                await self._remote.send(self._channel, data)
+            self.passed = self._read
+
+
+async def _outbound(outputs: list[_Output]) -> None:
     async with asyncio.TaskGroup() as tasks:
-        if session.stdout is not None:
-            tasks.create_task(_copy(session.stdout, remote, STDOUT if wanted.stdout else None))
-        if session.stderr is not None:
-            tasks.create_task(_copy(session.stderr, remote, STDERR if wanted.stderr else None))
-
-
-async def _copy(fd: int, remote: Remote, channel: int | None) -> None:
-    """To the end; what nobody asked for is read all the same, else the command would block on it."""
-    while data := await descriptors.read(fd):
-        if channel is not None:
-            await remote.send(channel, data)
+        for output in outputs:
+            tasks.create_task(output.copy())
