@@ -8,6 +8,7 @@ from typing import Any
 from kubectl import Kubectl
 from manifests import FOREVER, IMAGE, config_map, container, deployment, pod, program, service
 from test_proxies import certificate
+from wherry_system import until
 
 
 def injection(namespace: str, bundle: str) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def injection(namespace: str, bundle: str) -> dict[str, Any]:
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 5,
+        "timeoutSeconds": 30,
     }
     api = "admissionregistration.k8s.io/v1"
     return {
@@ -44,12 +45,14 @@ def test_a_sidecar_from_a_webhook_in_the_cluster(kubectl: Kubectl) -> None:
     volumes = [{"name": "pki", "configMap": {"name": "pki"}}]
     kubectl.apply(files, deployment("injector", main, volumes=volumes))
     kubectl.apply(service("injector", {"port": 443, "targetPort": 8443}))
-    kubectl("rollout", "status", "deployment/injector", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/injector", "--timeout=60s", timeout=90)
+    slices = ("endpointslices", "-l", "kubernetes.io/service-name=injector")
+    until(lambda: kubectl.path_of("{.items[*].endpoints[*].conditions.ready}", *slices) == "true", "its Service knows")
     kubectl.apply(injection(kubectl.namespace, bundle))
     try:
         kubectl.apply(pod("plain", container(FOREVER)))
         kubectl.apply(pod("injected", container(FOREVER), labels={"inject": "yes"}))
-        kubectl("wait", "--for=condition=Ready", "pod/plain", "pod/injected", "--timeout=60s")
+        kubectl("wait", "--for=condition=Ready", "pod/plain", "pod/injected", "--timeout=60s", timeout=90)
         names = {
             each["metadata"]["name"]: [one["name"] for one in each["status"]["containerStatuses"] if one["ready"]]
             for each in json.loads(kubectl("get", "pods", "plain", "injected", "-o", "json"))["items"]

@@ -78,11 +78,16 @@ def test_a_stateful_set(kubectl: Kubectl) -> None:
         service("db", {"port": 80}, clusterIP="None"),
         {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec},
     )
-    kubectl("rollout", "status", "statefulset/db", "--timeout=30s")
+
+    def names() -> str:
+        return kubectl.run("exec", "db-1", "--", "cat", "/data/names").stdout
+
+    kubectl("rollout", "status", "statefulset/db", "--timeout=60s", timeout=90)
+    until(lambda: names() == "db-1\n", "it has written its name")
     kubectl("delete", "pod", "db-1")
-    kubectl("rollout", "status", "statefulset/db", "--timeout=30s")
+    until(lambda: names() == "db-1\ndb-1\n", "so has the one in its place, below the first")
+    kubectl("rollout", "status", "statefulset/db", "--timeout=60s", timeout=90)
     kubectl.ready("db-1")
-    assert kubectl("exec", "db-1", "--", "cat", "/data/names") == "db-1\ndb-1\n"
     assert sorted(kubectl("get", "pvc", "-o", "name").split()) == [
         "persistentvolumeclaim/data-db-0", "persistentvolumeclaim/data-db-1",
     ]  # fmt: skip
@@ -104,6 +109,6 @@ def test_deleting_owners_and_namespaces(kubectl: Kubectl) -> None:
     until(lambda: other.run("get", "serviceaccount", "default").returncode == 0)
     other.apply(pod("one", container(FOREVER)), config_map("settings", a="1"), service("one"))
     other.ready("one")
-    kubectl("delete", "namespace", other.namespace, "--timeout=30s")
+    kubectl("delete", "namespace", other.namespace, "--timeout=60s", timeout=90)
     assert "NotFound" in kubectl.fails("get", "namespace", other.namespace)
     assert other("get", "all,configmaps", "--ignore-not-found") == ""

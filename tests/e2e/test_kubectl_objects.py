@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from kubectl import Kubectl
 from manifests import FOREVER, config_map, container, deployment, pod, service, shell, web
-from wherry_system import until
+from wherry_system import PATIENCE, until
 
 APP = deployment("shop", container(FOREVER), replicas=2)
 
@@ -43,8 +43,9 @@ def test_every_output_format(each_kubectl: Kubectl) -> None:
 
 def test_watch_sees_a_pod_come_and_go(each_kubectl: Kubectl) -> None:
     kubectl = each_kubectl
+    kubectl.apply(pod("before", container(FOREVER), schedulerName="nobody"))
     with kubectl.start("get", "pods", "--watch", "--output-watch-events") as watch:
-        until(lambda: watch.process.poll() is None)
+        watch.line(r"ADDED +before +0/1 +Pending")  # from here on it misses nothing
         kubectl.apply(pod("one", container(FOREVER)))
         watch.line(r"ADDED +one +0/1 +Pending")
         watch.line(r"MODIFIED +one +1/1 +Running")
@@ -115,7 +116,7 @@ def test_create_without_files(each_kubectl: Kubectl, tmp_path: Path) -> None:
     kubectl("create", "quota", "limits", "--hard=pods=50")
     kubectl("create", "job", "once", "--image=wherry.dev/host:v1", "--", "true")
     kubectl("run", "single", "--image=wherry.dev/host:v1", "--restart=Never", "--command", "--", *FOREVER)
-    kubectl("wait", "deployment/shop", "--for=condition=Available", "--timeout=30s")
+    kubectl.wait("deployment/shop", "condition=Available")
     kubectl.wait("job/once", "condition=Complete")
     assert kubectl.json("configmap", "settings")["data"] == {"colour": "blue", "key": "value"}
     assert kubectl.json("secret", "login")["data"] == {"password": "aGlkZGVu"}
@@ -131,18 +132,20 @@ def test_create_without_files(each_kubectl: Kubectl, tmp_path: Path) -> None:
 
 
 def test_delete_gracefully_and_by_force(kubectl: Kubectl) -> None:
-    stubborn = shell("trap 'echo asked' TERM; while :; do sleep 0.1; done")
+    stubborn = shell("trap 'echo asked' TERM; echo hears; while :; do sleep 0.1; done")
     kubectl.apply(
         pod("polite", container(FOREVER)),
         pod("stubborn", container(stubborn), terminationGracePeriodSeconds=1),
         pod("forever", container(stubborn), terminationGracePeriodSeconds=3600),
     )
     kubectl.ready("polite", "stubborn", "forever")
-    with kubectl.start("logs", "-f", "stubborn") as logs:
-        kubectl("delete", "pod", "polite", "stubborn")
-        logs.line("asked")
+    until(lambda: "hears" in kubectl("logs", "stubborn"), "it would not end by itself")
+    kubectl("delete", "pod", "polite", "stubborn")
     until(lambda: kubectl.run("get", "pod", "polite", "stubborn").returncode == 1)
-    kubectl("delete", "pod", "forever", "--wait=false")
+    with kubectl.start("logs", "-f", "forever") as logs:
+        logs.line("hears")
+        kubectl("delete", "pod", "forever", "--wait=false")
+        logs.line("asked")
     assert kubectl.path_of("{.metadata.deletionGracePeriodSeconds}", "pod/forever") == "3600"
     forced = kubectl.run("delete", "pod", "forever", "--force", "--grace-period=0")
     assert "Immediate deletion does not wait" in forced.stderr
@@ -156,6 +159,8 @@ def test_describe_tells_a_story(each_kubectl: Kubectl) -> None:
         service("web"), config_map("settings", a="1"),
     )  # fmt: skip
     kubectl.wait("deployment/web", "condition=Available")
+    for reason in ("Scheduled", "Started"):
+        kubectl.event(rf"Normal +{reason} +Pod +web-")
     text = kubectl("describe", "pods", "-l", "app=web")
     for part in (
         "Controlled By:  ReplicaSet/web-", "COLOUR:", "Readiness:", "QoS Class:                   Burstable",
@@ -191,7 +196,7 @@ def test_two_who_apply(kubectl: Kubectl) -> None:
 def test_proxy(kubectl: Kubectl) -> None:
     with kubectl.start("proxy", "--port=0") as proxy:
         port = proxy.line("Starting to serve on").rpartition(":")[2]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/namespaces/default", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/namespaces/default", timeout=PATIENCE) as answer:
             assert json.load(answer)["metadata"]["name"] == "default"
 
 
@@ -241,7 +246,7 @@ def test_scale(each_kubectl: Kubectl) -> None:
         "scale", "deployment", "shop", "--replicas=1", "--current-replicas=2"
     )
     kubectl("scale", "deployment/shop", "--replicas=0")
-    kubectl("wait", "pod", "-l", "app=shop", "--for=delete", "--timeout=30s")
+    kubectl("wait", "pod", "-l", "app=shop", "--for=delete", "--timeout=60s", timeout=90)
 
 
 def test_the_system_describes_itself(each_kubectl: Kubectl) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kubectl import Kubectl
 from manifests import FOREVER, container, deployment, pod, program, service, shell, web
 from terminal import Terminal
-from wherry_system import until
+from wherry_system import PATIENCE, until
 
 
 def test_logs(each_kubectl: Kubectl) -> None:
@@ -37,7 +37,7 @@ def test_logs(each_kubectl: Kubectl) -> None:
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z line 1\n", kubectl("logs", "two", "-c", "first", "--timestamps")
     )
     assert kubectl.run("logs", "two").stdout == whole  # the first container, with a hint
-    assert "hello from second" in kubectl("logs", "two", "--all-containers")
+    until(lambda: "hello from second" in kubectl("logs", "two", "--all-containers"), "the second one's too")
     merged = kubectl("logs", "-l", "app=two", "--all-containers", "--prefix", "--tail=-1")
     assert "[pod/two/second] hello from second\n" in merged
     assert "container third is not valid for pod two" in kubectl.fails("logs", "two", "-c", "third")
@@ -179,7 +179,7 @@ def test_port_forward(each_kubectl: Kubectl, target: str) -> None:
         assert local is not None
         url = f"http://127.0.0.1:{local[1]}/"
         for _ in range(3):
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 assert answer.read().decode() == f"web {name}\n"
 
 
@@ -189,10 +189,10 @@ def test_port_forward_reaches_what_only_listens_inside(kubectl: Kubectl) -> None
     until(lambda: "listens" in kubectl("logs", "inner"))
     with kubectl.start("port-forward", "inner", ":7000", ":7001") as forward:
         ports = [_port(forward.line(rf"127.0.0.1.* {port}")) for port in (7000, 7001)]
-        with socket.create_connection(("127.0.0.1", ports[0]), 10) as connection:
+        with socket.create_connection(("127.0.0.1", ports[0]), PATIENCE) as connection:
             connection.sendall(b"forward")
             assert connection.recv(10) == b"drawrof"
-        with socket.create_connection(("127.0.0.1", ports[1]), 10) as connection:
+        with socket.create_connection(("127.0.0.1", ports[1]), PATIENCE) as connection:
             assert connection.recv(10) == b""
         forward.line("error.*|lost connection.*")
 

@@ -21,22 +21,24 @@ def test_a_daemon_set_and_a_replication_controller(kubectl: Kubectl) -> None:
             "spec": {"replicas": 2, "template": old},
         },
     )
-    kubectl("rollout", "status", "daemonset/agent", "--timeout=30s")
+    kubectl("rollout", "status", "daemonset/agent", "--timeout=60s", timeout=90)
     kubectl.wait("rc/old", "jsonpath={.status.readyReplicas}=2")
     (name,) = kubectl("get", "pods", "-l", "app=agent", "-o", "name").split()
-    assert name == f"pod/{kubectl('logs', 'daemonset/agent').strip()}"
+    said = until(lambda: kubectl("logs", "daemonset/agent").strip(), "it has said its name")
+    assert name == f"pod/{said}"
     kubectl("set", "env", "daemonset/agent", "A=B")
-    kubectl("rollout", "status", "daemonset/agent", "--timeout=30s")
+    kubectl("rollout", "status", "daemonset/agent", "--timeout=60s", timeout=90)
     assert kubectl("exec", "daemonset/agent", "--", "printenv", "A") == "B\n"
 
 
 def test_a_cron_job_fires(kubectl: Kubectl) -> None:
     job = {"spec": {"template": {"spec": pod_spec(container(shell("echo on time")), restartPolicy="Never")}}}
     spec = {"schedule": "@every 1s", "jobTemplate": job, "concurrencyPolicy": "Forbid"}
+    spec["successfulJobsHistoryLimit"] = 100  # the first one is there for as long as we look
     kubectl.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick"}, "spec": spec})
     kubectl.wait("cronjob/tick", "jsonpath={.status.lastSuccessfulTime}")
-    (job_name,) = kubectl("get", "jobs", "-o", "name").split()[:1]
-    assert kubectl("logs", job_name) == "on time\n"
+    job_name = kubectl.path_of("{.items[?(@.status.succeeded==1)].metadata.name}", "jobs").split()[0]
+    assert kubectl("logs", f"job/{job_name}") == "on time\n"
 
 
 def test_a_volume_that_lives_as_long_as_its_pod(kubectl: Kubectl) -> None:
@@ -48,7 +50,7 @@ def test_a_volume_that_lives_as_long_as_its_pod(kubectl: Kubectl) -> None:
     )
     kubectl.apply(pod("one", main, volumes=[volume]))
     kubectl.ready("one")
-    assert kubectl("logs", "one") == "here\n"
+    assert until(lambda: kubectl("logs", "one"), "it has written and read") == "here\n"
     assert kubectl.path_of("{.status.phase}", "pvc/one-scratch") == "Bound"
     kubectl("delete", "pod", "one")
     until(lambda: not kubectl.json("pvc")["items"], "its claim goes with it")
