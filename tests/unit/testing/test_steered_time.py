@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from wherry.aio.clock import ManualClock
 from wherry.aio.durations import seconds
 from wherry.testing.conditions import checker
 from wherry.testing.steered import SteeredLoop
@@ -20,8 +21,8 @@ PATIENCE = 10
 class Steered:
     """The loop on a thread, and one call into it at a time."""
 
-    def __init__(self, held: Callable[[], bool]) -> None:
-        self.loop = SteeredLoop(held)
+    def __init__(self, held: Callable[[], bool], exchanged: Callable[[], int] = lambda: 0) -> None:
+        self.loop = SteeredLoop(held, exchanged)
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
 
@@ -70,6 +71,29 @@ def test_time_stands_still_while_a_request_is_open() -> None:
     steered.loop.call_soon_threadsafe(answered)
     passing.result(PATIENCE)
     assert rung == ["answered", "timer"]
+    steered.close()
+
+
+def test_who_stood_still_with_the_machine_gets_another_moment_to_answer() -> None:
+    steered = Steered(lambda: False, lambda: 1)
+    rung: list[str] = []
+    steered.at(5.0, lambda: rung.append("timer"))
+
+    class Late(ManualClock):
+        """The first moment takes three seconds, and then comes the answer."""
+
+        looks = 0
+
+        def monotonic(self) -> float:
+            self.looks += 1
+            if self.looks == 2:
+                self.advance(3)
+                steered.loop.call_soon_threadsafe(rung.append, "answer")
+            return self.now
+
+    steered.loop._steering._real = Late()
+    steered.advance(10.0).result(PATIENCE)
+    assert rung == ["answer", "timer"]
     steered.close()
 
 
