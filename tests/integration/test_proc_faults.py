@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from network_node import Netd, connected
-from runtime_world import World, is_exact, proc_launcher
+from runtime_world import PATIENCE_SECONDS, World, is_exact, proc_launcher
 from runtime_world import world as plain
 
 from wherry.aio.clock import RealClock
 from wherry.chaos import kept
-from wherry.chaos.faults import NETWORK, Fault
+from wherry.chaos.faults import LEASE_SECONDS, NETWORK, Fault
 from wherry.network.netd_control import ask_netd
 from wherry.testing.launcher_process import LauncherProcess
 
@@ -83,22 +83,40 @@ async def world(plain: World, run: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
+async def asked(run: Path, source: str, target: str, **what: float) -> AsyncIterator[str]:
+    """The name of a fault that netd is asked for, for as long as the block takes."""
+    made = Fault(kept.new_name(NETWORK), NETWORK, {}, what, ends={"from": [source], "to": [target]})
+
+    async def renew() -> None:
+        while True:
+            kept.renew(run / "chaos", made, CLOCK.time())
+            await CLOCK.sleep(LEASE_SECONDS / 20)
+
+    kept.renew(run / "chaos", made, CLOCK.time())
+    renewing = asyncio.create_task(renew())
+    ask_netd(run / "netd.sock", "faults")
+    try:
+        yield made.name
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+        kept.end(run / "chaos", made)
+
+
+@asynccontextmanager
 async def fault(world: World, source: str, target: str, **what: float) -> AsyncIterator[None]:
     """Made when the block begins, and undone when it has ended."""
     run = world.launcher.state / "run"
-    made = Fault(kept.new_name(NETWORK), NETWORK, {}, what, ends={"from": [source], "to": [target]})
-    kept.renew(run / "chaos", made, CLOCK.time())
-    ask_netd(run / "netd.sock", "faults")
-    while made.name not in (answer := ask_netd(run / "netd.sock", "status")).made:
-        assert answer.refused == {}
-        await asyncio.sleep(0.01)
-    yield
-    kept.end(run / "chaos", made)
-    while made.name in ask_netd(run / "netd.sock", "status").made:
+    async with asked(run, source, target, **what) as name:
+        while name not in (answer := ask_netd(run / "netd.sock", "status")).made:
+            assert answer.refused == {}
+            await asyncio.sleep(0.01)
+        yield
+    while name in ask_netd(run / "netd.sock", "status").made:
         await asyncio.sleep(0.01)
 
 
-async def ask(world: World, sandbox: str, ip: str, patience: float = 10) -> list[str]:
+async def ask(world: World, sandbox: str, ip: str, patience: float = PATIENCE_SECONDS) -> list[str]:
     """Of TCP and UDP: milliseconds of a round trip and the port it was with, or what failed.
 
     Where memory is rewritten a server that answers datagrams sees nobody but 127.0.0.1, and reaches nobody: TCP only.
@@ -143,10 +161,7 @@ async def test_parted_pods_get_no_answer(world: World) -> None:
 
 
 async def test_a_loss_of_some_packets_is_refused_with_the_reason(world: World, run: Path) -> None:
-    made = Fault("some", NETWORK, {}, {"loss": 0.5}, ends={"from": ["10.244.0.2"], "to": ["10.244.0.3"]})
-    kept.renew(run / "chaos", made, CLOCK.time())
-    ask_netd(run / "netd.sock", "faults")
-    while not (refused := ask_netd(run / "netd.sock", "status").refused):
-        await asyncio.sleep(0.01)
-    assert refused["some"].startswith("in tier proc what pods send is carried on by connections, not by packets")
-    kept.end(run / "chaos", made)
+    async with asked(run, "10.244.0.2", "10.244.0.3", loss=0.5) as name:
+        while not (refused := ask_netd(run / "netd.sock", "status").refused):
+            await asyncio.sleep(0.01)
+    assert refused[name].startswith("in tier proc what pods send is carried on by connections, not by packets")
