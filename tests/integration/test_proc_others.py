@@ -147,7 +147,7 @@ child.kill()
 WRITTEN = [
     *["oom_score_adj EACCES", "autogroup EACCES", "coredump_filter EACCES", "clear_refs EACCES", "comm EACCES"] * 2,
     *("of a child None", "own None", "is ['500', '500']", "name None", "of a thread None", "is called-so"),
-    "machine EACCES",
+    f"machine {'EROFS' if os.statvfs('/proc/sys').f_flag & os.ST_RDONLY else 'EACCES'}",  # as an outer container has it
 ]
 
 
@@ -232,13 +232,14 @@ def flip():
 sys.setswitchinterval(1e-5)
 thread = threading.Thread(target=flip)
 thread.start()
-answers = set()
-for turn in range(2000):
+answers, turns = set(), 0
+while turns < 2000 or not {"EACCES", "ECONNREFUSED"} <= answers:  # it was looked at while it was either
+    turns += 1
     with socket.socket(socket.AF_UNIX) as sock:
         answers.add(errno.errorcode[ctypes.get_errno()] if libc.connect(sock.fileno(), place, len(names[0])) else "reached")
 done.set()
 thread.join()
-print(*sorted(answers), flush=True)
+print(*sorted(answers - {"ENOENT"}), flush=True)  # which is what a name half written leads to
 """
 )
 
