@@ -27,7 +27,8 @@ from wherry.testing.contracts.cri import sandbox_config
 from wherry.testing.launcher_process import WAYS, LauncherProcess, ordinary_user, tiers
 
 HOST = RootFS(host=True)
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
+"""For whatever comes about in time, on a machine that is busy or stood still; a test has two minutes."""
 _numbers = itertools.count(10)
 
 
@@ -80,12 +81,16 @@ class World:
     async def sh(self, sandbox: str, script: str, rootfs: RootFS = HOST, **fields: Any) -> tuple[int, str]:
         return await self.run(sandbox, ["sh", "-c", script], rootfs, **fields)
 
-    async def printed(self, container_id: str) -> str:
+    async def log(self, container_id: str) -> Path:
         status = await self.runtime.container_status(container_id)
         assert status is not None
         sandboxes = {sandbox.id: sandbox for sandbox in await self.runtime.list_pod_sandboxes()}
-        log = sandboxes[status.sandbox_id].config.log_directory / status.config.log_path
-        records = [line.split(" ", 3) for line in log.read_text().splitlines()]
+        return sandboxes[status.sandbox_id].config.log_directory / status.config.log_path
+
+    async def printed(self, container_id: str) -> str:
+        log = await self.log(container_id)
+        whole, _, _ = log.read_text().rpartition("\n")  # what follows is being written
+        records = [line.split(" ", 3) for line in whole.splitlines()]
         return "".join(text + ("\n" if tag == "F" else "") for _, _, tag, text in records)
 
     async def until_printed(self, container_id: str, text: str) -> str:
