@@ -19,7 +19,7 @@ while True:
 CLIENT = """
 import os, socket, sys
 def ask(port):
-    with socket.create_connection((sys.argv[1], port), timeout=20) as sock: return sock.recv(9).decode()
+    with socket.create_connection((sys.argv[1], port), timeout=60) as sock: return sock.recv(9).decode()
 """
 EXECUTES = (
     CLIENT

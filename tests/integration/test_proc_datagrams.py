@@ -23,7 +23,7 @@ import ctypes, select, socket, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 host, port = sys.argv[1], int(sys.argv[2])
 def answered(sock, data):
-    sock.settimeout(10)
+    sock.settimeout(60)
     got, _, _, who = sock.recvmsg(2000)
     assert got.startswith(data), got
     print(data.decode(), got[len(data):].decode(), *who[:2])

@@ -3,7 +3,7 @@ calls by loopback is 127.0.0.1."""
 
 from __future__ import annotations
 
-from runtime_world import World, proc_launcher, world
+from runtime_world import PATIENCE_SECONDS, World, proc_launcher, world
 
 __all__ = ["world"]
 
@@ -105,7 +105,7 @@ async def test_the_home_is_the_containers_own(world: World) -> None:
         "export HOME=/root; cd; pwd; ls -A; mkdir -p .cache/pip; echo kept > ~/.file; mv .file .cache/; ls -A /root"
     )
     for listed in ([], [".cache"]):
-        result = await world.runtime.exec_sync(container, ["sh", "-c", script], 30)
+        result = await world.runtime.exec_sync(container, ["sh", "-c", script], PATIENCE_SECONDS)
         assert (result.exit_code, result.stdout.decode().split()) == (0, ["/root", *listed, ".cache"])
     code, text = await world.sh(await world.sandbox(), "ls -A /root")
     assert (code, text) == (0, "")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runtime_world import World, proc_launcher, shims, small_image, world
+from runtime_world import PATIENCE_SECONDS, World, proc_launcher, shims, small_image, world
 
 from wherry.cri.interface import Mount
 from wherry.images.rootfs import RootFS
@@ -197,7 +197,7 @@ async def test_a_read_only_root(world: World, image: RootFS) -> None:
 async def test_a_command_beside_it_sees_the_same(world: World, image: RootFS) -> None:
     container = await world.start(await world.sandbox(), ["sh", "-c", "echo mine > /etc/mine; cat"], image, stdin=True)
     result = await world.runtime.exec_sync(
-        container, ["sh", "-c", "cat /etc/motd; readlink /proc/self/exe; ls /srv"], 10
+        container, ["sh", "-c", "cat /etc/motd; readlink /proc/self/exe; ls /srv"], PATIENCE_SECONDS
     )
     assert (result.exit_code, result.stdout) == (0, b"of the image\n/bin/readlink\ndata\nelsewhere\nup\n")
 

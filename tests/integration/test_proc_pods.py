@@ -35,7 +35,7 @@ import socket, sys
 for place in sys.argv[1:]:
     host, port = place.rsplit(":", 1)
     try:
-        with socket.create_connection((host, int(port)), timeout=10) as sock:
+        with socket.create_connection((host, int(port)), timeout=60) as sock:
             print(sock.recv(99).decode())
     except OSError as error:
         print(error.strerror)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ill_programs import ELSEWHERE, HIDDEN, SAYS
-from runtime_world import World, is_exact, proc_launcher, world
+from runtime_world import PATIENCE_SECONDS, World, is_exact, proc_launcher, world
 
 from wherry.cri.interface import Mount
 from wherry.launcher import whiteouts
@@ -394,7 +394,7 @@ async def test_a_link_in_the_place_of_a_volume_gives_no_rights(
         readonly_rootfs=readonly,
     )
     await world.until_printed(container, "planted")
-    result = await world.runtime.exec_sync(container, ["python3", "-c", FOLLOW, str(data)], 30)
+    result = await world.runtime.exec_sync(container, ["python3", "-c", FOLLOW, str(data)], PATIENCE_SECONDS)
     write = b"write EACCES" if readonly else b"write EPERM" if HIDDEN else b"write 4"
     assert (result.exit_code, result.stdout.splitlines()) == (0, [write, b"read EACCES"])
     assert (outside / "file").read_text() == "inside"

@@ -91,7 +91,7 @@ async def test_every_user_can_be_asked_for(world: World) -> None:
     )
     assert (code, text.split()) == (0, ["1234", "4321", "1234", "CapEff:", "0000000000000000"])
     sleeping = await world.start(sandbox, ["sleep", "1000"], uid=1234, gid=4321)
-    assert (await world.runtime.exec_sync(sleeping, ["id", "-u"], 10)).stdout == b"1234\n"
+    assert (await world.runtime.exec_sync(sleeping, ["id", "-u"], PATIENCE_SECONDS)).stdout == b"1234\n"
 
 
 async def test_images_that_drop_privileges_start(world: World) -> None:
@@ -184,7 +184,8 @@ async def test_containers_have_pid_1_or_share(world: World) -> None:
     assert "sleep" in text
     async with asyncio.timeout(PATIENCE_SECONDS):  # the container's end kills it: it may take a moment to be gone
         while True:
-            result = await world.runtime.exec_sync(other, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"], 10)
+            command = ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]
+            result = await world.runtime.exec_sync(other, command, PATIENCE_SECONDS)
             assert b"sleep 1000" in result.stdout
             if b"sleep 500" not in result.stdout:
                 break

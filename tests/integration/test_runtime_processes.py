@@ -9,7 +9,7 @@ import re
 import tarfile
 
 import pytest
-from runtime_world import HOST, World, launcher, world
+from runtime_world import HOST, PATIENCE_SECONDS, World, launcher, world
 
 from wherry.cri.interface import ContainerState, RuntimeFailure
 from wherry.testing.contracts.cri import readable
@@ -69,13 +69,15 @@ async def test_a_container_with_a_terminal(world: World) -> None:
 async def test_exit_codes_after_signals(world: World) -> None:
     sandbox = await world.sandbox()
     container_id = await world.start(sandbox, ["sleep", "1000"])
-    assert (await world.runtime.exec_sync(container_id, ["sh", "-c", "kill -TERM $$"], 10)).exit_code == 143
+    assert (
+        await world.runtime.exec_sync(container_id, ["sh", "-c", "kill -TERM $$"], PATIENCE_SECONDS)
+    ).exit_code == 143
     session = await world.runtime.exec(container_id, ["sh", "-c", "kill -KILL $$"], tty=False, stdin=False)
     assert await session.wait() == 137
     session.close()
     polite = await world.start(sandbox, ["sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done"])
     await world.until_printed(polite, "up")
-    await world.runtime.stop_container(polite, 10)
+    await world.runtime.stop_container(polite, PATIENCE_SECONDS)
     assert (await world.ended(polite)).exit_code == 7
 
 
@@ -85,8 +87,8 @@ async def test_a_session_that_is_closed_ends_its_process(world: World) -> None:
     assert session.stdout is not None
     assert await readable(session.stdout) == b"up\n"
     session.close()
-    async with asyncio.timeout(30):
-        while b"999" in (await world.runtime.exec_sync(container_id, ["ps", "ax"], 10)).stdout:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while b"999" in (await world.runtime.exec_sync(container_id, ["ps", "ax"], PATIENCE_SECONDS)).stdout:
             await asyncio.sleep(0.01)
 
 
@@ -118,8 +120,8 @@ async def test_orphans_are_reaped_in_a_shared_pid_namespace(world: World) -> Non
     sandbox = await world.sandbox(share_process_namespace=True)
     container_id = await world.start(sandbox, ["sh", "-c", "(sh -c 'sleep 0.01' & ); echo up; sleep 1000"])
     await world.until_printed(container_id, "up")
-    async with asyncio.timeout(30):
-        while b"defunct" in (await world.runtime.exec_sync(container_id, ["ps", "ax"], 10)).stdout:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while b"defunct" in (await world.runtime.exec_sync(container_id, ["ps", "ax"], PATIENCE_SECONDS)).stdout:
             await asyncio.sleep(0.01)
 
 
@@ -127,8 +129,8 @@ async def test_what_a_container_left_in_a_shared_pid_namespace_ends_with_it(worl
     sandbox = await world.sandbox(share_process_namespace=True)
     other = await world.start(sandbox, ["sleep", "1000"])
     assert (await world.sh(sandbox, "setsid sleep 4321 > /dev/null 2>&1 &"))[0] == 0
-    async with asyncio.timeout(30):
-        while b"sleep 4321" in (await world.runtime.exec_sync(other, ["ps", "ax"], 10)).stdout:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while b"sleep 4321" in (await world.runtime.exec_sync(other, ["ps", "ax"], PATIENCE_SECONDS)).stdout:
             await asyncio.sleep(0.01)
     status = await world.runtime.container_status(other)
     assert status is not None
@@ -150,7 +152,7 @@ async def test_pods_reach_each_other(world: World) -> None:
     ips = ("10.244.200.1", "10.244.200.2")
     sandboxes = [await world.sandbox(ip=ip) for ip in ips]
     await world.until_printed(await world.start(sandboxes[0], ["/usr/bin/python3", "-c", server]), "listening")
-    ask = f"import socket; s = socket.create_connection(('{ips[0]}', 8080), 5); print(s.getsockname()[0], s.recv(9))"
+    ask = f"import socket; s = socket.create_connection(('{ips[0]}', 8080), 60); print(s.getsockname()[0], s.recv(9))"
     assert await world.run(sandboxes[1], ["/usr/bin/python3", "-c", ask]) == (0, f"{ips[1]} b'hello'\n")
 
 
@@ -160,7 +162,7 @@ async def test_a_pod_in_the_hosts_network(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         sandbox = await world.sandbox(host_network=True, ip="")
-        ask = f"import socket; socket.create_connection(('127.0.0.1', {port}), 5); print('reached')"
+        ask = f"import socket; socket.create_connection(('127.0.0.1', {port}), 60); print('reached')"
         assert await world.run(sandbox, ["/usr/bin/python3", "-c", ask]) == (0, "reached\n")
         with await world.runtime.dial(sandbox, port):
             pass
@@ -174,7 +176,7 @@ async def test_figures_grow_with_work(world: World) -> None:
     await world.until_printed(container_id, "up")
     [first] = await world.runtime.stats()
     assert 30_000_000 < first.memory_working_set_bytes < 100_000_000
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await world.runtime.stats())[0].cpu_usage_nanoseconds < first.cpu_usage_nanoseconds + 50_000_000:
             await asyncio.sleep(0.01)
 
@@ -256,7 +258,7 @@ async def test_an_agent_that_comes_back_finds_everything(world: World) -> None:
     found = {status.id: status for status in await second.runtime.list_containers()}
     assert (found[running].state, found[running].config.env) == (ContainerState.RUNNING, {"A": "b"})
     assert (found[ended].state, found[ended].exit_code) == (ContainerState.EXITED, 1)
-    assert (await second.runtime.exec_sync(running, ["true"], 10)).exit_code == 0
+    assert (await second.runtime.exec_sync(running, ["true"], PATIENCE_SECONDS)).exit_code == 0
     await second.runtime.stop_container(running, 0)
     second.runtime.close()
 
@@ -275,7 +277,7 @@ async def test_failures_leave_nothing(world: World) -> None:
     for status in await world.runtime.list_containers():
         await world.runtime.remove_container(status.id)
     assert len(os.listdir(f"/proc/{inner}/fd")) == before
-    links = await world.runtime.exec_sync(await world.start(sandbox, ["sleep", "1000"]), ["true"], 10)
+    links = await world.runtime.exec_sync(await world.start(sandbox, ["sleep", "1000"]), ["true"], PATIENCE_SECONDS)
     assert links.exit_code == 0
     assert len(await world.runtime.list_pod_sandboxes()) == 1
     assert os.listdir((await world.runtime.list_pod_sandboxes())[0].config.directory.parent)
