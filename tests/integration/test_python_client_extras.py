@@ -10,6 +10,7 @@ import pytest
 from client_world import PATIENCE, deployment, eventually, namespace_of
 from control_plane_process import ControlPlane
 
+LEASE_SECONDS = 3
 kubernetes = pytest.importorskip("kubernetes", reason="the official client is not installed")
 
 
@@ -27,18 +28,55 @@ def namespace(plane: ControlPlane) -> Iterator[str]:
         yield name
 
 
+class Hours:
+    """In place of the module `time`: it passes when the test says so and all who live by it sleep, so that no lease runs out
+    because the machine is slow."""
+
+    def __init__(self) -> None:
+        self._now = 1_700_000_000.5
+        self._ends: list[float] = []
+        self._changed = threading.Condition()
+        self._living = 0
+
+    def time(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        with self._changed:
+            end = self._now + seconds
+            self._ends.append(end)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._now >= end)
+
+    def live(self, more: int) -> None:
+        """So many more live by it, or fewer."""
+        with self._changed:
+            self._living += more
+            self._changed.notify_all()
+
+    def advance(self) -> None:
+        """By one second, once everybody sleeps; those whose sleep is over have begun again."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._ends) == self._living, PATIENCE)
+            self._now += 1
+            self._ends = [end for end in self._ends if end > self._now]
+            self._changed.notify_all()
+
+
 class Candidate:
     """Leads until it is told to retire; the library has no other way to stop one than that its work fails."""
 
-    def __init__(self, lock: Any) -> None:
+    def __init__(self, lock: Any, hours: Hours) -> None:
         from kubernetes.leaderelection import electionconfig, leaderelection
 
         self.leads, self.retired = threading.Event(), threading.Event()
         self._retire = threading.Event()
+        self._hours = hours
         config = electionconfig.Config(
-            lock, lease_duration=3, renew_deadline=2, retry_period=1,
-            onstarted_leading=self._work, onstopped_leading=self.retired.set,
+            lock, lease_duration=LEASE_SECONDS, renew_deadline=2, retry_period=1,
+            onstarted_leading=self._work, onstopped_leading=self._stopped,
         )  # fmt: skip
+        hours.live(+1)
         self._thread = threading.Thread(target=leaderelection.LeaderElection(config).run, daemon=True)
         self._thread.start()
 
@@ -47,15 +85,24 @@ class Candidate:
         assert self._retire.wait(PATIENCE)
         raise RuntimeError("retired")
 
+    def _stopped(self) -> None:
+        self.retired.set()
+        self._hours.live(-1)
+
     def retire(self) -> None:
         self._retire.set()
-        assert self.retired.wait(PATIENCE)
+        while not self.retired.is_set():
+            self._hours.advance()
         self._thread.join(PATIENCE)
 
 
-def test_leader_election(plane: ControlPlane, api: Any, namespace: str) -> None:
+def test_leader_election(plane: ControlPlane, api: Any, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One leads; the next one leads when the first has gone, and the lock says who."""
+    from kubernetes.leaderelection import leaderelection
     from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
+
+    hours = Hours()
+    monkeypatch.setattr(leaderelection, "time", hours)
 
     def lock(identity: str) -> Any:
         made = LeaseLock("lock", namespace, identity)
@@ -66,16 +113,18 @@ def test_leader_election(plane: ControlPlane, api: Any, namespace: str) -> None:
         found, record = lock("reader").get("lock", namespace)
         return record.holder_identity if found else ""
 
-    first = Candidate(lock("first"))
+    first = Candidate(lock("first"), hours)
     assert first.leads.wait(PATIENCE)
     assert holder() == "first"
-    second = Candidate(lock("second"))
+    second = Candidate(lock("second"), hours)
     renewed = plane.revision()
-    eventually(lambda: any(f"/{namespace}/lock" in key for key in plane.written_since(renewed)))
-    assert not second.leads.is_set()
+    for _ in range(LEASE_SECONDS + 2):
+        hours.advance()
+    assert any(f"/{namespace}/lock" in key for key in plane.written_since(renewed))
+    assert (holder(), second.leads.is_set()) == ("first", False), "it renewed for longer than a lease lasts"
     first.retire()
+    eventually(lambda: holder() == "second" or hours.advance())
     assert second.leads.wait(PATIENCE)
-    assert holder() == "second"
     second.retire()
 
 
