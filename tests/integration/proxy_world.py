@@ -110,7 +110,7 @@ class World:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + data)
-            return await asyncio.wait_for(read_reply(reader, method), 5)
+            return await asyncio.wait_for(read_reply(reader, method), 30)
         finally:
             writer.close()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from client_world import eventually
 from control_plane_process import ControlPlane
 
 EXCHANGES = Path(__file__).parent.parent / "reference" / "exchanges"
@@ -69,6 +70,8 @@ def objects(world: ControlPlane) -> list[Stored]:
     for path, body, namespace in recorded():
         if namespace:
             assert world.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}}).status == 201
+            account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"  # a pod without it is refused
+            eventually(lambda account=account: world.ask("GET", account).status == 200)
         answer = world.ask("POST", path, body)
         assert answer.status == 201, answer.body
         name = answer.body["metadata"]["name"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from client_world import eventually
 from control_plane_process import ControlPlane
 from kubectl_tool import PROGRAMS, WEB, Kubectl
 
@@ -62,14 +63,14 @@ def test_each_version(version: str, tmp_path: Path) -> None:
 
 def _use_kubectl(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=WEB)
-    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=50s")
     assert len(kubectl("get", "pods", "-l", "app=web", "-o", "name").split()) == 2
-    assert "ScalingReplicaSet" in kubectl("describe", "deployment", "web")
+    eventually(lambda: "ScalingReplicaSet" in kubectl("describe", "deployment", "web"))
     assert "replicas" in kubectl("explain", "deployment.spec")
     kubectl("create", "configmap", "c", "--from-literal=a=b")
     assert "configured" in kubectl("apply", "-f", "-", stdin=WEB.replace("nginx:1", "nginx:2"))
     kubectl("delete", "deployment/web", "service/web", "configmap/c")
-    assert kubectl("get", "deploy,svc,rs", "-l", "app=web", "-o", "name") == ""
+    eventually(lambda: kubectl("get", "deploy,svc,rs", "-l", "app=web", "-o", "name") == "")
 
 
 def _objects(version: str) -> list[tuple[str, dict[str, Any]]]:

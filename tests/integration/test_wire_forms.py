@@ -75,7 +75,7 @@ async def test_remembered_heads_do_not_mix_the_two(cluster: World) -> None:
             merge = {"Content-Type": "application/merge-patch+json"}
             await cluster.ask("PATCH", f"{MAPS}/grows", {"data": {"a": "x" * GZIP_BYTES_MIN}}, headers=merge)
         writer.write(head)
-        answered = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        answered = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
         length = next(
             int(line.split(b":")[1]) for line in answered.split(b"\r\n") if line.startswith(b"Content-Length")
         )
@@ -130,7 +130,7 @@ async def upgraded(
         *headers,
     ]
     writer.write(("\r\n".join([f"GET {path} HTTP/1.1", *asked]) + "\r\n\r\n").encode())
-    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5), reader, writer
+    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30), reader, writer
 
 
 HANDSHAKE = ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
@@ -142,26 +142,26 @@ async def test_a_watch_over_websocket(cluster: World) -> None:
     assert b" 101 " in head
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455's own example
     assert b"Sec-WebSocket-Protocol: mine" in head
-    opcode, payload = await asyncio.wait_for(one_frame(reader), 5)
+    opcode, payload = await asyncio.wait_for(one_frame(reader), 30)
     assert (opcode, json.loads(payload)["type"]) == (1, "ADDED")
     await cluster.create(MAPS, config_map("b"))
-    opcode, payload = await asyncio.wait_for(one_frame(reader), 5)
+    opcode, payload = await asyncio.wait_for(one_frame(reader), 30)
     assert json.loads(payload)["object"]["metadata"]["name"] == "b"
     writer.write(masked(9, b"there?"))
-    assert await asyncio.wait_for(one_frame(reader), 5) == (10, b"there?")
+    assert await asyncio.wait_for(one_frame(reader), 30) == (10, b"there?")
     writer.write(masked(8, b"\x03\xe8"))
-    assert await asyncio.wait_for(one_frame(reader), 5) == (8, b"\x03\xe8")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(one_frame(reader), 30) == (8, b"\x03\xe8")
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
 
 
 async def test_a_websocket_watch_ends_in_time_and_refuses_nonsense(cluster: World) -> None:
     _, reader, writer = await upgraded(cluster, f"{MAPS}?watch=1&timeoutSeconds=1", *HANDSHAKE)
-    assert await asyncio.wait_for(one_frame(reader), 5) == (8, b"\x03\xe8")
+    assert await asyncio.wait_for(one_frame(reader), 30) == (8, b"\x03\xe8")
     writer.close()
     _, reader, writer = await upgraded(cluster, f"{MAPS}?watch=1", *HANDSHAKE)
     writer.write(b"\x81\x01x")  # not masked
-    assert await asyncio.wait_for(one_frame(reader), 5) == (8, b"\x03\xea")
+    assert await asyncio.wait_for(one_frame(reader), 30) == (8, b"\x03\xea")
     writer.close()
     head, _, writer = await upgraded(cluster, f"{MAPS}?watch=1", "Sec-WebSocket-Version: 13")
     assert b" 400 " in head
@@ -175,25 +175,23 @@ async def test_idle_watches_cost_little_and_all_hear(cluster: World) -> None:
     connections = [await asyncio.open_connection("127.0.0.1", cluster.port) for _ in range(count)]
     for reader, writer in connections:
         writer.write(path)
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert cluster.app.metrics.long_running == count
     await cluster.create(MAPS, config_map("news"))
     for reader, _ in connections:
-        assert b'"news"' in await asyncio.wait_for(reader.readuntil(b"}\n\r\n"), 5)
+        assert b'"news"' in await asyncio.wait_for(reader.readuntil(b"}\n\r\n"), 30)
     assert (await cluster.ask("GET", f"{MAPS}/news")).status == 200
     for _, writer in connections:
         writer.close()
-    for _ in range(200):
-        if not cluster.app.metrics.long_running:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(cluster.app.metrics.long_running)
+    async with asyncio.timeout(30):
+        while cluster.app.metrics.long_running:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_client_that_does_not_read_costs_a_bounded_buffer(cluster: World) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", cluster.port, limit=1 << 10)
     writer.write(f"GET {MAPS}?watch=1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer admin\r\n\r\n".encode())
-    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     await cluster.create(MAPS, config_map("big", 200_000))
     merge = {"Content-Type": "application/merge-patch+json"}
     for turn in range(60):  # twelve megabytes of events nobody takes
@@ -224,5 +222,5 @@ async def test_who_sends_a_request_byte_by_byte_is_let_go() -> None:
             clock.advance(ARRIVE_SECONDS / 8)
         for connection in list(cluster.edge.connections):
             connection.look_after(clock.monotonic())
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
