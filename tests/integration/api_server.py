@@ -179,7 +179,7 @@ class ApiServer:
     ) -> None:
         assert self._process is not None
         self._process.terminate()  # what is started in the background of a shell inherits that SIGINT is ignored
-        self._process.wait(10)
+        self._process.wait(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
 

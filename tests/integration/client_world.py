@@ -12,7 +12,7 @@ from typing import Any
 
 from control_plane_process import ControlPlane
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds. For things that take milliseconds on a machine that has nothing else to do."""
 WIDGET = {
     "type": "object",

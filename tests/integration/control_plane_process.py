@@ -25,8 +25,7 @@ from typing import Any
 from wherry.cluster.options import Options
 from wherry.cluster.paths import State
 
-START_SECONDS = 30
-ANSWER_SECONDS = 20
+START_SECONDS = ANSWER_SECONDS = STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class ControlPlane:
         self._connections.clear()
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            assert self._process.wait(20) == 0, self.log.read_text()
+            assert self._process.wait(STOP_SECONDS) == 0, self.log.read_text()
             self._process = None
         if self._listener is not None:
             self._listener.close()

@@ -34,7 +34,7 @@ class Helm:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        assert self._process.wait(20) == 0
+        assert self._process.wait(60) == 0
         self._process.stdout.close()
 
     def __call__(self, action: str, *arguments: Any, **options: Any) -> Any:

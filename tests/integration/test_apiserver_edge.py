@@ -24,6 +24,8 @@ from wherry.apiserver.edge import Edge
 from wherry.storage.memory import MemoryStorage
 
 ADMIN = "Authorization: Bearer t"
+PATIENCE = 60
+"""Seconds, for what takes milliseconds."""
 
 
 class Running:
@@ -35,7 +37,7 @@ class Running:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.plain)
         writer.write(data)
         try:
-            return await asyncio.wait_for(reader.read(-1) if until_close else read_answer(reader), 5)
+            return await asyncio.wait_for(reader.read(-1) if until_close else read_answer(reader), PATIENCE)
         finally:
             writer.close()
             await writer.wait_closed()
@@ -170,7 +172,7 @@ async def test_a_truncated_body_is_400_and_nothing_is_stored(running: Running) -
     reader, writer = await asyncio.open_connection("127.0.0.1", running.plain)
     writer.write(f'POST {MAPS} HTTP/1.1\r\nHost: a\r\n{ADMIN}\r\nContent-Length: 50\r\n\r\n{{"met'.encode())
     writer.write_eof()
-    status, body = parsed(await asyncio.wait_for(reader.read(-1), 5))
+    status, body = parsed(await asyncio.wait_for(reader.read(-1), PATIENCE))
     assert (status, body["message"]) == (400, "unexpected EOF")
     writer.close()
     assert (await running.ask("GET", MAPS))[1]["items"] == []
@@ -208,7 +210,7 @@ async def test_a_watch_is_sent_event_by_event(running: Running) -> None:
         assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", name)
     assert running.app.metrics.long_running == 1
     writer.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while running.app.metrics.long_running:
             await asyncio.sleep(0.01)
 
@@ -217,7 +219,7 @@ async def test_stopping_ends_watches_at_once(running: Running) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", running.plain)
     writer.write(f"GET {MAPS}?watch=1 HTTP/1.1\r\nHost: a\r\n{ADMIN}\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await running.edge.stop()
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
@@ -275,13 +277,13 @@ async def test_upgrades_reach_the_kubelet_as_they_are(running: Running) -> None:
     writer.write("\r\n".join(lines).encode() + b"\r\n\r\nearly ")
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
     writer.write(b"late")
-    assert await asyncio.wait_for(reader.readexactly(10), 5) == b"EARLY LATE"
+    assert await asyncio.wait_for(reader.readexactly(10), PATIENCE) == b"EARLY LATE"
     head = heads[0].decode()
     assert head.startswith("POST /exec/default/p/c?input=1&output=1&command=sh&command=-c HTTP/1.1\r\n")
     assert "upgrade: SPDY/3.1" in head
     assert "authorization" not in head.lower()
     writer.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while running.app.metrics.long_running:
             await asyncio.sleep(0.01)
     server.close()

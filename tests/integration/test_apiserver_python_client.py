@@ -46,7 +46,7 @@ def test_crud_and_watch(api_client: Any) -> None:
         "default",
         label_selector="t=x",
         resource_version=created.metadata.resource_version,
-        timeout_seconds=5,
+        timeout_seconds=60,
     )
     seen = []
     for event in stream:

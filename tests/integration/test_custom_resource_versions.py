@@ -12,7 +12,7 @@ from control_plane_process import ControlPlane
 from webhook_server import WebhookServer
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-PATIENCE = 20
+PATIENCE = 60
 MERGE = "application/merge-patch+json"
 
 
