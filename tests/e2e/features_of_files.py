@@ -28,13 +28,11 @@ def _claim() -> Obj:
 
 
 def _live_update() -> Feature:
-    """Changed by the look once the pod runs with what was there before."""
-    script = (
-        "[ $(cat /v/colour) = blue ]; while [ $(cat /v/colour) = blue ]; do sleep 0.05; done; cat /v/colour | grep red"
-    )
+    """Changed by the look once the pod has said what was there before."""
+    script = "echo $(cat /v/colour); while [ $(cat /v/colour) = blue ]; do sleep 0.05; done; cat /v/colour | grep red"
 
     def look(kubectl: Kubectl, seen: Seen) -> bool | None:
-        if seen.phase == "Running":
+        if seen.phase == "Running" and kubectl("logs", "live") == "blue\n":
             kubectl.apply(config_map("changing", colour="red"))
         return {"Succeeded": True, "Failed": False}.get(seen.phase)
 

@@ -45,8 +45,13 @@ def _in_order() -> Feature:
     return Feature("init containers in order, sidecars, startup probes", "ordered", (made,))
 
 
-LOOKS = {"exec": {"command": ["test", "!", "-e", "/tmp/broken"]}, "periodSeconds": 1, "failureThreshold": 1}
-"""A probe."""
+LOOKS = {
+    "exec": {"command": ["test", "!", "-e", "/tmp/broken"]},
+    "periodSeconds": 1,
+    "timeoutSeconds": 30,
+    "failureThreshold": 1,
+}
+"""A probe that fails for what it sees, never for how long that takes."""
 
 
 def _last(seen: Seen) -> tuple[str, int] | None:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from kubectl import Kubectl
 from manifests import FOREVER, container, deployment, node_port, pod, program, service, web
 from tier_features import Feature, Seen, checked
+from wherry_system import PATIENCE
 
 FETCH = r"""
 fetch() { python3 -c '
 import sys, time, urllib.request
-for left in range(100, -1, -1):
+for left in range(500, -1, -1):
     try:
         print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode(), end="")
         break
@@ -53,7 +54,7 @@ def _web_is_ready(kubectl: Kubectl, _: Seen) -> bool | None:
 def _resolve(name: str, count: int) -> str:
     return f"""python3 -c '
 import socket, time
-for _ in range(100):
+for _ in range(500):
     try:
         found = {{each[4][0] for each in socket.getaddrinfo("{name}", 80, type=socket.SOCK_STREAM)}}
         assert len(found) == {count}
@@ -107,7 +108,7 @@ def _forwarded(kubectl: Kubectl) -> Iterator[str]:
 def _port_forward(kubectl: Kubectl, _: Seen) -> bool | None:
     if not kubectl.path_of("{.status.readyReplicas}", "deployment", "web"):
         return None
-    with _forwarded(kubectl) as port, socket.create_connection(("127.0.0.1", int(port)), 5) as sock:
+    with _forwarded(kubectl) as port, socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as sock:
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return b"200 OK" in sock.recv(4096)
 
@@ -121,7 +122,9 @@ FEATURES = (
     checked(
         "by-address",
         "Services have an address that leads to ready pods",
-        FETCH + 'fetch "http://$(getent hosts web | cut -d" " -f1)/" | grep -q "^web web-"',
+        "until getent hosts web; do sleep 0.2; done; "
+        + FETCH
+        + 'fetch "http://$(getent hosts web | cut -d" " -f1)/" | grep -q "^web web-"',
     ),
     checked(
         "by-name",
@@ -137,7 +140,7 @@ FEATURES = (
     checked(
         "datagrams",
         "Services by UDP",
-        f"for i in $(seq 50); do {_script('udp_ask', 'udp 53')} | grep -q hi && exit 0; sleep 0.2; done; exit 1",
+        f"for i in $(seq 100); do {_script('udp_ask', 'udp 53')} | grep -q hi && exit 0; sleep 0.2; done; exit 1",
         more=(UDP, pod("udp", container(program("udp_echo")))),
     ),
     Feature("kubectl port-forward", "", (), _port_forward),
@@ -213,7 +216,7 @@ def made_for(api_port: int) -> tuple[Feature, ...]:
     """Those that depend on what is free on the machine; `api_port` is listened on."""
     outside = node_port("outside")
     outside["spec"]["selector"] = {"app": "web"}
-    script = f"python3 -c \"import socket; socket.create_connection(('host.wherry.internal', {api_port}), 10)\""
+    script = f"python3 -c \"import socket; socket.create_connection(('host.wherry.internal', {api_port}), 60)\""
     return (
         Feature("NodePort Services, from the machine", "", (outside,), _node_port_answers),
         checked("to-machine", "the machine is reached as host.wherry.internal", script),

@@ -21,7 +21,7 @@ import tier_table
 import yaml
 from kubectl import Kubectl
 from tier_features import Feature, Seen
-from wherry_system import PATIENCE, WherrySystem
+from wherry_system import PATIENCE, WherrySystem, until
 
 _CODE = bytes.fromhex("31ff6a3c580f05")  # exit(0)
 _AT = 0x400000
@@ -71,9 +71,8 @@ def look(kubectl: Kubectl) -> dict[str, Seen]:
 def observe(kubectl: Kubectl, features: list[Feature]) -> dict[str, str]:
     """Feature -> outcome. Raises AssertionError with all that are unknown in the end, or ignored in silence."""
     kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(obj for feature in features for obj in feature.objects))
-    [node] = kubectl.json("nodes")["items"]
-    conditions = node["status"]["conditions"]
-    says = next(each["message"] for each in conditions if each["type"] == "wherry.dev/Isolated")
+    path = "{.items[*].status.conditions[?(@.type=='wherry.dev/Isolated')].message}"
+    says = until(lambda: kubectl.path_of(path, "nodes"), "the Node says what it does not isolate")
     outcomes: dict[str, str] = {}
     wrong: list[str] = []
     waiting = list(features)
@@ -99,6 +98,7 @@ def worst(known: str | None, found: str) -> str:
     return found if known in (None, "yes") else known
 
 
+@pytest.mark.timeout(SETTLED_SECONDS + 2 * PATIENCE)
 def test_what_each_tier_honours(kubectl: Kubectl, features: list[Feature]) -> None:
     tier = kubectl.system.tier.name
     seen = observe(kubectl, features)
