@@ -5,7 +5,7 @@ Claims come before their pod and are made again while it waits for them; a claim
 
 from __future__ import annotations
 
-from wherry.api.errors import StatusError, is_already_exists, is_not_found
+from wherry.api.errors import StatusError, is_already_exists, is_not_found, namespace_is_ending
 from wherry.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from wherry.api.types import Obj
 from wherry.client.informer import Informer
@@ -38,7 +38,8 @@ class StatefulPodControl:
             pod = members.new_pod(statefulset, ordinal, histories.template_of(revision), revision["metadata"]["name"])
             await self._client.create(PODS, pod)
         except (StatusError, NotYet) as error:
-            if not is_already_exists(error):  # ours, not visible yet; or a stranger's, whose end nobody tells us
+            # Ours, not visible yet; or a stranger's, whose end nobody tells us.
+            if not is_already_exists(error) and not namespace_is_ending(error):
                 self._tell(statefulset, "create", name, error)
             raise
         self._tell(statefulset, "create", name)
@@ -86,7 +87,8 @@ class StatefulPodControl:
         self._tell(statefulset, "update", metadata["name"])
 
     async def _create_claims(self, statefulset: Obj, ordinal: int) -> None:
-        """Those that are missing. Raises NotYet for what cannot be had, with Kubernetes' text."""
+        """Those that are missing. Raises NotYet for what cannot be had, with Kubernetes' text; the API's error in a namespace
+        that is ending."""
         problems = []
         for wanted in members.claims_of(statefulset, ordinal):
             name, namespace = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
@@ -101,6 +103,8 @@ class StatefulPodControl:
             except StatusError as error:
                 if is_already_exists(error):
                     continue  # not visible yet
+                if namespace_is_ending(error):
+                    raise
                 text = f"create Claim {name} for Pod {pod} in StatefulSet {set_name} failed error: {error.message}"
                 self._recorder.event(statefulset, "Warning", "FailedCreate", text)
                 problems.append(f"failed to create PVC {name}: {error.message}")
