@@ -85,7 +85,7 @@ def test_api_verbs_fail_as_long_as_the_command_runs(broken: System) -> None:
         assert refused(lambda: broken.list("configmaps")) == 0
         run.send_signal(signal.SIGINT)
         run.wait()
-        until(lambda: refused(lambda: create(broken)) == 0, "and no longer", LEASE_SECONDS)
+        until(lambda: refused(lambda: create(broken)) == 0, "and no longer")
     assert listed(broken) == ""
 
 
@@ -107,6 +107,7 @@ def test_a_fault_ends_in_time(broken: System) -> None:
 def test_names_do_not_resolve(broken: System) -> None:
     container = {"name": "main", "image": "wherry.dev/host", "command": [sys.executable, "-c", ASK]}
     broken.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"}, "spec": {"containers": [container]}})
+    broken.wait_for("pod", "asks", timeout="60s")
 
     def last() -> str:
         lines = broken.logs("asks").split("\n")
@@ -133,6 +134,7 @@ def test_a_node_that_lacks_memory_evicts_until_there_is_enough(broken: System) -
         more = {"priorityClassName": "system-node-critical"} if name == "critical" else {}
         broken.apply(pod(name, size, **more))
     for name in pods:
+        broken.wait_for("pod", name, timeout="60s")
         until(lambda name=name: "up" in broken.logs(name), f"{name} has its memory")  # type: ignore[misc]
     with broken.chaos.pressure("memory", node=node, available="70Mi"):
         broken.wait_for("node", node, "MemoryPressure", timeout="60s")
@@ -162,10 +164,10 @@ def test_writes_fail_while_the_storages_disk_is_full_and_none_is_lost(broken: Sy
         known = {one["metadata"]["name"] for one in broken.list("configmaps")}
         run.send_signal(signal.SIGINT)
         run.wait()
-    until(lambda: refused(lambda: create(broken)) == 0, "and again it can", LEASE_SECONDS)
+    until(lambda: refused(lambda: create(broken)) == 0, "and again it can")
     with broken.chaos.disk():
         until(lambda: refused(lambda: create(broken)) == 500, "nor from a test")
-    until(lambda: refused(lambda: create(broken)) == 0, "again it can", LEASE_SECONDS)
+    until(lambda: refused(lambda: create(broken)) == 0, "again it can")
     assert {one["metadata"]["name"] for one in kept} <= known
 
 
