@@ -44,7 +44,8 @@ class _Background:
 
 
 class Visitor(_Background):
-    """Fetches a URL, each time by a new connection. `failures` are times and errors, `slowest` is in seconds."""
+    """Fetches a URL, each time by a new connection. `failures`: when those requests began, and their errors; `slowest` is in
+    seconds."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -56,10 +57,10 @@ class Visitor(_Background):
     def step(self) -> None:
         began = time.monotonic()
         try:
-            with urllib.request.urlopen(self.url, timeout=10) as answer:
+            with urllib.request.urlopen(self.url, timeout=30) as answer:
                 answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self.failures.append((time.monotonic(), repr(error)))
+            self.failures.append((began, repr(error)))
         self.total += 1
         self.slowest = max(self.slowest, time.monotonic() - began)
         self._ended.wait(0.01)
@@ -166,8 +167,7 @@ class Stream(_Background):
 
     def __init__(self, port: int) -> None:
         super().__init__()
-        self._sock = until(lambda: _connect(port), "the node port answers")
-        self._sock.settimeout(PATIENCE)
+        self._sock = until(lambda: _connect(port), "the echo program answers")
         self.sent = self.received = 0
         self.failure: str | None = None
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -204,9 +204,7 @@ class Talk:
     """One connection to the echo program, kept open."""
 
     def __init__(self, port: int) -> None:
-        self._sock = until(lambda: _connect(port), "the node port answers")
-        self._sock.settimeout(PATIENCE)
-        self.say("hello")
+        self._sock = until(lambda: _connect(port), "the echo program answers")
 
     def say(self, word: str) -> None:
         """Send it and get it back."""
@@ -224,7 +222,17 @@ class Talk:
 
 
 def _connect(port: int) -> socket.socket | None:
+    """To the echo program, once it has said something: a node port takes connections before it has anybody to give them to."""
     try:
-        return socket.create_connection(("127.0.0.1", port), 2)
+        sock = socket.create_connection(("127.0.0.1", port), 5)
     except OSError:
         return None
+    try:
+        sock.sendall(b"hello\n")
+        if sock.recv(6) == b"hello\n":
+            sock.settimeout(PATIENCE)
+            return sock
+    except OSError:  # it came to a pod that had just ended
+        pass
+    sock.close()
+    return None

@@ -153,6 +153,7 @@ def test_while_a_rollout_and_a_namespace_deletion_go_on(system: WherrySystem, ku
     going("delete", "namespace", going.namespace, "--wait=false")
     for _ in range(2):
         system.back(role, system.kill(role))
+    until(_api_answers(system), "the API")
     kubectl("rollout", "status", "deployment/web", "--timeout=60s", timeout=90)
     until(lambda: len(kubectl.json("pods", "-l", "app=web")["items"]) == 3, "three pods and no more", 60)
     until(lambda: going.run("get", "namespace", going.namespace).returncode != 0, "the namespace is gone", 60)
@@ -169,14 +170,15 @@ def test_netd(system: WherrySystem, shop: Shop, measured: Measured) -> None:
         talk.say("still here")
         measured("the open connection answers", time.monotonic() - at)
         until(shop.answers, "new connections")
-        measured("a new connection works", time.monotonic() - at)
+        again = time.monotonic()
+        measured("a new connection works", again - at)
         visitor.visits(10)
     talk.say("and now")
     talk.close()
     measured("slowest request through the node port", visitor.slowest)
     measured("requests through the node port that failed", len(visitor.failures) / 1000)
-    assert all(when - at < 5 for when, _ in visitor.failures), visitor.failures
-    assert shop.kubectl("exec", "traffic", "--", "getent", "ahostsv4", "web")
+    assert all(began < again for began, _ in visitor.failures), visitor.failures
+    until(lambda: shop.kubectl.run("exec", "traffic", "--", "getent", "ahostsv4", "web").stdout, "names")
     assert re.fullmatch(r"total \d+ failed 0", shop.total()), shop.traffic.lines
 
 
@@ -228,7 +230,7 @@ def test_supervisor(own_system: WherrySystem, measured: Measured) -> None:
     own_system.back("control-plane", own_system.kill("control-plane"))
     until(_api_answers(own_system), "the API")
     measured("the API answers after a kill of an adopted control plane", time.monotonic() - at)
-    assert own_system.status()["state"] == "running"
+    until(lambda: own_system.status()["state"] == "running", "whole again")
 
 
 def test_everything_at_once(own_system: WherrySystem, measured: Measured) -> None:
