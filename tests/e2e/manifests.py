@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
-import socket
 from pathlib import Path
 from typing import Any
+
+from wherry_system import free_port
 
 Obj = dict[str, Any]
 IMAGE = "wherry.dev/host:v1"
@@ -56,14 +56,8 @@ def service(name: str, *ports: Obj, **fields: Any) -> Obj:
 
 def node_port(name: str, port: int = 80) -> Obj:
     """A Service on a node port that is free on this machine: other systems run here and know nothing of each other's."""
-    with socket.socket() as probe:
-        while True:
-            number = 30000 + secrets.randbelow(2768)
-            try:
-                probe.bind(("0.0.0.0", number))
-            except OSError:
-                continue
-            return service(name, {"port": port, "targetPort": 8080, "nodePort": number}, type="NodePort")
+    number = free_port(range(30000, 32768), "0.0.0.0")
+    return service(name, {"port": port, "targetPort": 8080, "nodePort": number}, type="NodePort")
 
 
 def config_map(name: str, **data: str) -> Obj:
@@ -75,8 +69,8 @@ def secret(name: str, **data: str) -> Obj:
 
 
 def web(name: str = "web", **fields: Any) -> Obj:
-    """A container that serves on 8080 and is ready once it does."""
-    probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}
+    """A container that serves on 8080 and is ready once it does, and as long: a busy machine may take its time to answer."""
+    probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 5}
     return container(program("web", name), readinessProbe=probe, **fields)
 
 

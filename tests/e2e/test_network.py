@@ -76,7 +76,7 @@ def test_addresses_of_another_range(shop: Kubectl) -> None:
     shop.apply(
         {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "more"}, "spec": spec}
     )
-    shop("wait", "--for=condition=Ready", "servicecidr/more", "--timeout=20s")
+    shop.wait("servicecidr/more", "condition=Ready")
     ports = {"name": "http", "port": 80, "targetPort": "http"}
     shop.apply(service("far", ports, selector={"app": "cart"}, clusterIP=address))
     until(lambda: _reached(shop, "http://far/", 20) == set(_names(shop, "cart")), "both pods at the address")
@@ -86,7 +86,7 @@ def test_addresses_of_another_range(shop: Kubectl) -> None:
     reason = "{.status.conditions[?(@.type=='Ready')].reason}"
     until(lambda: shop.path_of(reason, "servicecidr/more") == "Terminating", "it is held")
     shop("delete", "service/far")
-    until(lambda: shop.run("get", "servicecidr/more").returncode != 0, "it is gone, after its grace", 40)
+    until(lambda: shop.run("get", "servicecidr/more").returncode != 0, "it is gone, after its grace")
 
 
 def test_the_caller_is_seen_as_itself(shop: Kubectl) -> None:
@@ -142,7 +142,7 @@ def test_node_ports_from_the_machine_and_from_pods(shop: Kubectl) -> None:
     assert [port] == [each["nodePort"] for each in wanted["spec"]["ports"]]
 
     def answers(address: str) -> str | None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}:{port}/", timeout=5) as answer:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}:{port}/", timeout=30) as answer:
             text: str = answer.read().decode().split()[1]
             return text
         return None

@@ -36,12 +36,10 @@ def test_init_containers_run_in_order_and_sidecars_stay(kubectl: Kubectl) -> Non
         )
     )  # fmt: skip
     kubectl.ready("ordered")
-    assert kubectl("exec", "ordered", "-c", "main", "--", "cat", "/shared/order").split() == [
-        "one",
-        "sidecar",
-        "two",
-        "main",
-    ]
+    order = ("exec", "ordered", "-c", "main", "--", "cat", "/shared/order")
+    until(
+        lambda: kubectl(*order).split() == ["one", "sidecar", "two", "main"], "it runs, and has said so a moment later"
+    )
     assert re.search(r"ordered +2/2 +Running", kubectl("get", "pod", "ordered"))
     states = {
         each["name"]: next(iter(each["state"]))
@@ -73,14 +71,13 @@ def test_crash_loop_delays_start_at_ten_seconds(kubectl: Kubectl) -> None:
     crash = shell("date +%s.%N >> /shared/starts; exit 1")
     watcher = container(FOREVER, "watcher", volumeMounts=[SHARED])
     kubectl.apply(pod("crash", container(crash, volumeMounts=[SHARED]), watcher, volumes=[VOLUME]))
-    kubectl.wait("pod/crash", "jsonpath={.status.containerStatuses[0].restartCount}=1")
-    kubectl.wait("pod/crash", "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff")
-    waiting = _status(kubectl, "crash")["state"]["waiting"]["message"]
-    assert re.match(r"back-off 10s restarting failed container=main pod=crash_\S+\(\S+\)", waiting)
-    assert re.search(r"crash +1/2 +CrashLoopBackOff +1 ", kubectl("get", "pod", "crash"))
-    kubectl.event("Warning +BackOff +Pod +crash +Back-off restarting failed container main in pod crash_")
-    kubectl.wait("pod/crash", "jsonpath={.status.containerStatuses[0].restartCount}=2")
-    until(lambda: "back-off 20s" in str(_status(kubectl, "crash")["state"]), "the second delay")
+    watch, status = ("get", "pod", "crash", "--watch", "--no-headers"), ".status.containerStatuses[0]"
+    columns = f"custom-columns=R:{status}.restartCount,W:{status}.state.waiting.reason,M:{status}.state.waiting.message"
+    with kubectl.start(*watch) as table, kubectl.start(*watch, "-o", columns) as waiting:
+        waiting.line(r"^1 +CrashLoopBackOff +back-off 10s restarting failed container=main pod=crash_\S+\(\S+\)")
+        table.line("^crash +1/2 +CrashLoopBackOff +1 ")
+        kubectl.event("Warning +BackOff +Pod +crash +Back-off restarting failed container main in pod crash_")
+        waiting.line("^2 +CrashLoopBackOff +back-off 20s ")
     starts = [float(each) for each in kubectl("exec", "crash", "-c", "watcher", "--", "cat", "/shared/starts").split()]
     assert starts[1] - starts[0] < 9.5 < starts[2] - starts[1]
 
@@ -125,7 +122,7 @@ PROBES = {
 @pytest.mark.parametrize("kind", PROBES)
 def test_liveness_restarts_what_fails(kubectl: Kubectl, kind: str) -> None:
     command, probe, message = PROBES[kind]
-    probe = {**probe, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {**probe, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 30}
     startup = {**probe, "failureThreshold": 60}
     kubectl.apply(pod("life", container(command, livenessProbe=probe, startupProbe=startup)))
     kubectl.ready("life")
@@ -166,9 +163,12 @@ def test_hooks(kubectl: Kubectl) -> None:
         "postStart": {"exec": {"command": ["sh", "-c", "echo started >> /shared/story"]}},
         "preStop": {"exec": {"command": ["sh", "-c", "echo asked to stop >> /shared/story"]}},
     }
-    main = shell("trap 'echo terminated >> /shared/story; exit 0' TERM; while :; do sleep 0.05; done")
+    main = shell(
+        "trap 'echo terminated >> /shared/story; exit 0' TERM; touch /shared/hears; while :; do sleep 0.05; done"
+    )
     watcher = shell(
-        "trap '' TERM; until grep -q terminated /shared/story; do sleep 0.05; done; cat /shared/story; exit 0"
+        "trap '' TERM; until [ -e /shared/hears ]; do sleep 0.05; done; echo begins;"
+        "until grep -q terminated /shared/story; do sleep 0.05; done; cat /shared/story; exit 0"
     )
     kubectl.apply(
         pod(
@@ -181,9 +181,10 @@ def test_hooks(kubectl: Kubectl) -> None:
     )
     kubectl.ready("hooked")
     with kubectl.start("logs", "-f", "hooked", "-c", "watcher") as logs:
+        logs.line("begins")
         kubectl("delete", "pod", "hooked", "--wait=false")
         said = logs.rest()
-    assert said.splitlines() == ["started", "asked to stop", "terminated"]
+    assert said.splitlines() == ["begins", "started", "asked to stop", "terminated"]
 
 
 def test_a_failing_post_start_hook_is_told(kubectl: Kubectl) -> None:
@@ -200,7 +201,7 @@ def test_what_ignores_sigterm_is_killed_after_its_grace(kubectl: Kubectl) -> Non
         watch.line("Running")
         kubectl("delete", "pod", "stubborn", "--wait=false")
         watch.line("Terminating")
-    kubectl.wait("pod/stubborn", "delete", 10)
+    kubectl.wait("pod/stubborn", "delete", 25)  # before the 30 s of those that ask for none
 
 
 def test_how_it_ended_is_said(kubectl: Kubectl) -> None:

@@ -35,7 +35,7 @@ def ask(name, kind):
     question = b"".join(bytes([len(each)]) + each.encode() for each in name.split(".")) + b"\0"
     query = struct.pack(">HHHHHH", secrets.randbits(16), 0x100, 1, 0, 0, 0) + question + struct.pack(">HH", kind, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect((server, 53))
         sock.send(query)
         data = sock.recv(4096)
