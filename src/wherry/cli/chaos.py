@@ -213,7 +213,7 @@ def hold(
             fault = followed.begin(fault) if followed else fault
             kept.renew(state.chaos, fault, clock.time())
             if followed:
-                followed.confirm(fault)
+                followed.confirm(fault, lambda: kept.renew(state.chaos, fault, clock.time()))
             filler = held.enter_context(beside) if beside else None
             click.echo(f"{describe(fault)}, for {length}")
             while (left := end - clock.monotonic()) > 0 and not wait_for(wanted, min(left, pause)):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from http.client import NOT_FOUND
 from urllib.parse import quote
 
+from wherry.aio.clock import RealClock
 from wherry.api.types import Obj
 from wherry.chaos import ends
 from wherry.chaos.faults import LEASE_SECONDS, BadFault, Fault
 from wherry.cli.asking import ANSWER_SECONDS, Refused, ask
 from wherry.cli.session import Failed, options_of
 from wherry.cluster.paths import State
-from wherry.cluster.system import wait_for
-from wherry.network.fault_asking import MADE_SECONDS, NotMade, is_made, tell
+from wherry.network.fault_asking import NotMade, tell, wait_made
 
 ASK_SECONDS = LEASE_SECONDS / 4
 """An API that is stuck must not end the fault: it is asked for two things at each end at most, between two renewals."""
@@ -44,13 +45,10 @@ class Following:
         except (Failed, BadFault):
             return fault
 
-    def confirm(self, fault: Fault) -> None:
-        """Once it has been written. Raises Failed when it is not made."""
-        netd = self._state.netd_socket
-        tell(netd)
+    def confirm(self, fault: Fault, renew: Callable[[], object]) -> None:
+        """Return once it is made, renewed until then. Raises Failed when it is not."""
         try:
-            if not wait_for(lambda: is_made(netd, fault.name), MADE_SECONDS):
-                raise Failed("netd does not make the fault: `wherry status` shows what runs")
+            wait_made(self._state.netd_socket, fault.name, renew, RealClock().monotonic)
         except NotMade as error:
             raise Failed(str(error)) from None
 

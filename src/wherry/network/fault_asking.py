@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,8 +12,9 @@ from wherry.network.netd_control import ask_netd
 
 FOLLOW_SECONDS = 0.25
 """How often pods are asked for, and so how long a new one may go unharmed."""
-MADE_SECONDS = LEASE_SECONDS - 1
-"""After that nobody will make it: nobody has renewed it meanwhile."""
+MADE_SECONDS = 3 * LEASE_SECONDS
+"""After that nobody will make it, be the machine ever so busy."""
+LOOK_SECONDS = 0.02
 
 
 class NotMade(Exception):
@@ -33,3 +36,19 @@ def is_made(netd: Path, name: str) -> bool:
     if name in answer.refused:
         raise NotMade(answer.refused[name])
     return name in answer.made
+
+
+def wait_made(netd: Path, name: str, renew: Callable[[], object], monotonic: Callable[[], float]) -> None:
+    """Return once packets meet the fault, which `renew` lets hold until then. netd is told again and again: it looks for a moment
+    after each word, and the machine may have stopped then. Raises NotMade."""
+    pause, renew_at = threading.Event(), monotonic()
+    end = renew_at + MADE_SECONDS
+    while not is_made(netd, name):
+        now = monotonic()
+        if now > end:
+            raise NotMade(f"netd does not make the fault within {MADE_SECONDS:g}s: `wherry status` shows what runs")
+        if now >= renew_at:
+            renew()
+            tell(netd)
+            renew_at = now + FOLLOW_SECONDS
+        pause.wait(LOOK_SECONDS)

@@ -25,7 +25,7 @@ from wherry.chaos.deciding import SERVFAIL, STORAGE, check
 from wherry.chaos.faults import API, DISK, DNS, LEASE_SECONDS, NETWORK, NODE, PRESSURE, BadFault, Fault
 from wherry.chaos.kept import MemoryFaults
 from wherry.kubelet.simulated.nodes import HEARTBEAT
-from wherry.network.fault_asking import FOLLOW_SECONDS, MADE_SECONDS, NotMade, is_made, tell
+from wherry.network.fault_asking import FOLLOW_SECONDS, NotMade, tell, wait_made
 
 Follow: TypeAlias = Callable[[Fault], Fault]
 
@@ -213,7 +213,7 @@ class Renewed:
         kept.renew(self._folder, fault, self._clock.time())
         try:
             if follow:
-                self._confirm(fault)
+                wait_made(self._netd, fault.name, lambda: self._renew(fault), self._clock.monotonic)
         except NotMade:
             kept.end(self._folder, fault)
             raise
@@ -224,15 +224,6 @@ class Renewed:
         kept.renew(self._folder, fault, self._clock.time())
         if fault.ends:
             tell(self._netd)
-
-    def _confirm(self, fault: Fault) -> None:
-        """Raises NotMade."""
-        tell(self._netd)
-        pause, end = threading.Event(), self._clock.monotonic() + MADE_SECONDS
-        while not is_made(self._netd, fault.name):
-            if self._clock.monotonic() > end:
-                raise NotMade(f"netd does not make it within {MADE_SECONDS:g}s")
-            pause.wait(0.02)
 
     def release(self, fault: Fault) -> None:
         self._held.pop(fault.name).end()
