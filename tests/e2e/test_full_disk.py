@@ -89,7 +89,7 @@ def test_the_shop_outlives_a_full_disk(small: WherrySystem) -> None:
         with shop.chaos("disk", "filesystem", "--leave", "300Ki", "--for", "3m"):
             until(lambda: free(small) < 1 << 20, "the disk is full")
             until(lambda: not make(), "and what has no room is refused")
-            assert small.status()["state"] == "running"
+            until(lambda: small.status()["state"] == "running", "none of ours has ended of it")
             for role in RESTARTED:
                 small.back(role, small.kill(role))
             until(lambda: answer(lambda: evicted_by(api)), "the agent evicts, though nothing of it can be written", 60)
@@ -111,7 +111,10 @@ def test_a_disk_is_given_back_when_the_command_is_killed(small: WherrySystem) ->
     with subprocess.Popen([*command, *where], stdout=subprocess.PIPE, env=small.environment()) as run:
         assert run.stdout is not None
         assert b"of=filesystem" in run.stdout.readline()
-        assert free(small) < min(before, 210 << 20)
+        until(lambda: free(small) < min(before, 210 << 20), "it is taken")
         run.send_signal(signal.SIGKILL)
         run.wait()
-    until(lambda: free(small) > before - (20 << 20), "the kernel took it back")
+    until(
+        lambda: free(small) > (before + (210 << 20)) // 2,
+        "the kernel took it back, whatever pods have written meanwhile",
+    )
