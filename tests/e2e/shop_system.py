@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import importlib.util
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from wherry_system import WherrySystem
+from wherry_system import WherrySystem, free_port, until
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 SECONDS = 360.0
@@ -64,13 +62,13 @@ class ShopSystem:
         self.system = system
         self.folder = system.home / "shop"
         shutil.copytree(SHOP, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
-        self.edit("k8s/storefront.yaml", "nodePort: 30800", f"nodePort: {_free_node_port()}")
+        self.edit("k8s/storefront.yaml", "nodePort: 30800", f"nodePort: {free_port(range(31000, 32700), '0.0.0.0')}")
         if system.tier.user is not None:
             for path in (self.folder, *self.folder.rglob("*")):
                 shutil.chown(path, system.tier.user)
         self.seconds = 0.0
         self.up()
-        self.url: str = system.status()["urls"]["shop/storefront"]
+        self.url: str = self._status()["urls"]["shop/storefront"]
 
     def edit(self, file: str, old: str, new: str) -> None:
         text = (self.folder / file).read_text()
@@ -128,7 +126,16 @@ class ShopSystem:
         return [one for one in found if one["status"].get("reason") == "Evicted"]
 
     def visitor(self) -> Any:
-        return module("client").Visitor(self.system.status())
+        return module("client").Visitor(self._status())
+
+    def _status(self) -> dict[str, Any]:
+        """Once it says where the storefront is: it asks the API, and not for long."""
+
+        def known() -> dict[str, Any] | None:
+            found = self.system.status()
+            return found if "shop/storefront" in found["urls"] else None
+
+        return until(known, "the storefront's port")
 
     def under_load(self, paths: list[str], work: Callable[[], None], cookie: str = "") -> Any:
         """Run `work` while visitors ask for `paths` all the time; what they got."""
@@ -139,14 +146,3 @@ class ShopSystem:
         async with module("load").running(urls, 8, headers) as result:
             await asyncio.to_thread(work)
         return result
-
-
-def _free_node_port() -> int:
-    for port in random.Random().sample(range(31000, 32700), 50):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no node port is free")

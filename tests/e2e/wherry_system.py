@@ -162,11 +162,24 @@ class WherrySystem:
         assert not text, f"left behind by the system in tier {self.tier.name}: {text}"
 
 
-def free_port() -> int:
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_given: set[int] = set()
+
+
+def free_port(among: range = range(20000, 30000), address: str = "127.0.0.1") -> int:
+    """One that nobody has, and that nobody gets before it is used: no two workers choose among the same ones, none is given
+    twice, and the kernel gives connections only those from 32768 on."""
+    ours = [number for number in among if number % _WORKERS == _WORKER and number not in _given]
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        while True:
+            number = secrets.choice(ours)
+            try:
+                probe.bind((address, number))
+            except OSError:
+                continue
+            _given.add(number)
+            return number
 
 
 def _command(pid: int) -> str:

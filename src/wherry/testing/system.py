@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,9 @@ from wherry.testing.verbs import Verbs
 T = TypeVar("T")
 PREFIX = "wherry-system-"
 """Of its directory, which holds all there is of it."""
+PORTS = range(20000, 30000)
+"""Of the API; `wherry up` takes the next one that is free. None that the kernel gives to connections (from 32768 on): one of them
+could have it before the API has."""
 COMMAND_SECONDS = 120
 POLL_SECONDS = 0.1
 
@@ -104,7 +106,7 @@ class System(Cluster):
         self.folder = self._held.path
         self._watchdog = watchdog.start(self.folder)
         try:
-            self._up("--port", str(_free_port()), *self._options)
+            self._up("--port", str(secrets.choice(PORTS)), *self._options)
             self.chaos = Chaos(self, Renewed(self.folder / "state" / "run" / "chaos"), real=True)
             self._calls = self._remote = Remote()
             self._transport = resolve(load([self.kubeconfig])).transport("wherry-testing")
@@ -162,10 +164,3 @@ class System(Cluster):
 def _built_in() -> list[Resource]:
     """Custom kinds are not looked up here; `client` and `kubectl` reach them."""
     return list(Scheme.load().resources.values())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
