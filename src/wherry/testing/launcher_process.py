@@ -22,7 +22,7 @@ import wherry
 from wherry.launcher import capabilities, protocol
 
 ORDINARY_USER = "wherrytest"
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 SERVICE_ADDRESSES = ("10.96.0.1", "10.96.0.10")
 WAYS: dict[str, tuple[str, ...]] = {"exact": (), "rewriting": ("--no-exact",)}
 """Of tier `proc`, by what a test's id says: calls are performed on duplicates of descriptors where the kernel allows that, or
