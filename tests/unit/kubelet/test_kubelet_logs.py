@@ -83,7 +83,7 @@ class Following:
             self._came.set()
 
     async def until(self, text: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.text != text:
                 await self._came.wait()
                 self._came.clear()
@@ -91,7 +91,7 @@ class Following:
     async def end(self) -> None:
         self.over = True
         self._poke()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self.task
 
 

@@ -16,6 +16,7 @@ from wherry.api.exposition_reading import Scrape
 from wherry.api.types import Obj
 from wherry.cri.fake import FakeRuntime
 from wherry.cri.interface import SandboxConfig
+from wherry.kubelet import scraping
 from wherry.kubelet.pleg import Pleg
 from wherry.kubelet.scraping import FRESH_SECONDS, WINDOW_SECONDS, Scraper, is_scraped, rates, where
 
@@ -97,6 +98,12 @@ class Application:
         writer.write(f"HTTP/1.0 {status}\r\n\r\n{page}".encode())
         await writer.drain()
         writer.close()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application of this process answers as soon as the machine lets it."""
+    monkeypatch.setattr(scraping, "ANSWER_SECONDS", 60)
 
 
 class Clock(ManualClock):
