@@ -25,10 +25,17 @@ hypothesis.settings.load_profile("wherry")
 """The same examples on every machine, however busy it is: no test judges time."""
 
 
+@pytest.fixture
+def sockets_left(_sockets_left_by_a_file: None) -> Iterator[None]:
+    """For clients that end their loop before the connections they gave up have closed: Python would complain in some later
+    test, of this file or of another."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+
+
 @pytest.fixture(scope="module")
-def sockets_left() -> Iterator[None]:
-    """For files with clients that end their loop before the connections they gave up have closed: Python would complain in some
-    later test."""
+def _sockets_left_by_a_file() -> Iterator[None]:
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -18,7 +18,8 @@ import pytest
 from control_plane_process import ControlPlane
 
 kubernetes = pytest.importorskip("kubernetes", reason="the official client is not installed")
-PATIENCE = 20
+pytestmark = pytest.mark.usefixtures("sockets_left")
+PATIENCE = 60
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +263,7 @@ def test_an_operator(plane: ControlPlane, api: Any, namespace: str, monkeypatch:
         eventually(lambda: core.list_namespaced_event(namespace, field_selector="reason=Marked").items != [])
         core.delete_namespaced_config_map("c", namespace)
         eventually(lambda: "c" not in [item.metadata.name for item in core.list_namespaced_config_map(namespace).items])
-        assert deleted == ["c"]
+        assert set(deleted) == {"c"}  # kopf may tell it twice
 
 
 @contextlib.contextmanager

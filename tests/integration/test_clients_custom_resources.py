@@ -13,7 +13,8 @@ import pytest
 from control_plane_process import ControlPlane
 
 kubernetes = pytest.importorskip("kubernetes", reason="the official client is not installed")
-PATIENCE = 20
+pytestmark = pytest.mark.usefixtures("sockets_left")
+PATIENCE = 60
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -110,9 +111,8 @@ def test_an_operator_of_its_own_kind(
         return {"made": name}
 
     @kopf.on.field(group, "v1", "claims", field="spec.field", registry=registry)
-    def follow(old: Any, new: Any, name: str, **_: Any) -> None:
-        if old is not None:
-            core.patch_namespaced_config_map(name, namespace, {"data": {"field": new}})
+    def follow(new: Any, name: str, **_: Any) -> None:
+        core.patch_namespaced_config_map(name, namespace, {"data": {"field": new}})
 
     def field() -> Any:
         found = core.list_namespaced_config_map(namespace, field_selector="metadata.name=mine").items
