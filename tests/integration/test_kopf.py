@@ -6,7 +6,7 @@ All kinds of handlers, its finalizer, status and events; two operators that agre
 from __future__ import annotations
 
 import asyncio
-import socket
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,7 +134,7 @@ def test_every_handler(world: World) -> None:
     def tick(status: Any, patch: Any, **_: Any) -> None:
         patch.status["ticks"] = min(status.get("ticks", 0) + 1, 3)
 
-    @kopf.daemon(*where, cancellation_timeout=5, registry=registry)
+    @kopf.daemon(*where, cancellation_timeout=PATIENCE, registry=registry)
     async def watch_over(stopped: Any, name: str, **_: Any) -> None:
         done.append(f"watches {name}")
         await stopped.wait()
@@ -150,8 +150,12 @@ def test_every_handler(world: World) -> None:
         eventually(lambda: world.status("new").get("ticks") == 3)
         world.change("new", size=5)
         eventually(lambda: world.status("new").get("changed") == ["spec.size"])
-        (event,) = [each for each in world.events("Made") if each["involvedObject"]["name"] == "new"]
-        assert (event["message"], event["type"]) == ("of size 2", "Normal")
+
+        def told() -> set[tuple[str, str]]:
+            events = [each for each in world.events("Made") if each["involvedObject"]["name"] == "new"]
+            return {(each["message"], each["type"]) for each in events}
+
+        eventually(lambda: told() == {("of size 2", "Normal")})
         world.delete("new")
         eventually(lambda: world.read("new") == {})
         assert "deleted new" in done
@@ -186,7 +190,7 @@ def peering(world: World) -> Iterator[str]:
     assert world.plane.ask("DELETE", f"{DEFINITIONS}/kopfpeerings.kopf.dev").status == 200
 
 
-def test_peering(world: World) -> None:
+def test_peering(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """The one of lower priority waits until the other has gone."""
 
     def marking(mark: str) -> Any:
@@ -198,6 +202,7 @@ def test_peering(world: World) -> None:
 
         return registry
 
+    caplog.set_level(logging.INFO, "kopf")
     with peering(world) as path:
 
         def peers() -> set[int]:
@@ -208,6 +213,7 @@ def test_peering(world: World) -> None:
             eventually(lambda: peers() == {1})
             with running(world, marking("senior"), priority=100, identity="senior", **options) as leave:
                 eventually(lambda: peers() == {1, 100})
+                eventually(lambda: "Pausing operations in favour of" in caplog.text)  # the other has heard of it
                 world.create("a")
                 eventually(lambda: world.status("a").get("by") == "senior")
                 leave()
@@ -221,14 +227,12 @@ def test_admission(world: World, tmp_path: Path) -> None:
     """kopf writes the configurations of its webhooks itself, and serves them over TLS."""
     registry = registry_with_login()
     authority, name = hook_certificate(tmp_path), f"{world.namespace}.hooks.example.com"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
 
     @kopf.on.startup(registry=registry)
     def configure(settings: Any, **_: Any) -> None:
         settings.admission.managed = name
         files = {"certfile": tmp_path / "hook.pem", "pkeyfile": tmp_path / "hook.pem", "cadata": authority}
-        settings.admission.server = kopf.WebhookServer(addr="127.0.0.1", port=port, **files)
+        settings.admission.server = kopf.WebhookServer(addr="127.0.0.1", **files)
 
     @kopf.on.validate(world.group, "v1", "widgets", registry=registry)
     def check(spec: Any, warnings: list[str], **_: Any) -> None:
