@@ -36,9 +36,8 @@ def install(directory: Path, *more: str) -> Path:
     """Make it in `directory`, with `more` distributions; the path of its python."""
     subprocess.run([MACHINE_PYTHON, "-m", "venv", "--without-pip", directory], check=True)
     [target] = directory.glob("lib/python*/site-packages")
-    shutil.copytree(
-        Path(wherry.__file__).parent, target / "wherry", ignore=shutil.ignore_patterns("*.nbi"), dirs_exist_ok=True
-    )
+    passing = shutil.ignore_patterns("*.nbi", "*.pyc.*")  # the second are files that other processes are just writing
+    shutil.copytree(Path(wherry.__file__).parent, target / "wherry", ignore=passing, dirs_exist_ok=True)
     own = metadata.distribution("wherry")  # the package's facts: pytest finds the plugin by them
     facts = target / f"wherry-{own.version}.dist-info"
     facts.mkdir()
