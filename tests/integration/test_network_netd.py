@@ -24,7 +24,8 @@ from wherry.network.services import Backend, EndpointName, ServicePort, ServiceR
 
 pytestmark = [needs_node, pytest.mark.root]
 DNS = ("10.96.0.10", 53)
-NODE_PORT = 30871
+NODE_PORT = 29871
+"""Neither one that a Service of another test may be given, nor an ephemeral one; test_network_tiers.py has the next but one."""
 
 
 @pytest.fixture(scope="module")

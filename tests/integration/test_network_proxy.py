@@ -127,7 +127,7 @@ async def test_a_restart_of_the_agent_refuses_nobody(client: Client, node: Node)
     await client.create(SERVICES, service(), "shop")
     await client.create(ENDPOINT_SLICES, endpoints("10.244.0.2"), "shop")
     async with agent(client, node) as proxy:
-        await asyncio.wait_for(proxy.synced.wait(), 5)
+        await asyncio.wait_for(proxy.synced.wait(), 30)
         ended = asyncio.Event()
 
         def load() -> int:
@@ -140,7 +140,7 @@ async def test_a_restart_of_the_agent_refuses_nobody(client: Client, node: Node)
         loaded = asyncio.ensure_future(asyncio.to_thread(load))
     for _ in range(5):
         async with agent(client, node) as proxy:
-            await asyncio.wait_for(proxy.synced.wait(), 5)
+            await asyncio.wait_for(proxy.synced.wait(), 30)
     ended.set()
     assert await loaded > 0
 

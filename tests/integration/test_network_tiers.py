@@ -25,7 +25,8 @@ needs_user_namespaces = pytest.mark.skipif(
     reason="user namespaces are not allowed here",
 )
 pytestmark = needs_user_namespaces
-NODE_PORT = 30872
+NODE_PORT = 29873
+"""See test_network_netd.py, which has those below."""
 RECORD = ServiceRecord(
     "shop", "web", cluster_ip="10.96.0.50",
     ports=(ServicePort("", "TCP", 80, NODE_PORT, (Backend("10.244.0.2", 8080),)),),
@@ -83,7 +84,7 @@ async def test_everything_a_pod_can_reach(node: Node, tmp_path: Path) -> None:
         assert await _ask(launcher, web, "10.96.0.50", 80) == f"web {GATEWAY}"
         assert await _ask(launcher, client, GATEWAY, NODE_PORT) == "web 10.244.0.3"
         assert await _ask(launcher, client, GATEWAY, servers[1]._sock.getsockname()[1]) == "machine 127.0.0.1"
-        with await asyncio.to_thread(socket.create_connection, ("127.0.0.1", NODE_PORT), 5) as sock:
+        with await asyncio.to_thread(socket.create_connection, ("127.0.0.1", NODE_PORT), 30) as sock:
             assert await asyncio.to_thread(sock.recv, 100) == f"web {GATEWAY}".encode()
         with pytest.raises(ConnectionRefusedError):
             await _ask(launcher, client, "10.96.0.50", 81)
