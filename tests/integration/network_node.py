@@ -202,7 +202,9 @@ _NETD = """
 import asyncio, random, sys
 from pathlib import Path
 from wherry.aio.clock import RealClock
+from wherry.chaos import faults
 from wherry.network import netd
+faults.LEASE_SECONDS = 60.0  # a test that is slow keeps its faults; it ends them itself
 options = netd.NetdOptions(Path(sys.argv[1]), node_port_addresses=("127.0.0.1",), resolv_conf=Path(sys.argv[2]))
 asyncio.run(netd.run(options, RealClock(), random.Random(1)))
 """
