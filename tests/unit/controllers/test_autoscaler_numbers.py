@@ -96,6 +96,18 @@ def test_a_pod_that_starts_burns_cpu_that_does_not_count() -> None:
     assert found.replicas == 2
 
 
+def test_a_pod_that_starts_again_too() -> None:
+    """Its node was away for a while: what is known of the pod is older than its container."""
+    old = a_pod("0")
+    old["status"]["containerStatuses"] = [{"name": "main", "state": {"running": {"startedAt": rfc3339(NOW - 5)}}}]
+    with pytest.raises(NoReplicaCount):
+        utilization_replicas([old], {"0": Sample(900, NOW, 4.5)}, "cpu", 50, 1, Tolerance(), NOW)
+    found = utilization_replicas([old], {"0": Sample(900, NOW, 4)}, "cpu", 50, 1, Tolerance(), NOW)
+    assert found.replicas == 2
+    old["status"]["containerStatuses"] = [{"name": "main", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
+    assert utilization_replicas([old], {"0": Sample(900, NOW, 15)}, "cpu", 50, 1, Tolerance(), NOW).replicas == 2
+
+
 def test_metrics_of_pods() -> None:
     item = {
         "metadata": {"name": "p"},

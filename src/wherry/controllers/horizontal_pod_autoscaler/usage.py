@@ -148,16 +148,24 @@ def group(pods: Iterable[Obj], metrics: Mapping[str, Sample], resource: str, now
 
 
 def _is_warming_up(pod: Obj, sample: Sample, now: float) -> bool:
-    """Starting costs CPU that says nothing about load."""
+    """Starting costs CPU that says nothing about load. So does starting again, as all do when the system is started:
+    kube-controller-manager counts that, with windows of 15 s."""
     ready, started = condition(pod, "Ready"), pod.get("status", {}).get("startTime")
     if ready is None or not started:
         return True
-    changed = parse_rfc3339(ready["lastTransitionTime"]) if ready.get("lastTransitionTime") else 0.0
-    start = parse_rfc3339(started)
+    again = _last_start(pod)
+    changed = max(parse_rfc3339(ready["lastTransitionTime"]) if ready.get("lastTransitionTime") else 0.0, again)
+    start = max(parse_rfc3339(started), again)
     if start + CPU_INITIALIZATION_SECONDS > now:
         # Within the first minutes only windows that lie wholly after readiness count, which is told in whole seconds.
         return bool(ready["status"] == "False") or sample.at < changed + TIMES_STEP_SECONDS + sample.window
     return bool(ready["status"] == "False") and start + INITIAL_READINESS_SECONDS > changed
+
+
+def _last_start(pod: Obj) -> float:
+    """Of its containers that run."""
+    running = ((each.get("state") or {}).get("running") or {} for each in pod["status"].get("containerStatuses") or ())
+    return max((parse_rfc3339(each["startedAt"]) for each in running if each.get("startedAt")), default=0.0)
 
 
 def _counting(metrics: Mapping[str, Sample], groups: Groups) -> dict[str, int]:
