@@ -194,7 +194,7 @@ def test_buying_in_a_browser_without_javascript(shop: ShopSystem, screen: str, t
         visitor.fill("[name=name]", "Ada")
         visitor.click("[value=register]")
         visitor.click("#buy")
-        assert visitor.text("h1") == "Thank you, Ada"
+        visitor.wait_for(lambda: visitor.text("h1") == "Thank you, Ada", "the order")
         assert visitor.texts(".count") == []
         until(lambda: visitor.texts("#parcel-state") == ["delivered"], "the parcel", 60)
         shown = visitor.texts(".steps li")
