@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
 import re
 import secrets
 import stat
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from kubectl import Kubectl, needs_kubectl, newest
 from manifests import FOREVER, container, pod, secret, shell
-from wherry_system import WherrySystem
+from wherry_system import WherrySystem, until
 
 AUDITED = {
     "apiVersion": "audit.k8s.io/v1",
@@ -25,15 +27,15 @@ _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+(\S+)")
 
 
 def open_to_others(root: Path) -> list[str]:
-    """Files and folders that are not 0600, 0700 and of their owner's."""
+    """Files and folders that are not 0600, 0700 and of their owner's. Some come and go while we look."""
     found = []
-    for path in [root, *root.rglob("*")]:
-        name = str(path.relative_to(root))
-        if OF_PODS.match(name) or path.is_symlink() or not path.exists():
-            continue
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            found.append(f"{mode:o} {name}")
+    for folder, _, files in os.walk(root):
+        for path in (Path(folder), *(Path(folder, file) for file in files)):
+            name = str(path.relative_to(root))
+            with contextlib.suppress(FileNotFoundError):
+                mode = path.lstat().st_mode
+                if mode & 0o077 and not stat.S_ISLNK(mode) and not OF_PODS.match(name):
+                    found.append(f"{stat.S_IMODE(mode):o} {name}")
     return found
 
 
@@ -79,11 +81,13 @@ def test_only_its_owner_reads_the_state_and_logs_tell_no_secrets(own_system: Whe
     policy.write_text(json.dumps(AUDITED))
     policy.chmod(0o644)
     own_system.start("--audit-policy", str(policy))
-    confided = use(newest(own_system), secrets.token_hex(8))
+    kubectl = newest(own_system)
+    until(lambda: kubectl.run("get", "serviceaccount", "default").returncode == 0, "service account default")
+    confided = use(kubectl, secrets.token_hex(8))
     own_system.wherry("secrets rotate")
     own_system.kill("control-plane")
     own_system.kill("node-agent")
-    newest(own_system)("get", "pods")
+    kubectl("get", "pods")
     assert open_to_others(own_system.state) == []
     for key in (own_system.state / "pki").glob("*.key"):
         confided += _PEM.findall(key.read_text())

@@ -30,7 +30,9 @@ def test_three_nodes(own_system: WherrySystem) -> None:
     own_system.start("--nodes", "3")
     kubectl = newest(own_system)
     until(lambda: kubectl.run("get", "serviceaccount", "default").returncode == 0, "service account default")
-    kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
+    until(lambda: len(kubectl.json("nodes")["items"]) == 3, "all have registered")
+    kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s", timeout=90)
+    until(lambda: not kubectl.path_of("{.items[*].spec.taints}", "nodes"), "none is new to the scheduler any more")
     first, second, third = sorted(node["metadata"]["name"] for node in kubectl.json("nodes")["items"])
     assert [second, third] == [f"{first}-2", f"{first}-3"]
 

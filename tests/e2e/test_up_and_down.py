@@ -43,10 +43,10 @@ def test_down_and_up_brings_everything_back(own_system: WherrySystem, measured: 
     kubectl.ready("keeps")
     port = kubectl.path_of("{.spec.ports[0].nodePort}", "service/web")
     uid = kubectl.path_of("{.metadata.uid}", "pod/keeps")
-    status = own_system.status()
+    urls = {"default/web": f"http://127.0.0.1:{port}"}
+    status = until(lambda: (found := own_system.status())["urls"] == urls and found, "the node port is listened on")
     assert (status["state"], status["tier"], status["context"]) == ("running", own_system.tier.name, own_system.context)
     assert {each["role"] for each in status["processes"]} == ROLES
-    assert status["urls"] == {"default/web": f"http://127.0.0.1:{port}"}
     assert status["apiServer"] == f"https://127.0.0.1:{own_system.port}"
 
     own_system.stop()
@@ -61,9 +61,8 @@ def test_down_and_up_brings_everything_back(own_system: WherrySystem, measured: 
     kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
     kubectl.ready("keeps")
     assert kubectl.path_of("{.metadata.uid}", "pod/keeps") == uid
-    lines = until(
-        lambda: len(found := kubectl("exec", "keeps", "--", "cat", "/data/starts").split()) > 2 and found, "a start"
-    )
+    starts = ("exec", "keeps", "--", "cat", "/data/starts")  # refused until it runs: what is known of it is from before
+    lines = until(lambda: len(found := kubectl.run(*starts).stdout.split()) > 2 and found, "a start")
     assert lines[1] == "ended"
     assert until(lambda: page(f"http://127.0.0.1:{port}/"), "the node port answers").startswith("web web-")
 
@@ -136,7 +135,9 @@ def test_a_user_with_a_single_id(tier: Tier) -> None:
         kubectl.wait("deployment/web", "jsonpath={.status.readyReplicas}=2")
         until(lambda: kubectl("logs", "root") == "0\nchown 0\n", "root's words")
         until(lambda: kubectl("logs", "other") == "1234\n", "the other's words")
-        fetched = kubectl("exec", "root", "--", *program("fetch", "http://web/"))
+        fetched = until(
+            lambda: kubectl.run("exec", "root", "--", *program("fetch", "http://web/")).stdout, "the Service answers"
+        )
         assert fetched.startswith("web web-")
     finally:
         system.close()

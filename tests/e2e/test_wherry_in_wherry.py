@@ -34,6 +34,8 @@ def test_pods_run_in_a_pod(system: WherrySystem, kubectl: Kubectl) -> None:
         return kubectl("exec", "outer", *(["-i"] if stdin else []), "--", "sh", "-c", command, stdin=stdin)
 
     until(lambda: '"running"' in inner(f"{wherry(system.tier, 'status', '-o', 'json')} || true"), "the inner system")
+    account = "kubectl get serviceaccount default --ignore-not-found"
+    until(lambda: inner(account), "service account default in it")
     objects: list[Obj] = [deployment("web", web("web"), replicas=2), service("web"), pod("client", container(FOREVER))]
     inner("kubectl apply -f -", yaml.safe_dump_all(objects))
     inner(
