@@ -66,7 +66,7 @@ def test_an_api_of_another_server(kubectl: Kubectl) -> None:
     files = config_map("pki")
     files["data"] = {"tls.pem": tls, "proxy-ca.crt": proxy_ca}
     volumes = [{"name": "pki", "configMap": {"name": "pki"}}]
-    probe = {"tcpSocket": {"port": 8443}, "periodSeconds": 1}
+    probe = {"tcpSocket": {"port": 8443}, "periodSeconds": 1, "timeoutSeconds": 5}
     main = container(
         program("extension_api"), volumeMounts=[{"name": "pki", "mountPath": "/pki"}], readinessProbe=probe
     )

@@ -113,7 +113,7 @@ def test_two_of_a_program_side_by_side(kubectl: Kubectl, each: Program) -> None:
         for number, path in enumerate(WRITTEN_BY_NGINX):
             volumes.append({"name": f"written-{number}", "emptyDir": {}})
             mounts.append({"name": f"written-{number}", "mountPath": path})
-    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 5}
     command = [kubectl.system.tier.python if word == OURS else word for word in each.server]
     main = container(command, volumeMounts=mounts, readinessProbe=probe, env=ENVIRONMENT)
     kubectl.apply(
