@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from api_server import ApiServer
+from client_world import eventually
 
 pytestmark = pytest.mark.kubectl
 
@@ -89,6 +90,7 @@ def kubectl(request: pytest.FixtureRequest, server: ApiServer, tmp_path: Path) -
     namespace = f"t-{abs(hash(request.node.name)) % 10**8}"
     kubectl = Kubectl(program, server, namespace, tmp_path)
     kubectl("create", "namespace", namespace)
+    eventually(lambda: kubectl.run("get", "serviceaccount", "default").returncode == 0)
     yield kubectl
     kubectl("delete", "namespace", namespace, "--wait=false")
 
@@ -96,15 +98,17 @@ def kubectl(request: pytest.FixtureRequest, server: ApiServer, tmp_path: Path) -
 def test_apply_diff_edit_and_roll_back(kubectl: Kubectl) -> None:
     assert "deployment.apps/web created" in kubectl("apply", "-f", "-", stdin=DEPLOYMENT)
     assert "deployment.apps/web unchanged" in kubectl("apply", "-f", "-", stdin=DEPLOYMENT)
+    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=1", "deployment/web", "--timeout=50s")
     second = DEPLOYMENT.replace("nginx:1", "nginx:2")
     diff = kubectl.run("diff", "-f", "-", stdin=second)
     assert diff.returncode == 1
     assert "+      - image: nginx:2" in diff.stdout
     assert "deployment.apps/web configured" in kubectl("apply", "-f", "-", stdin=second)
+    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=2", "deployment/web", "--timeout=50s")
     assert "edited" in kubectl("edit", "deployment", "web", EDITOR="sed -i s/nginx:2/nginx:3/")
     image = "-o=jsonpath={.spec.template.spec.containers[0].image}"
     assert kubectl("get", "deployment", "web", image) == "nginx:3"
-    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=3", "deployment/web", "--timeout=10s")
+    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=3", "deployment/web", "--timeout=50s")
     assert "rolled back" in kubectl("rollout", "undo", "deployment/web")
     assert kubectl("get", "deployment", "web", image) == "nginx:2"
     assert "REVISION" in kubectl("rollout", "history", "deployment/web")
@@ -114,6 +118,7 @@ def test_apply_diff_edit_and_roll_back(kubectl: Kubectl) -> None:
 
 def test_scale_label_annotate_patch_set_image(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", stdin=DEPLOYMENT)
+    kubectl("wait", "--for=jsonpath={.status.replicas}=1", "deployment/web", "--timeout=50s")
     assert "scaled" in kubectl("scale", "deployment", "web", "--replicas=3")
     kubectl("label", "deployment", "web", "x=y")
     kubectl("annotate", "deployment", "web", "n=m")
@@ -130,7 +135,7 @@ def test_scale_label_annotate_patch_set_image(kubectl: Kubectl) -> None:
         "{.spec.template.spec.containers[0].image} {.spec.template.spec.containers[0].env[0].name}",
     )  # fmt: skip
     assert found == "3 y m nginx:9 A"
-    kubectl("wait", "--for=condition=Progressing", "deployment/web", "--timeout=10s")
+    kubectl("wait", "--for=condition=Progressing", "deployment/web", "--timeout=50s")
     assert kubectl("get", "pods", "-l", "app=web", "-o", "name").startswith("pod/web-")
 
 
@@ -210,7 +215,7 @@ def test_mistakes_are_told_as_kubernetes_tells_them(kubectl: Kubectl) -> None:
 
 def test_delete_waits_until_it_is_gone(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", stdin=DEPLOYMENT)
-    kubectl("wait", "--for=jsonpath={.status.replicas}=1", "deployment/web", "--timeout=10s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=1", "deployment/web", "--timeout=50s")
     kubectl("delete", "-f", "-", stdin=DEPLOYMENT)
-    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=20s")
+    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=50s")
     assert kubectl("get", "all", "--ignore-not-found") == ""

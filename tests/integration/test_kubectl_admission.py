@@ -32,7 +32,7 @@ def configuration(kind: str, name: str, namespace: str, client: dict[str, str], 
     rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
     hook = {
         "name": f"{name}.example.com", "clientConfig": client, "rules": [rule], "sideEffects": "None",
-        "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
+        "admissionReviewVersions": ["v1"], "timeoutSeconds": 30,
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}, **more,
     }  # fmt: skip
     api = "admissionregistration.k8s.io/v1"

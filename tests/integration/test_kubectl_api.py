@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kubectl
 @oldest_and_newest
 def test_every_way_to_look(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=WEB)
-    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=50s")
     assert kubectl("get", "deploy").splitlines()[0].split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
     wide = kubectl("get", "deploy", "-o", "wide").splitlines()
     assert wide[0].split()[-3:] == ["CONTAINERS", "IMAGES", "SELECTOR"]
@@ -95,7 +95,8 @@ def test_every_way_to_change(kubectl: Kubectl) -> None:
     kubectl("rollout", "resume", "deploy/web")
     kubectl("rollout", "restart", "deploy/web")
     assert "restartedAt" in kubectl.path("{.spec.template.metadata.annotations}", "deploy", "web")
-    assert "Waiting for deployment" in kubectl.run("rollout", "status", "deploy/web", "--timeout=1s").stdout
+    with kubectl.lines("rollout", "status", "deploy/web") as lines:
+        assert next(lines).startswith("Waiting for deployment")
     assert "(server dry run)" in kubectl("delete", "deploy", "web", "--dry-run=server")
     assert "(server dry run)" in kubectl("apply", "-f", "-", "--dry-run=server", stdin=WEB)
     assert kubectl.path(IMAGE, "deploy", "web") == "nginx:6"
@@ -160,7 +161,7 @@ def test_create_and_describe(kubectl: Kubectl) -> None:
     kubectl("expose", "deployment", "d", "--name=exposed", "--port=80", "--type=NodePort")
     kubectl("autoscale", "deployment", "d", "--name=h", "--max=3")
     assert "AlreadyExists" in kubectl.fails("create", "-f", "-", stdin=MORE)
-    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/d", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/d", "--timeout=50s")
     names = [what.partition("/")[2] for what in DESCRIBED]
     assert re.findall(r"^Name: +(\S+)", kubectl("describe", *DESCRIBED), re.M) == names
     assert kubectl("get", *DESCRIBED, "-o", "name").count("\n") == len(names)
@@ -194,7 +195,7 @@ def test_nodes(kubectl: Kubectl, release: str) -> None:
         assert "uncordoned" in kubectl("uncordon", name)
         assert "k=v:NoSchedule" in kubectl("describe", "node", name)
         assert "untainted" in kubectl("taint", "node", name, "k-")
-        assert "drained" in kubectl("drain", name)
+        assert "drained" in kubectl("drain", name, "--ignore-daemonsets")
     finally:
         kubectl("delete", "node", name)
 
@@ -202,20 +203,20 @@ def test_nodes(kubectl: Kubectl, release: str) -> None:
 @oldest_and_newest
 def test_delete_in_every_way(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", stdin=WEB)
-    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=50s")
     kubectl("delete", "deploy", "web", "--cascade=orphan")
     (replica_set,) = kubectl("get", "rs", "-o", "name").split()
     pods = kubectl("get", "pods", "-o", "name").split()
     assert kubectl.path("{.metadata.ownerReferences}", replica_set) == ""
     kubectl("create", "-f", "-", stdin=WEB.partition("---")[0])  # adopts it
-    kubectl("wait", "--for=jsonpath={.metadata.ownerReferences[0].name}=web", replica_set, "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.metadata.ownerReferences[0].name}=web", replica_set, "--timeout=50s")
     assert kubectl("get", "pods", "-o", "name").split() == pods
     kubectl("delete", "deploy", "web", "--cascade=foreground")
     assert kubectl("get", "deploy,rs,pods", "-o", "name") == ""
     kubectl("create", "-f", "-", stdin=WEB.partition("---")[0])
-    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=50s")
     kubectl("delete", "deploy", "-l", "app=web")
-    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=20s")
+    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=50s")
     kubectl("create", "cm", "one")
     kubectl("create", "cm", "two")
     kubectl("delete", "cm", "--field-selector=metadata.name=one")

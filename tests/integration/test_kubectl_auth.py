@@ -125,7 +125,7 @@ def test_what_signers_and_admission_refuse(kubectl: Kubectl) -> None:
     node = "kubernetes.io/kube-apiserver-client-kubelet"
     kubectl("create", "-f", "-", stdin=signing_request(name, request, node))
     kubectl("certificate", "approve", name)
-    kubectl("wait", "--for=condition=Failed", f"csr/{name}", "--timeout=20s")
+    kubectl("wait", "--for=condition=Failed", f"csr/{name}", "--timeout=50s")
     message = kubectl.path('{.status.conditions[?(@.type=="Failed")].message}', "csr", name)
     assert message.startswith("subject common name does not begin with system:node:")
     kubectl("create", "clusterrole", name, "--verb=get,update", "--resource=certificatesigningrequests/approval")
@@ -175,5 +175,5 @@ def test_aggregated_roles_show_their_rules(kubectl: Kubectl) -> None:
     kubectl("create", "clusterrole", name, "--aggregation-rule", f"to={name}")
     kubectl("create", "clusterrole", f"{name}-part", "--verb=get", "--resource=pods")
     kubectl("label", "clusterrole", f"{name}-part", f"to={name}")
-    kubectl("wait", "--for=jsonpath={.rules[0].resources[0]}=pods", f"clusterrole/{name}", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.rules[0].resources[0]}=pods", f"clusterrole/{name}", "--timeout=50s")
     kubectl("delete", "clusterrole", name, f"{name}-part")

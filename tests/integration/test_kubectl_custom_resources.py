@@ -96,7 +96,7 @@ class World:
     @contextmanager
     def defined(self) -> Iterator[None]:
         self.kubectl("apply", "-f", "-", stdin=self.text(DEFINITION))
-        self.kubectl("wait", "--for=condition=Established", f"crd/{self.word}tabs.{self.group}", "--timeout=20s")
+        self.kubectl("wait", "--for=condition=Established", f"crd/{self.word}tabs.{self.group}", "--timeout=50s")
         yield
         self.kubectl("delete", "crd", f"{self.word}tabs.{self.group}", "--ignore-not-found")
 

@@ -50,7 +50,7 @@ def test_api_services_say_how_they_are(kubectl: Kubectl) -> None:
     assert rows["v1."] == rows["v1.apps"] == ["Local", "True"]
     kubectl("apply", "-f", "-", stdin=REMOTE)
     try:
-        kubectl("wait", "--for=condition=Available=false", "apiservice/v1.edge.example.com", "--timeout=20s")
+        kubectl("wait", "--for=condition=Available=false", "apiservice/v1.edge.example.com", "--timeout=50s")
         row = next(line for line in kubectl("get", "apiservices").splitlines() if "edge" in line)
         assert row.split()[1:4] == ["default/nobody", "False", "(ServiceNotFound)"]
         refused = kubectl.fails("get", "--raw", "/apis/edge.example.com/v1/things")

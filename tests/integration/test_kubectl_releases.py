@@ -17,12 +17,15 @@ pytestmark = pytest.mark.kubectl
 def test_the_main_way(kubectl: Kubectl) -> None:
     """create, get, apply (what is gone from the file goes), diff, edit, scale, roll out, roll back, wait, delete."""
     assert "deployment.apps/web created" in kubectl("apply", "-f", "-", stdin=WEB)
+    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=1", "deployment/web", "--timeout=50s")
     second = WEB.replace(', {name: B, value: "2"}', "").replace(", tier: front", "").replace("nginx:1", "nginx:2")
     second = second.replace(", {name: admin, port: 81}", "")
     diff = kubectl.run("diff", "-f", "-", stdin=second)
     assert diff.returncode == 1, diff.stderr
     assert "-        - name: B" in diff.stdout.replace("-          ", "-        ") or "name: B" in diff.stdout
     kubectl("apply", "-f", "-", stdin=second)
+    for status in ("observedGeneration", "updatedReplicas", "unavailableReplicas"):  # diff compares the status, too
+        kubectl("wait", f"--for=jsonpath={{.status.{status}}}=2", "deployment/web", "--timeout=50s")
     assert json.loads(kubectl.path("{.spec.template.spec.containers[0].env}", "deploy", "web")) == [
         {"name": "A", "value": "1"}
     ]
@@ -31,12 +34,12 @@ def test_the_main_way(kubectl: Kubectl) -> None:
     assert kubectl.run("diff", "-f", "-", stdin=second).returncode == 0
     kubectl("edit", "deployment", "web", KUBE_EDITOR="sed -i s/nginx:2/nginx:3/")
     assert kubectl.path(IMAGE, "deploy", "web") == "nginx:3"
-    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=3", "deployment/web", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=3", "deployment/web", "--timeout=50s")
     assert "nginx:3" in kubectl("rollout", "history", "deployment/web", "--revision=3")
     assert "rolled back" in kubectl("rollout", "undo", "deployment/web", "--to-revision=1")
     assert kubectl.path(IMAGE, "deploy", "web") == "nginx:1"
     assert "scaled" in kubectl("scale", "deployment/web", "--replicas=3")
-    kubectl("wait", "--for=jsonpath={.status.replicas}=3", "deployment/web", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=3", "deployment/web", "--timeout=50s")
     assert "Pod Template:" in kubectl("describe", "deployment", "web")
     assert "image\t<string>" in kubectl("explain", "pod.spec.containers", "--recursive").replace(" <", "\t<")
     assert "deleted" in kubectl("delete", "-f", "-", stdin=second)

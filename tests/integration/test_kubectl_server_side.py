@@ -37,6 +37,9 @@ def test_the_way_of_two_appliers(kubectl: Kubectl) -> None:
     assert diff.returncode == 1, diff.stderr
     assert "+        image: nginx:2" in diff.stdout.replace("+      - image", "+        image")
     kubectl(*side, stdin=SECOND)
+    kubectl(
+        "wait", "--for=jsonpath={.status.observedGeneration}=2", "deployment/web", "--timeout=50s"
+    )  # diff compares it
     env = kubectl.path("{.spec.template.spec.containers[0].env}", "deploy", "web")
     assert json.loads(env) == [{"name": "A", "value": "1"}], "what is gone from the file goes"
     assert kubectl.run("diff", "--server-side", "-f", "-", stdin=SECOND).returncode == 0
