@@ -111,6 +111,7 @@ class System(Cluster):
             self._calls = self._remote = Remote()
             self._transport = resolve(load([self.kubeconfig])).transport("wherry-testing")
             self._verbs = Verbs(Client(self._transport), _built_in, lambda: self._remote.clock.sleep(POLL_SECONDS))
+            self.wait_for("serviceaccount", "default", bool, "60s")  # without it pods are refused
         except BaseException:
             self._remove()
             raise
