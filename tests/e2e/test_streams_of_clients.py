@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubectl import Kubectl
 from manifests import pod, web
+from wherry_system import free_port
 
 pytestmark = pytest.mark.usefixtures("sockets_left")
 COMMAND = ["sh", "-c", "cat; echo err >&2; exit 3"]
@@ -35,23 +35,15 @@ async def test_kr8s(kubectl: Kubectl) -> None:
         assert (done.stdout, done.stderr, done.returncode) == (b"", b"err\n", 3)
         large = await found.exec(["sh", "-c", "for i in $(seq 20000); do printf 0123456789abcdef; done"])
         assert large.stdout.decode() == LARGE
-        async with found.portforward(8080, local_port=_free_port()) as port:
+        async with found.portforward(8080, local_port=free_port()) as port:  # its own choice may be taken
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
-            answer = await asyncio.wait_for(reader.read(), 20)
+            answer = await asyncio.wait_for(reader.read(), 60)
             writer.close()
         assert answer.endswith(b"web web\n")
         assert [line async for line in found.logs(tail_lines=1)]
     finally:
         await api._session.aclose()
-
-
-def _free_port() -> int:
-    """The client's own choice is one of ten thousand, taken or not."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_lightkube(kubectl: Kubectl) -> None:
@@ -64,11 +56,11 @@ def test_lightkube(kubectl: Kubectl) -> None:
     config = lightkube.KubeConfig.from_file(kubeconfig(kubectl)).get(kubectl.system.context)
     with lightkube.Client(config, namespace=kubectl.namespace) as client:
         client.wait(Pod, "web", for_conditions=["Ready"])
-        done = client.exec("web", command=COMMAND, stdin="in\n", stdout=True, stderr=True, timeout=20)
+        done = client.exec("web", command=COMMAND, stdin="in\n", stdout=True, stderr=True, timeout=60)
         assert (done.stdout, done.stderr, done.exit_code) == ("in\n", "err\n", 3)
-        large = client.exec("web", command=["cat"], stdin=LARGE, stdout=True, timeout=20)
+        large = client.exec("web", command=["cat"], stdin=LARGE, stdout=True, timeout=60)
         assert large.stdout == LARGE
         with pytest.raises(WebSocketUpgradeError) as missing:
-            client.exec("nobody", command=["true"], stdout=True, timeout=20)
+            client.exec("nobody", command=["true"], stdout=True, timeout=60)
         assert missing.value.response.status_code == 404
         assert list(client.log("web", tail_lines=1))
