@@ -18,9 +18,10 @@ from wherry.chaos.faults import LEASE_SECONDS, Fault
 from wherry.chaos.filler import FULL
 
 LOOK_SECONDS = 0.1
-"""How often a directory is looked at, at most; a look is one stat."""
+"""How often a directory is looked at, at most; a look is a list of names."""
 FAULTS_MAX = 100
 """At a time: each is compared with every request."""
+_Sight = tuple[int | tuple[str, int], ...]
 
 
 class _Dice:
@@ -67,7 +68,7 @@ class FaultFolder(_Dice):
         self._path = path
         self._clock = clock
         self._look_at = float("-inf")
-        self._seen = 0
+        self._seen: _Sight = ()
         self._faults: tuple[Fault, ...] = ()
 
     def active(self, kind: str) -> tuple[Fault, ...]:
@@ -80,12 +81,19 @@ class FaultFolder(_Dice):
 
     def _look(self) -> None:
         self._look_at = self._clock.monotonic() + LOOK_SECONDS
-        try:
-            seen = os.stat(self._path).st_mtime_ns
-        except OSError:
-            seen = 0
+        seen = _sight(self._path)
         if seen != self._seen:
             self._seen, self._faults = seen, tuple(listed(self._path))
+
+
+def _sight(path: Path) -> _Sight:
+    """Differs when a directory has changed. Its time alone may not: before Linux 6.13 that moves by milliseconds; which file has
+    a name does, as one is written beside the one that it replaces."""
+    try:
+        with os.scandir(path) as entries:
+            return (os.stat(path).st_mtime_ns, *sorted((each.name, each.inode()) for each in entries))
+    except OSError:
+        return ()
 
 
 def listed(path: Path) -> list[Fault]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,24 @@ def test_a_lease_that_nobody_renews_ends_by_itself(tmp_path: Path) -> None:
     clock.advance(0.2)
     assert not is_cut_off(faults, "a"), "ended in good order"
     assert (folder.stat().st_mode & 0o777, list(folder.iterdir())) == (0o700, [])
+
+
+def test_changes_are_seen_though_the_directorys_time_stands_still(tmp_path: Path) -> None:
+    """As it does for milliseconds before Linux 6.13."""
+    clock = ManualClock()
+    faults, fault = FaultFolder(tmp_path, clock), Fault("n", "node", {"node": "a"})
+    changes: list[Callable[[], None]] = [
+        lambda: kept.renew(tmp_path, fault, clock.time()),
+        lambda: kept.renew(tmp_path, fault, clock.time()),
+        lambda: kept.end(tmp_path, fault),
+    ]
+    seen = []
+    for change in changes:
+        change()
+        os.utime(tmp_path, ns=(0, 0))
+        clock.advance(LEASE_SECONDS - 0.1)
+        seen.append(is_cut_off(faults, "a"))
+    assert seen == [True, True, False]
 
 
 def test_a_file_that_is_no_fault_and_a_clock_that_jumped_do_nothing(tmp_path: Path) -> None:
