@@ -94,11 +94,12 @@ class Kubectl:
         return self("get", *arguments, "-o", f"jsonpath={expression}")
 
     @contextmanager
-    def lines(self, *arguments: str) -> Iterator[Iterator[str]]:
+    def lines(self, *arguments: str, stderr: int | None = None) -> Iterator[Iterator[str]]:
         """Its lines as they come; it is ended with the block."""
         process = subprocess.Popen(
-            self.command(*arguments), env=self._environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-        )
+            self.command(*arguments), env=self._environment, stdout=subprocess.PIPE, stderr=stderr,
+            stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
         assert process.stdout is not None
         try:
             yield iter(process.stdout)
