@@ -133,7 +133,7 @@ def test_the_life_of_a_release(plane: ControlPlane, namespace: str, chart: str, 
 
 
 def test_it_waits_until_all_is_ready_and_gone(plane: ControlPlane, namespace: str, chart: str, helm: Helm) -> None:
-    wait = {"wait": "watcher", "timeout": 10}
+    wait = {"wait": "watcher", "timeout": 60}
     assert helm("install", chart, "web", {"replicas": 0}, **wait)["status"] == "deployed"
     status = found(plane, namespace, "apps/v1:deployments/web")["status"]
     assert {"Available", "Progressing"} <= {each["type"] for each in status["conditions"]}
@@ -143,7 +143,9 @@ def test_it_waits_until_all_is_ready_and_gone(plane: ControlPlane, namespace: st
     helm("rollback", "web", version=1, **wait)
     assert helm("status", "web")["status"] == "deployed"
     helm("uninstall", "web", **wait)
-    assert found(plane, namespace, "apps/v1:replicasets")["items"] == []
+    eventually(
+        lambda: found(plane, namespace, "apps/v1:replicasets")["items"] == []
+    )  # Helm waits for its own objects only
 
 
 def test_what_is_refused(plane: ControlPlane, namespace: str, chart: str, helm: Helm) -> None:
@@ -217,13 +219,13 @@ def test_a_hook_is_waited_for_and_what_is_kept_stays(
     job = f"/apis/batch/v1/namespaces/{namespace}/jobs/migrate"
     with ThreadPoolExecutor(1) as pool:
         completing = pool.submit(complete, plane, job)
-        assert helm("install", chart, "web", {}, timeout=20)["status"] == "deployed"
+        assert helm("install", chart, "web", {}, timeout=60)["status"] == "deployed"
         completing.result()
     assert plane.ask("GET", job).status == 404
     helm("upgrade", chart, "web", {})
     for path in ("apps/v1:deployments/web", "apps/v1:statefulsets/db", "batch/v1:cronjobs/nightly"):
         assert found(plane, namespace, path)["metadata"]["generation"] == 1, path
-    assert "[PersistentVolumeClaim] kept" in helm("uninstall", "web", wait="watcher", timeout=10)["info"]
+    assert "[PersistentVolumeClaim] kept" in helm("uninstall", "web", wait="watcher", timeout=60)["info"]
     assert found(plane, namespace, "persistentvolumeclaims/kept") is not None
     assert found(plane, namespace, "apps/v1:statefulsets/db") is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -70,17 +71,20 @@ async def test_objects(api: Any, namespace: str) -> None:
 async def test_waits_and_scales(api: Any) -> None:
     web = await objects.Deployment(deployment(replicas=0), api=api)
     await web.create()
-    await web.wait("condition=Available", timeout=20)
+    await web.wait("condition=Available", timeout=60)
     await web.patch({"spec": {"paused": True}})
     await web.patch({"spec": {"replicas": 2}}, subresource="scale")
     await web.refresh()
     assert web.replicas == 2
     await web.patch({"spec": {"paused": False}})
-    await web.wait("condition=Available=False", timeout=20)
-    pods = [each async for each in api.get("pods", label_selector={"app": "web"})]
+    await web.wait("condition=Available=False", timeout=60)
+    pods: list[Any] = []
+    async with asyncio.timeout(60):  # it is unavailable before it has pods
+        while len(pods) < 2:
+            pods = [each async for each in api.get("pods", label_selector={"app": "web"})]
     assert [each.status.phase for each in pods] == ["Pending", "Pending"]
     await web.delete(propagation_policy="Foreground")
-    await web.wait("delete", timeout=20)
+    await web.wait("delete", timeout=60)
 
 
 async def test_a_watch(api: Any) -> None:
@@ -102,7 +106,7 @@ async def test_owners(api: Any) -> None:
     await parent.adopt(child)
     assert child.metadata.ownerReferences[0].uid == parent.metadata.uid
     await parent.delete()
-    await child.wait("delete", timeout=20)
+    await child.wait("delete", timeout=60)
 
 
 async def test_a_new_kind(plane: ControlPlane, api: Any, namespace: str) -> None:
@@ -120,7 +124,7 @@ async def test_a_new_kind(plane: ControlPlane, api: Any, namespace: str) -> None
         assert dict(widget.spec) == {"colour": "red", "size": 1}
         await widget.patch({"spec": {"replicas": 3}}, subresource="scale")
         await widget.patch({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, subresource="status")
-        await widget.wait("condition=Ready", timeout=20)
+        await widget.wait("condition=Ready", timeout=60)
         assert (widget.spec.size, widget.status.conditions[0].type) == (3, "Ready")
         assert await named(api, f"widgets.{group}") == ["w"]
         await widget.delete()

@@ -95,6 +95,8 @@ def test_patches_and_apply(client: Any) -> None:
     assert (conflict.value.status.code, conflict.value.status.reason) == (409, "Conflict")
     forced = client.apply(mine, field_manager="other", force=True)
     assert {each.manager for each in forced.metadata.managedFields} == {"lightkube", "other"}
+    # Its controller's last word; else it may be said between the next two.
+    eventually(lambda: (found := client.get(Deployment, "web")).status.observedGeneration == found.metadata.generation)
     scale = client.get(Deployment.Scale, "web")
     scale.spec.replicas = 1
     assert client.replace(scale).spec.replicas == 1
