@@ -24,6 +24,9 @@ from wherry.launcher.proc.threads import Threads
 PATH = ctypes.create_string_buffer(b"/usr/lib/a-library\0", 300)
 LONG = ctypes.create_string_buffer(b"/" + b"x" * 400)
 ME = threading.get_native_id()
+NOBODY = 1 << 22
+"""No thread has this number, or a higher one."""
+pytestmark = pytest.mark.usefixtures("nothing_collected")
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_as_many_are_kept_as_there_is_room_for(glimpses: Glimpses, monkeypatch: 
             for _ in range(ENOUGH):
                 glimpses.machines(child.pid)
         assert _descriptors() == before + len(children) + 2
-        for number in range(1 << 20, (1 << 20) + 10):  # no such threads
+        for number in range(NOBODY, NOBODY + 10):
             glimpses.machines(number)
         assert len(glimpses._asked) <= 2
         glimpses.forget()

@@ -11,6 +11,8 @@ import pytest
 from wherry.launcher.proc import executables, kits, rehearsal
 from wherry.launcher.proc.kits import KITS
 
+pytestmark = pytest.mark.usefixtures("nothing_collected")
+
 
 def _all(state: Path) -> set[tuple[str, int]]:
     return {(str(path), path.lstat().st_mode) for path in state.rglob("*")}

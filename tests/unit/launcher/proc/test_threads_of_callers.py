@@ -12,6 +12,8 @@ from wherry.launcher.proc import threads as module
 from wherry.launcher.proc.outcomes import GoneError
 from wherry.launcher.proc.threads import Threads
 
+pytestmark = pytest.mark.usefixtures("nothing_collected")
+
 
 @pytest.fixture
 def threads() -> Iterator[Threads]:
@@ -22,7 +24,12 @@ def threads() -> Iterator[Threads]:
 
 @pytest.fixture
 def children() -> Iterator[list[subprocess.Popen[bytes]]]:
-    found = [subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
+    found = [subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) for _ in range(3)]
+    for child in found:  # it has been executed, and is all there once it answers
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"x")
+        assert child.stdout.read(1) == b"x"
     yield found
     for child in found:
         child.communicate()

@@ -29,7 +29,7 @@ def test_what_comes_too_late_is_done_when_it_has_stopped(monkeypatch: pytest.Mon
                 tracing.settle_late()
             assert seen == [27]
             assert status(late.pid)["TracerPid"] == "0"
-            assert status(late.pid)["State"][0] in "SR"
+            assert status(late.pid)["State"][0] in "SRD"
         finally:
             late.kill()
 
