@@ -118,10 +118,10 @@ def test_a_new_version_drops_no_request_and_neither_does_the_old(shop: ShopSyste
     update = shop.under_load(PAGES, lambda: print(shop.up("-p", "v2")))
     assert (update.failed, update.problems) == (0, {})
     assert len(update.seconds) > 100
-    assert "storefront v2" in shop.visitor().get("/")
+    until(lambda: "storefront v2" in shop.visitor().get("/"), "Services have forgotten the old pods")
     back = shop.under_load(PAGES, lambda: print(shop.up()))
     assert (back.failed, back.problems) == (0, {})
-    assert "storefront v1" in shop.visitor().get("/")
+    until(lambda: "storefront v1" in shop.visitor().get("/"), "the old version again")
 
 
 @needs_kubectl
