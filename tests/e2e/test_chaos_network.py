@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,16 +31,17 @@ while True:
     threading.Thread(target=talk, args=server.accept()[:1], daemon=True).start()
 """
 ASK = f"""{END}
-import socket, time
-while True:
+import itertools, socket, time
+for number in itertools.count(1):
     began = time.monotonic()
     try:
         with socket.create_connection((os.environ["WEB_SERVICE_HOST"], 80), timeout=1.5) as sock:
             sock.sendall(b"x")
-            assert sock.recv(1) == b"x"
-            print("took", round((time.monotonic() - began) * 1000), flush=True)
+            if sock.recv(1) != b"x":
+                raise OSError("hung up")
+            print(number, "took", round((time.monotonic() - began) * 1000), flush=True)
     except OSError as error:
-        print("failed", error, flush=True)
+        print(number, "failed", error, flush=True)
     time.sleep(0.05)
 """
 
@@ -58,11 +59,11 @@ APPLICATION = [SERVICE, deployment("web", SERVE), deployment("client", ASK)]
 """A web, and a client that asks it all the time."""
 
 
-def last(log: str) -> tuple[str, int]:
-    """What the client saw last: `took` and milliseconds, or `failed`."""
+def last(log: str) -> tuple[int, str, int]:
+    """What the client saw last: the number of its request, `took` and milliseconds, or `failed`."""
     lines = [line for line in log.split("\n") if line]
-    word, _, number = lines[-1].partition(" ") if lines else ("", "", "")
-    return word, int(number) if word == "took" else 0
+    number, word, more = lines[-1].split(" ", 2) if lines else (0, "", "")
+    return int(number), word, int(more) if word == "took" else 0
 
 
 @contextmanager
@@ -86,18 +87,18 @@ def test_a_service_answers_late_whoever_is_killed_until_the_command_ends(
     kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": APPLICATION}))
     kubectl("wait", "deployment", "--all", "--for=condition=Available", "--timeout=60s")
 
-    def took(enough: Callable[[int], bool]) -> bool:
+    def saw() -> tuple[int, str, int]:
         """Asked while the API may be away."""
-        done = kubectl.run("logs", "deployment/client", "--tail=1")
-        word, milliseconds = last(done.stdout)
-        return done.returncode == 0 and word == "took" and enough(milliseconds)
+        return last(kubectl.run("logs", "deployment/client", "--tail=1").stdout)
 
-    def is_slow() -> bool:
-        """A connection and a request wait for 200 ms each."""
-        return took(lambda milliseconds: milliseconds >= 400)
+    def is_slow(after: int = 0) -> bool:
+        """A connection and a request wait for 200 ms each. `after`: of a later request than that."""
+        number, word, milliseconds = saw()
+        return number > after and word == "took" and milliseconds >= 400
 
     def is_quick() -> bool:
-        return took(lambda milliseconds: milliseconds < 400)
+        _, word, milliseconds = saw()
+        return word == "took" and milliseconds < 400
 
     until(is_quick, "all is well")
     delay = ("-n", kubectl.namespace, "--from", "app=client", "--to", "service/web", "--delay", "200ms")
@@ -111,7 +112,8 @@ def test_a_service_answers_late_whoever_is_killed_until_the_command_ends(
     with chaos(system, *delay, "--for", "1h") as run:
         for role in ("control-plane", "node-agent", "netd"):
             system.back(role, system.kill(role))
-        until(is_slow, "it goes on without them")
+        now = until(lambda: saw()[0], "the API")
+        until(lambda: is_slow(after=now + 1), "it goes on without them")
         run.kill()
         run.wait()
         until(lambda: not system.wherry("chaos list").stdout, "its lease has run out", LEASE_SECONDS + PATIENCE)
@@ -143,11 +145,11 @@ def test_parted_pods_stay_parted_when_one_is_replaced() -> None:
             addresses = [pod["status"].get("podIP") for pod in shop.list("pods", labels="app=web")]
             return bool(addresses) and any(list(each.ends["to"]) == addresses for each in shop.chaos.active())
 
-        until(lambda: last(shop.logs(client))[0] == "took", "all is well")
+        until(lambda: last(shop.logs(client))[1] == "took", "all is well")
         with shop.chaos.network("app=client", "app=web", loss=1.0) as fault:
             assert [each.name for each in shop.chaos.active()] == [fault.name]
-            until(lambda: last(shop.logs(client))[0] == "failed", "nothing gets through")
+            until(lambda: last(shop.logs(client))[1] == "failed", "nothing gets through")
             shop.delete("pod", shop.list("pods", labels="app=web")[0]["metadata"]["name"], grace_seconds=0)
             shop.wait_for("deployment", "web", "Available", timeout="60s")
-            until(lambda: replaced() and last(shop.logs(client))[0] == "failed", "the new one is meant too")
-        until(lambda: last(shop.logs(client))[0] == "took", "joined again")
+            until(lambda: replaced() and last(shop.logs(client))[1] == "failed", "the new one is meant too")
+        until(lambda: last(shop.logs(client))[1] == "took", "joined again")
