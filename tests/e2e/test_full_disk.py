@@ -85,7 +85,7 @@ def test_the_shop_outlives_a_full_disk(small: WherrySystem) -> None:
     with ThreadPoolExecutor(1) as pool:
         verify = ("verify.py", *shop.where, "--orders", "24", "--kills", "0", "--seed", "4")
         books = pool.submit(shop.run, *verify)
-        until(lambda: restocked() or books.done(), "visitors come", 90)
+        until(lambda: restocked() or books.done(), "visitors come", SECONDS / 2)
         with shop.chaos("disk", "filesystem", "--leave", "300Ki", "--for", "3m"):
             until(lambda: free(small) < 1 << 20, "the disk is full")
             until(lambda: not make(), "and what has no room is refused")
