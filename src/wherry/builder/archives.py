@@ -52,6 +52,8 @@ def is_archive(file: Path) -> bool:
         content.seek(0)
         try:
             begin = decompressed(content).read(tarfile.BLOCKSIZE)
+        except LayerError as error:
+            raise LayerError(f"{file}: {error}") from None
         except DAMAGES as error:
             raise LayerError(
                 f"{file}: it begins as a compressed file and cannot be read: {error}; {_AS_IT_IS}"

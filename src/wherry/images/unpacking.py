@@ -6,9 +6,7 @@ put through a link of the tar, and a tar that is damaged is an error instead of 
 
 from __future__ import annotations
 
-import bz2
 import gzip
-import lzma
 import os
 import re
 import shutil
@@ -23,6 +21,11 @@ from typing import IO, Any, BinaryIO, Protocol, cast
 
 from wherry.launcher.whiteouts import is_whiteout
 
+try:
+    from lzma import LZMAError
+except ImportError:  # left out when this Python was built: nobody raises it then
+    LZMAError = EOFError  # type: ignore[misc,assignment]
+
 OPAQUE_ATTRIBUTE = "user.overlay.opaque"
 XATTR = "SCHILY.xattr."  # how tar carries extended attributes, as GNU tar, libarchive and Go write them
 CHUNK = 1 << 20
@@ -33,7 +36,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_DEFLATED = GZIP_MAGIC + b"\x08"
 _BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # with the first block's mark, or that of nothing
 _XZ = b"\xfd7zXZ\x00"
-DAMAGES = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError)
+DAMAGES = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError, OverflowError)
 """What reading and writing a tar raises that is cut short, damaged or malicious, or for which there is no room."""
 
 
@@ -46,15 +49,25 @@ class Readable(Protocol):
 
 
 def decompressed(file: BinaryIO) -> BinaryIO:
-    """What a file holds, by how it begins: gzip, bzip2, xz, else as it is. It is read from its beginning."""
+    """What a file holds, by how it begins: gzip, bzip2, xz, else as it is. It is read from its beginning.
+
+    Raises LayerError for what this Python was built without.
+    """
     begin = file.read(10)
     file.seek(0)
     if begin.startswith(_GZIP_DEFLATED):
         return cast(BinaryIO, gzip.GzipFile(fileobj=file))
-    if _BZIP2.match(begin):
-        return cast(BinaryIO, bz2.BZ2File(file))
-    if begin.startswith(_XZ):
-        return cast(BinaryIO, lzma.LZMAFile(file))
+    try:
+        if _BZIP2.match(begin):
+            from bz2 import BZ2File
+
+            return cast(BinaryIO, BZ2File(file))
+        if begin.startswith(_XZ):
+            from lzma import LZMAFile
+
+            return cast(BinaryIO, LZMAFile(file))
+    except ImportError as error:
+        raise LayerError(f"this Python was built without {error.name}, which reads it: compress it with gzip") from None
     return file
 
 

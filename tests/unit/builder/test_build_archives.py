@@ -9,6 +9,7 @@ import lzma
 import os
 import random
 import stat
+import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -336,6 +337,16 @@ async def test_what_is_broken_from_the_beginning_is_no_file_to_copy(shop: Shop, 
     text = await shop.refused("FROM scratch", "ADD x /d/")
     assert text.startswith("/Dockerfile:2: ADD x /d/\n  /x: it begins as a compressed file and cannot be read: ")
     assert text.endswith("ADD --unpack=false and COPY copy it as it is")
+
+
+@pytest.mark.parametrize(("module", "compress"), [("bz2", bz2.compress), ("lzma", lzma.compress)])
+async def test_what_this_python_cannot_read_is_named(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, module: str, compress: Callable[[bytes], bytes]
+) -> None:
+    shop.write(x=compress(SMALL))
+    monkeypatch.setitem(sys.modules, module, None)
+    text = await shop.refused("FROM scratch", "ADD x /")
+    assert text.endswith(f"/x: this Python was built without {module}, which reads it: compress it with gzip")
 
 
 async def test_zstd_is_refused_by_name(shop: Shop) -> None:
