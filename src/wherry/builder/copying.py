@@ -18,7 +18,7 @@ from msgspec import Struct
 from wherry.builder import archives
 from wherry.builder.context import BuildContext
 from wherry.builder.view import ROOT, View
-from wherry.images.unpacking import Directories
+from wherry.images.unpacking import Directories, may_give
 
 
 class Source(Struct, frozen=True):
@@ -30,7 +30,7 @@ class Source(Struct, frozen=True):
 
 
 class Ownership(Struct, frozen=True):
-    """Of what is copied; only root can give files to others, an ordinary user's are root's inside."""
+    """Of what is copied; who may not give files to others (CAP_CHOWN) owns them, and they are root's inside."""
 
     uid: int = 0
     gid: int = 0
@@ -68,6 +68,7 @@ class Layout:
     def __init__(self, tree: Path, view: View, owner: Ownership) -> None:
         self._tree, self._view, self._owner = tree, view.below(tree), owner
         self._places: dict[PurePosixPath, Path] = {}
+        self._may_give = may_give()
         self.directories = Directories()
 
     def copy(self, sources: list[Source], destination: str, workdir: str, *, unpack: bool = False) -> None:
@@ -126,10 +127,10 @@ class Layout:
         place.chmod(0o700)
         if below is not None and below.is_dir():
             status = below.stat()
-            _give(place, status.st_uid, status.st_gid)
+            self._give(place, status.st_uid, status.st_gid)
             self.directories.note(place, status.st_mode)
         else:
-            _give(place, self._owner.uid, self._owner.gid)
+            self._give(place, self._owner.uid, self._owner.gid)
             self.directories.note(place, 0o755)
         return place
 
@@ -151,17 +152,16 @@ class Layout:
         place.unlink(missing_ok=True)
         if stat.S_ISLNK(status.st_mode):
             place.symlink_to(os.readlink(file))
-            _give(place, self._owner.uid, self._owner.gid)
+            self._give(place, self._owner.uid, self._owner.gid)
         elif stat.S_ISREG(status.st_mode):
             shutil.copyfile(file, place)
-            _give(place, self._owner.uid, self._owner.gid)
+            self._give(place, self._owner.uid, self._owner.gid)
             place.chmod(self._mode(status))
             os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
 
+    def _give(self, place: Path, uid: int, gid: int) -> None:
+        if self._may_give:
+            os.chown(place, uid, gid, follow_symlinks=False)
+
     def _mode(self, status: os.stat_result) -> int:
         return self._owner.mode if self._owner.mode is not None else stat.S_IMODE(status.st_mode)
-
-
-def _give(place: Path, uid: int, gid: int) -> None:
-    if os.geteuid() == 0:
-        os.chown(place, uid, gid, follow_symlinks=False)

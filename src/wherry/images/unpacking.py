@@ -29,6 +29,7 @@ except ImportError:  # left out when this Python was built: nobody raises it the
 OPAQUE_ATTRIBUTE = "user.overlay.opaque"
 XATTR = "SCHILY.xattr."  # how tar carries extended attributes, as GNU tar, libarchive and Go write them
 CHUNK = 1 << 20
+CAP_CHOWN = 1 << 0  # its bit in linux/capability.h
 DEPTH_MAX = 200
 """Directories in one another: who packs, copies and removes them goes down one by one on Python's stack."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -46,6 +47,12 @@ class LayerError(Exception):
 
 class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
+
+
+def may_give() -> bool:
+    """Whether we may give files to other users. That is CAP_CHOWN and not being root, who has it not in every container."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.partition("CapEff:")[2].split(None, 1)[0], 16) & CAP_CHOWN)
 
 
 def decompressed(file: BinaryIO) -> BinaryIO:
@@ -117,7 +124,7 @@ class Unpacking(ABC):
 
     def __init__(self, archive: tarfile.TarFile, directories: Directories) -> None:
         self._archive, self._directories = archive, directories
-        self._owners = os.geteuid() == 0  # an ordinary user owns everything and is root inside
+        self._owners = may_give()  # who may not owns everything and is root inside
         self._folders: dict[str, Path] = {}
         """Directories known to be ours; asking for each entry takes a third of the time."""
 

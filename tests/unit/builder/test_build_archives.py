@@ -9,8 +9,10 @@ import lzma
 import os
 import random
 import stat
+import subprocess
 import sys
 import tarfile
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -242,6 +244,32 @@ async def test_owners_are_the_archives_unless_somebody_says_whose(shop: Shop) ->
     assert {owner[:2] for owner in changed.values()} == {(10, 20)}
     modes = {name: f"{changed[name][2]:o}" for name in ("", "d", "d/f", "new", "new/f")}
     assert modes == {"": "755", "d": "750", "d/f": "750", "new": "755", "new/f": "750"}
+
+
+@pytest.mark.root
+@ROOTS
+def test_root_of_a_container_that_may_give_nothing_away_keeps_what_it_unpacks(shop: Shop) -> None:
+    """Without CAP_CHOWN: archives and layers, --chown."""
+    shop.write(
+        a=tar(folder("d", uid=7, gid=8), file("d/f", uid=7, gid=8)), Dockerfile=b"FROM scratch\nADD --chown=5:6 a /"
+    )
+    script = f"""
+        import asyncio, io, random
+        from pathlib import Path
+        from wherry.builder.build import Build, Builder
+        from wherry.images.layers import unpack
+        from wherry.images.store import ImageStore
+        from wherry.launcher import capabilities
+        capabilities.apply(frozenset())
+        folder = Path({str(shop.folder)!r})
+        unpack(io.BytesIO((folder / "a").read_bytes()), "", folder / "layer")
+        builder = Builder(ImageStore(Path({str(shop.store.root)!r})), None, random.Random(1), {{}})
+        built = asyncio.run(builder(Build(folder, folder / "Dockerfile", "x"), lambda line: None))
+        for layer in (folder / "layer", *built.image.rootfs.layers):
+            print((layer / "d/f").stat().st_uid, (layer / "d").stat().st_gid)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0 0\n0 0\n", "")
 
 
 async def test_a_changed_archive_is_added_again_and_no_other(shop: Shop) -> None:
