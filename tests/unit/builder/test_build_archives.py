@@ -188,10 +188,10 @@ async def test_links_of_the_image_are_followed_to_what_the_archive_only_passes_t
 
 
 async def test_a_directory_of_the_archive_takes_the_place_of_a_link(shop: Shop) -> None:
-    shop.write(base=BASE, new=tar(file("lib/before"), folder("lib"), file("lib/deep/after")))
+    shop.write(base=BASE, new=tar(file("lib/before"), folder("lib"), file("lib/after"), file("lib/d/x")))
     image = (await shop.build("FROM scratch", "ADD base /", "ADD new /")).image
     found = {path for path in contents(image) if "lib" in path}
-    assert found == {"/usr/lib/old", "/usr/lib/before", "/lib/deep/after"}
+    assert found == {"/usr/lib/old", "/usr/lib/before", "/lib/after", "/lib/d/x"}
 
 
 async def test_later_sources_add_to_what_earlier_ones_shut(shop: Shop) -> None:
