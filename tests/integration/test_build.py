@@ -301,8 +301,7 @@ async def test_an_image_made_of_an_archive_of_a_root(world: World, shop: Shop, t
     (root / "bin").rename(root / "usr/bin")
     (root / "bin").symlink_to("usr/bin")
     (root / "etc").mkdir()
-    (root / "etc/secret").write_text("nobody may read it")
-    (root / "etc/secret").chmod(0)
+    (root / "etc/secret").write_text("nobody may read it, and it is somebody's")
     (root / "shut").mkdir()
     (root / "shut/file").write_text("shut\n")
     (root / "shut").chmod(0o555)
@@ -319,7 +318,7 @@ async def test_an_image_made_of_an_archive_of_a_root(world: World, shop: Shop, t
         notes="noted\n",
     )
     with tarfile.open(folder / "rootfs.tar.xz", "w:xz", preset=0) as archive:
-        archive.add(root, ".")
+        archive.add(root, ".", filter=_shadowed)
     for name, entry, mode in (("tools.tar.gz", "tools/tool", "w:gz"), ("more.tar", "bin/more", "w")):
         with tarfile.open(folder / name, mode) as archive:
             archive.add(root / "usr/same", entry)
@@ -334,6 +333,12 @@ async def test_an_image_made_of_an_archive_of_a_root(world: World, shop: Shop, t
     assert {"bin", "etc", "opt", "shut", "usr", "cat", "more"} <= set(text.split())
     assert shop.build(folder)["cached"]
     assert not shop.left()
+
+
+def _shadowed(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    if info.name == "./etc/secret":
+        info.mode, info.gid = 0, 42
+    return info
 
 
 def _manifests(store: ImageStore) -> Iterator[str]:

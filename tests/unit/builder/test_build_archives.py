@@ -260,7 +260,6 @@ def test_root_of_a_container_that_may_give_nothing_away_keeps_what_it_unpacks(sh
         from wherry.builder.build import Build, Builder
         from wherry.images.layers import unpack
         from wherry.images.store import ImageStore
-from wherry.images.unpacking import may_give
         from wherry.launcher import capabilities
         capabilities.apply(frozenset())
         folder = Path({str(shop.folder)!r})
