@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -291,6 +292,53 @@ async def test_an_image_with_nothing_of_the_machine(world: World, shop: Shop, tm
     assert loaded.id == result["id"]
     again = {**result, "layers": [str(layer) for layer in loaded.rootfs.layers]}
     assert await said(world, again, "cat /greeting; ls /bin") == "welcome\ncat\nls\nsh"
+
+
+async def test_an_image_made_of_an_archive_of_a_root(world: World, shop: Shop, tmp_path: Path) -> None:
+    """As Debian's own are, with links where it has them."""
+    root = small_image(tmp_path / "root", "ls", "cat", "readlink")
+    (root / "usr").mkdir(exist_ok=True)
+    (root / "bin").rename(root / "usr/bin")
+    (root / "bin").symlink_to("usr/bin")
+    (root / "etc").mkdir()
+    (root / "etc/secret").write_text("nobody may read it, and it is somebody's")
+    (root / "shut").mkdir()
+    (root / "shut/file").write_text("shut\n")
+    (root / "shut").chmod(0o555)
+    (root / "usr/same").write_text("same\n")
+    os.link(root / "usr/same", root / "usr/again")
+    folder = shop.context(
+        Dockerfile="""
+            FROM scratch
+            ADD rootfs.tar.xz /
+            ADD tools.tar.gz notes /opt/
+            ADD more.tar /
+            CMD ["cat", "/opt/notes"]
+        """,
+        notes="noted\n",
+    )
+    with tarfile.open(folder / "rootfs.tar.xz", "w:xz", preset=0) as archive:
+        archive.add(root, ".", filter=_shadowed)
+    for name, entry, mode in (("tools.tar.gz", "tools/tool", "w:gz"), ("more.tar", "bin/more", "w")):
+        with tarfile.open(folder / name, mode) as archive:
+            archive.add(root / "usr/same", entry)
+    result = shop.build(folder)
+    assert "failure" not in result, result["failure"]
+    assert not result["host"]
+    text = await said(
+        world, result, "cat /opt/notes /opt/tools/tool /shut/file /usr/again /usr/bin/more; ls / /bin/; readlink /bin"
+    )
+    assert text.startswith("noted\nsame\nshut\nsame\nsame\n")
+    assert text.endswith("\nusr/bin")
+    assert {"bin", "etc", "opt", "shut", "usr", "cat", "more"} <= set(text.split())
+    assert shop.build(folder)["cached"]
+    assert not shop.left()
+
+
+def _shadowed(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    if info.name == "./etc/secret":
+        info.mode, info.gid = 0, 42
+    return info
 
 
 def _manifests(store: ImageStore) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Inits that tier proc makes ahead of time: used, killed while they wait, and gone with the launcher."""
+"""What tier proc makes ahead of time: inits, used, killed while they wait, and gone with the launcher; copies of images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import process_tree
 import pytest
 from runtime_world import PATIENCE_SECONDS, World, proc_launcher, world
 
+from wherry.images.rootfs import RootFS
+from wherry.launcher.proc.image_files import IMAGES
 from wherry.launcher.proc.kits import KITS
 
 __all__ = ["world"]
@@ -72,3 +74,28 @@ async def test_nothing_is_left_of_a_kit(world: World) -> None:
     before = set((world.launcher.state / KITS).iterdir())
     await world.ended(await world.start(await world.sandbox(host_network=True), ["true"], log_path=""))
     assert not before & set((world.launcher.state / KITS).iterdir())
+
+
+async def test_the_next_container_of_an_image_takes_the_copy_in_store(world: World) -> None:
+    layer = world.launcher.state / "layer"
+    (layer / "app").mkdir(parents=True)
+    (layer / "app/file").write_text("hello\n")
+
+    async def says() -> None:
+        assert await world.sh(await world.sandbox(), "cat /app/file", RootFS((layer,), host=True)) == (0, "hello\n")
+
+    async def copy(*, but: int = 0) -> int:
+        """The inode of the copy that waits, once it is another one."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                for each in (world.launcher.state / IMAGES).glob("*.copy"):
+                    if each.stat().st_ino != but:
+                        assert os.readlink(each.with_suffix(".size")) == "6"
+                        return each.stat().st_ino
+                await asyncio.sleep(0.005)
+
+    await says()
+    await says()
+    first = await copy()
+    await says()
+    assert await copy(but=first) != first

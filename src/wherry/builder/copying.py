@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tarfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from wherry.builder import archives
 from wherry.builder.context import BuildContext
 from wherry.builder.view import ROOT, View
+from wherry.images.unpacking import Directories, may_give
 
 
 class Source(Struct, frozen=True):
@@ -27,11 +30,13 @@ class Source(Struct, frozen=True):
 
 
 class Ownership(Struct, frozen=True):
-    """Of what is copied; only root can give files to others, an ordinary user's are root's inside."""
+    """Of what is copied; who may not give files to others (CAP_CHOWN) owns them, and they are root's inside."""
 
     uid: int = 0
     gid: int = 0
     mode: int | None = None
+    chosen: bool = False
+    """Somebody said whose it is; else what comes out of an archive keeps its owners."""
 
 
 def from_context(context: BuildContext, names: Iterable[str]) -> list[Source]:
@@ -61,11 +66,16 @@ class Layout:
     """Writes sources into `tree`, the root of a new layer on top of `view`. Raises ValueError for what cannot be."""
 
     def __init__(self, tree: Path, view: View, owner: Ownership) -> None:
-        self._tree, self._view, self._owner = tree, view, owner
-        self._resolved: dict[PurePosixPath, PurePosixPath] = {}
+        self._tree, self._view, self._owner = tree, view.below(tree), owner
+        self._places: dict[PurePosixPath, Path] = {}
+        self._may_give = may_give()
+        self.directories = Directories()
 
-    def copy(self, sources: list[Source], destination: str, workdir: str) -> None:
-        """As COPY: into a directory when the destination ends with a slash or is one, else under its name."""
+    def copy(self, sources: list[Source], destination: str, workdir: str, *, unpack: bool = False) -> None:
+        """As COPY: into a directory when the destination ends with a slash or is one, else under its name.
+
+        With `unpack` as ADD: what is in an archive, into the destination as a directory. Raises LayerError too, then.
+        """
         target = PurePosixPath(workdir) / destination
         is_folder = destination.endswith(("/", "/.", "/..")) or destination in (".", "..")
         is_folder = is_folder or self._view.is_directory(target)
@@ -77,39 +87,64 @@ class Layout:
                 self.directory(target)
                 for name, file in source.files:
                     self._put(target / name, file)
+            elif unpack and archives.is_archive(source.path):
+                self.directory(target)
+                archives.unpack(source.path, self, target, self._owned)
             else:
                 self._put(target / source.name if is_folder else target, source.path)
+        self.directories.finish()
+
+    def make(self, path: PurePosixPath) -> None:
+        """As WORKDIR: the directory, empty."""
+        self.directory(path)
+        self.directories.finish()
 
     def directory(self, path: PurePosixPath) -> Path:
-        """Make the directory and its parents: as below where they exist, else new and the owner's. Where it lies."""
-        path = self._inside(path)
-        place = self._tree / path.relative_to(ROOT)
+        """Make the directory and its parents: as below where they exist, else new and the owner's. Where it lies.
+
+        The image's own links are followed, as /lib may be one to /usr/lib. Modes of directories come last, as their content
+        needs us to be let in.
+        """
+        place = self._places.get(path)
+        if place is None:
+            place = self._places[path] = self._made(self._view.resolve(path))
+        return place
+
+    def changed(self) -> None:
+        """A directory of the layer came or went, perhaps in the place of a link."""
+        self._places.clear()
+
+    def _made(self, path: PurePosixPath) -> Path:
+        if path == ROOT:
+            return self._tree
+        place = self._made(path.parent) / path.name
         if place.is_symlink() or (place.exists() and not place.is_dir()):
             raise ValueError(f"cannot copy to non-directory: {path}")
         if place.is_dir():
             return place
-        self.directory(path.parent)
-        place.mkdir()
         below = self._view.find(path)
+        place.mkdir()
+        place.chmod(0o700)
         if below is not None and below.is_dir():
             status = below.stat()
-            place.chmod(stat.S_IMODE(status.st_mode))
-            _give(place, status.st_uid, status.st_gid)
+            self._give(place, status.st_uid, status.st_gid)
+            self.directories.note(place, status.st_mode)
         else:
-            place.chmod(0o755)
-            _give(place, self._owner.uid, self._owner.gid)
+            self._give(place, self._owner.uid, self._owner.gid)
+            self.directories.note(place, 0o755)
         return place
 
-    def _inside(self, path: PurePosixPath) -> PurePosixPath:
-        """With the image's own links followed, as /lib may be one to /usr/lib."""
-        if path not in self._resolved:
-            self._resolved[path] = self._view.resolve(path)
-        return self._resolved[path]
+    def _owned(self, member: tarfile.TarInfo) -> None:
+        """An archive's entry as `--chown` and `--chmod` want it."""
+        if self._owner.chosen:
+            member.uid, member.gid = self._owner.uid, self._owner.gid
+        if self._owner.mode is not None:
+            member.mode = self._owner.mode
 
     def _put(self, path: PurePosixPath, file: Path) -> None:
         status = file.lstat()
         if stat.S_ISDIR(status.st_mode):
-            self.directory(path).chmod(self._mode(status))
+            self.directories.note(self.directory(path), self._mode(status))
             return
         place = self.directory(path.parent) / path.name
         if place.is_dir() and not place.is_symlink():
@@ -117,17 +152,16 @@ class Layout:
         place.unlink(missing_ok=True)
         if stat.S_ISLNK(status.st_mode):
             place.symlink_to(os.readlink(file))
-            _give(place, self._owner.uid, self._owner.gid)
+            self._give(place, self._owner.uid, self._owner.gid)
         elif stat.S_ISREG(status.st_mode):
             shutil.copyfile(file, place)
-            _give(place, self._owner.uid, self._owner.gid)
+            self._give(place, self._owner.uid, self._owner.gid)
             place.chmod(self._mode(status))
             os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
 
+    def _give(self, place: Path, uid: int, gid: int) -> None:
+        if self._may_give:
+            os.chown(place, uid, gid, follow_symlinks=False)
+
     def _mode(self, status: os.stat_result) -> int:
         return self._owner.mode if self._owner.mode is not None else stat.S_IMODE(status.st_mode)
-
-
-def _give(place: Path, uid: int, gid: int) -> None:
-    if os.geteuid() == 0:
-        os.chown(place, uid, gid, follow_symlinks=False)

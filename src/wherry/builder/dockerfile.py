@@ -26,7 +26,7 @@ FLAGS = {
     "FROM": {"platform"},
     "RUN": {"mount", "network", "security"},
     "COPY": {"from", "chown", "chmod", "link"},  # link: layers are independent of what is below them anyway
-    "ADD": {"chown", "chmod", "link"},
+    "ADD": {"chown", "chmod", "link", "unpack"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S.*?)\s*$")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +17,8 @@ from wherry.builder.view import View
 
 Origins = Callable[[str], Awaitable[StageState]]
 """The state behind the value of `--from`: a stage before this one, or an image."""
-_ARCHIVE = re.compile(r"\.(tar|tar\.(gz|bz2|xz|zst)|tgz|tbz2|txz)$")
+_TRUTH = {"": True, "true": True, "1": True, "false": False, "0": False}
+"""Values of a flag that is true when it only stands there."""
 
 
 async def workdir(site: Site, state: StageState, instruction: Instruction) -> StageState:
@@ -36,11 +36,11 @@ async def workdir(site: Site, state: StageState, instruction: Instruction) -> St
 
 
 def _make_directory(tree: Path, view: View, path: str, owner: Ownership) -> None:
-    Layout(tree, view, owner).directory(PurePosixPath(path))
+    Layout(tree, view, owner).make(PurePosixPath(path))
 
 
 async def copy(site: Site, state: StageState, instruction: Instruction, origins: Origins) -> StageState:
-    """Raises ContextError, VariableError, ValueError or OSError with what is wrong."""
+    """COPY and ADD. Raises ContextError, VariableError, LayerError, ValueError or OSError with what is wrong."""
     patterns, destination = _arguments(state, instruction)
     variables = state.variables
     view = state.view(site.store)
@@ -63,13 +63,14 @@ async def copy(site: Site, state: StageState, instruction: Instruction, origins:
         names = [name for pattern in patterns for name in site.context.sources(pattern)]
         seen = await asyncio.to_thread(site.context.digest, names)
         sources = copying.from_context(site.context, names)
-    placing = [destination, state.workdir, owner.uid, owner.gid, owner.mode]
-    key = key_of("copy", state.files, placing, names, seen, documents)
+    unpack = instruction.name == "ADD" and _is_true(instruction, "unpack")
+    placing = [destination, state.workdir, owner.uid, owner.gid, owner.mode, *([owner.chosen] if unpack else [])]
+    key = key_of("add" if unpack else "copy", state.files, placing, names, seen, documents)
 
     def fill(tree: Path) -> None:
         with site.store.temporary() as folder:
             written = [_written(folder, name, content) for name, content in documents]
-            Layout(tree, view, owner).copy([*sources, *written], destination, state.workdir)
+            Layout(tree, view, owner).copy([*sources, *written], destination, state.workdir, unpack=unpack)
         if names and site.context.digest(names) != seen:
             raise ValueError("files of the build context changed while they were copied: build again")
 
@@ -86,10 +87,18 @@ def _arguments(state: StageState, instruction: Instruction) -> tuple[list[str], 
         raise ValueError(f"{instruction.name} requires at least two arguments: sources and a destination")
     for pattern in patterns:
         if "://" in pattern or pattern.startswith("git@"):
-            raise ValueError(f"{pattern}: fetch it in a RUN step, where its digest can be checked")
-        if instruction.name == "ADD" and _ARCHIVE.search(pattern):
-            raise ValueError(f"{pattern}: ADD does not unpack archives here: COPY it and unpack it in a RUN step")
+            raise ValueError(
+                f"{pattern}: {instruction.name} takes files of the build context only: fetch it in a RUN step, where its digest"
+                " can be checked, or put it into the context before"
+            )
     return patterns, given[-1]
+
+
+def _is_true(instruction: Instruction, flag: str) -> bool:
+    value = instruction.flag(flag)
+    if value not in _TRUTH:
+        raise ValueError(f"--{flag}={value}: must be true or false")
+    return _TRUTH[value]
 
 
 def _from_origin(site: Site, origin: StageState, patterns: list[str], name: str) -> list[Source]:

@@ -47,7 +47,8 @@ def ownership(view: View, chown: str, chmod: str) -> Ownership:
     if row is None and not name.isdigit():
         raise ValueError(f"--chown={chown}: no user {name} in /etc/passwd of the image; use a number")
     uid = int(row[2]) if row else int(name)
-    return Ownership(uid, group_id(view, group) if group else int(row[3]) if row else uid, mode)
+    gid = group_id(view, group) if group else int(row[3]) if row else uid
+    return Ownership(uid, gid, mode, chosen=True)
 
 
 def group_id(view: View, text: str) -> int:

@@ -26,6 +26,16 @@ class View:
 
     def __init__(self, rootfs: RootFS) -> None:
         self._trees = [*rootfs.layers, *([MACHINE] if rootfs.host else [])]
+        self._unfollowed: Path | None = None
+        self._straight: dict[Path, bool] = {}
+        """Of directories of the trees: whether their own path has no link in it."""
+
+    def below(self, layer: Path) -> View:
+        """This image with a layer on top that is being written; links of that one are not followed."""
+        found = View(RootFS())
+        found._trees = [layer, *self._trees]
+        found._unfollowed = layer
+        return found
 
     def find(self, path: PurePosixPath) -> Path | None:
         """Where `path` itself lies (a link is not followed); None when it is not there."""
@@ -39,8 +49,21 @@ class View:
                 if _covers(tree, path):
                     return None
                 continue
-            return None if is_whiteout(status) else real
+            if is_whiteout(status) or not self._is_straight(tree, path.parent):
+                return None
+            return real
         return None
+
+    def _is_straight(self, tree: Path, folder: PurePosixPath) -> bool:
+        """Whether `folder` is a directory of this tree itself: a link there may have been replaced by a layer above."""
+        if folder == ROOT:
+            return True
+        real = tree / folder.relative_to(ROOT)
+        if tree == self._unfollowed:  # which changes
+            return not real.is_symlink() and self._is_straight(tree, folder.parent)
+        if real not in self._straight:
+            self._straight[real] = not real.is_symlink() and self._is_straight(tree, folder.parent)
+        return self._straight[real]
 
     def resolve(self, path: PurePosixPath) -> PurePosixPath:
         """`path` with every link in it followed; parts that are not there stay as they are."""
@@ -51,7 +74,7 @@ class View:
                 done = done.parent
                 continue
             real = self.find(done / part)
-            if real is not None and real.is_symlink() and links < LINKS_MAX:
+            if real is not None and real.is_symlink() and links < LINKS_MAX and self._follows(real):
                 links += 1
                 target = PurePosixPath(os.readlink(real))
                 done = ROOT if target.is_absolute() else done
@@ -59,6 +82,9 @@ class View:
             else:
                 done = done / part
         return done
+
+    def _follows(self, link: Path) -> bool:
+        return self._unfollowed is None or not link.is_relative_to(self._unfollowed)
 
     def is_directory(self, path: PurePosixPath) -> bool:
         """Also through links."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from wherry.images.layers import OPAQUE, OPAQUE_ATTRIBUTE, WHITEOUT
+from wherry.launcher.reading import open_own
 from wherry.launcher.whiteouts import is_whiteout
 
 
@@ -87,7 +88,7 @@ class _Packer:
             self._archive.addfile(info)
             return
         info.size = status.st_size
-        with path.open("rb") as file:
+        with os.fdopen(open_own(path), "rb") as file:
             self._archive.addfile(info, file)
 
 

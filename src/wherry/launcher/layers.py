@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 
 from wherry.launcher.overlays import OPAQUE
+from wherry.launcher.reading import open_own
 from wherry.launcher.whiteouts import is_whiteout
 
 WHITEOUT_PREFIX = ".wh."
@@ -53,7 +54,7 @@ def _add(tar: tarfile.TarFile, path: str, name: str) -> None:
     if capability is not None:
         info.pax_headers = {"SCHILY.xattr.security.capability": capability.decode("utf-8", "surrogateescape")}
     if info.isreg():
-        with open(path, "rb") as content:
+        with os.fdopen(open_own(path), "rb") as content:
             tar.addfile(info, content)
     else:
         tar.addfile(info)

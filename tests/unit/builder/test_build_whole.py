@@ -341,7 +341,9 @@ async def test_a_failed_run_shows_line_command_code_and_its_last_words(shop):
         ("FROM scratch AS me\nCOPY --from=me a b", "--from=me: only stages before this one"),
         ("FROM scratch AS one\nFROM scratch\nCOPY --from=one /a /b", "/a is not in one"),
         ("FROM scratch\nADD https://x.test/y /", "fetch it in a RUN step"),
-        ("FROM scratch\nADD x.tar.gz /", "ADD does not unpack archives"),
+        ("FROM scratch\nADD git@x.test:y.git /", "or put it into the context before"),
+        ("FROM scratch\nADD --unpack=maybe a /", "--unpack=maybe: must be true or false"),
+        ("FROM scratch\nADD x.tar.gz /", "'x.tar.gz' is not in the build context"),
         ("FROM scratch\nCOPY --chown=app a /", "--chown=app: no user app in /etc/passwd of the image"),
         ("FROM scratch\nUSER app\nRUN x", "unable to find user app"),
         ("FROM scratch\nEXPOSE web", "'web' is not a port"),
@@ -403,8 +405,8 @@ async def test_files_that_change_while_they_are_copied_are_not_cached(shop, monk
 
     real = file_steps.Layout.copy
 
-    def slow(self: Any, *arguments: Any) -> None:
-        real(self, *arguments)
+    def slow(self: Any, *arguments: Any, **named: Any) -> None:
+        real(self, *arguments, **named)
         shop.write(a="changed")
 
     monkeypatch.setattr(file_steps.Layout, "copy", slow)

@@ -165,8 +165,12 @@ def test_attributes_of_users_are_kept_and_those_of_overlayfs_are_not(tmp_path):
         (b"not a tar at all" * 100, "cannot be unpacked"),
         (gzip.compress(tar([entry("a", b"1" * 10_000)]), mtime=0)[:-20], "cannot be unpacked"),
         (tar([entry("a", b"1" * 10_000)])[:4096], "cannot be unpacked"),
+        (tar([entry("a"), entry("b")]).replace(b"b", b"c"), "damaged at byte 512"),
+        (tar([entry("a", mtime=1e300)]), "cannot be unpacked"),
+        (tar([entry("a", pax_headers={"path": "a\0b"})]), "cannot be unpacked"),
+        (tar([entry("a/" * 600 + "b")]), "lies in more than 200 directories"),
     ],
-    ids=["zstd", "bad gzip", "no tar", "cut gzip", "cut tar"],
+    ids=["zstd", "bad gzip", "no tar", "cut gzip", "cut tar", "damaged header", "time", "name", "depth"],
 )
 def test_damage_is_named(tmp_path, data, message):
     with pytest.raises(LayerError, match=message):

@@ -12,7 +12,7 @@ from wherry.launcher import jobs
 from wherry.launcher.containers import ContainerOperations
 from wherry.launcher.inits import Inits
 from wherry.launcher.loop import Loop
-from wherry.launcher.proc import difference, image_files
+from wherry.launcher.proc import copies, difference
 from wherry.launcher.protocol import LauncherError
 from wherry.launcher.records import Container, Records
 
@@ -59,6 +59,6 @@ def _copy(layers: Sequence[str], shared: str, *, host: bool) -> None:
     time.sleep(QUIET_SECONDS)
     os.nice(19)
     try:
-        image_files.store(layers, shared, host=host)
-    except LauncherError:  # too large: it is copied at every start
+        copies.store(layers, shared, host=host)
+    except LauncherError:  # there is no room for one: it is copied at every start
         return

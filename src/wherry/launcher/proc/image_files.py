@@ -1,7 +1,7 @@
 """The files of an image as one directory: copied for each container that may write them, linked once for all that may not.
 
-Copying is most of a container's start, so an image that was started before has a copy in store, which the next container takes
-by a rename. Without one, as when many start at once, it is copied at the start.
+Copying is most of a container's start, so an image that was started before has a copy in store (copies.py), which the next
+container takes by a rename. Without one, as when many start at once, it is copied at the start.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from collections.abc import Callable, Sequence
 from wherry.launcher import whiteouts
 from wherry.launcher.overlays import OPAQUE
 from wherry.launcher.protocol import LauncherError
+from wherry.launcher.reading import open_own
 from wherry.launcher.whiteouts import is_whiteout
 
 IMAGES = "launcher/images"
 """In the state directory: images of read-only roots, copies in store."""
 COPIED_BYTES_MAX = 2 << 30
 """Of an image's files per container; above that the pod is refused instead of filling the disk."""
-STORED_BYTES_MAX = 512 << 20
-"""Of the copy in store; larger images have none."""
-STORED_MAX = 16
-"""Images with a copy in store: nobody says when an image is not needed any more."""
-_STORED = ".copy"
+STORED = ".copy"
+"""Ends the name of a copy in store."""
 UNUSED = "-unused"
 """After a directory's name."""
 
@@ -47,20 +45,12 @@ def put(layers: Sequence[str], target: str, shared: str, *, host: bool = True) -
 
 def stored(layers: Sequence[str], shared: str, *, host: bool = True) -> str:
     """Where the copy for the next container is, if there is one."""
-    return os.path.join(shared, _name(layers, host=host) + _STORED)
+    return os.path.join(shared, _name(layers, host=host) + STORED)
 
 
-def store(layers: Sequence[str], shared: str, *, host: bool = True) -> None:
-    """Have a copy for the next container. Raises LauncherError for an image that is too large, OSError."""
-    copy = stored(layers, shared, host=host)
-    if os.path.isdir(copy):
-        return
-    os.makedirs(shared, exist_ok=True)
-    with os.scandir(shared) as entries:
-        others = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.endswith(_STORED))
-    for _, path in others[: len(others) - STORED_MAX + 1]:
-        shutil.rmtree(path)
-    _make(layers, copy, shared, _copy_file, STORED_BYTES_MAX, host=host)
+def make(layers: Sequence[str], copy: str, shared: str, room: int, *, host: bool = True) -> None:
+    """A copy that appears whole as `copy`. Raises LauncherError where it has more than `room` bytes, OSError."""
+    _make(layers, copy, shared, _copy_file, room, host=host)
 
 
 def merged(layers: Sequence[str], shared: str, *, host: bool = True) -> str:
@@ -119,7 +109,7 @@ def _copy_file(source: str, target: str) -> None:
         os.symlink(os.readlink(source), target)
         shutil.copystat(source, target, follow_symlinks=False)
         return
-    reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    reading = open_own(source)
     try:
         found = os.fstat(reading)
         writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

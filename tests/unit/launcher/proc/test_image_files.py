@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from wherry.launcher import whiteouts
-from wherry.launcher.proc import image_files
-from wherry.launcher.protocol import LauncherError
+from wherry.launcher.proc import copies, image_files
 
 
 @pytest.fixture
@@ -49,9 +48,9 @@ def test_a_copy_is_what_the_layers_say(layers: list[str], tmp_path: Path) -> Non
 
 def test_what_is_in_store_is_taken_once(layers: list[str], tmp_path: Path) -> None:
     shared = tmp_path / "shared"
-    image_files.store(layers, str(shared))
-    image_files.store(layers, str(shared))
-    (stored,) = shared.iterdir()
+    copies.store(layers, str(shared))
+    copies.store(layers, str(shared))
+    (stored,) = shared.glob("*.copy")
     (stored / "app/mark").write_text("from the store")
     for number, expected in enumerate([True, False]):
         target = tmp_path / str(number)
@@ -62,21 +61,7 @@ def test_what_is_in_store_is_taken_once(layers: list[str], tmp_path: Path) -> No
         assert (target / "app/mark").exists() is expected
         assert (target / "app/main.py").read_text() == "new"
         assert stat.S_IMODE(target.stat().st_mode) == 0o755
-    assert list(shared.iterdir()) == []
-
-
-def test_the_store_is_bounded(layers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_files, "STORED_MAX", 2)
-    shared = tmp_path / "shared"
-    for number in range(4):
-        other = tmp_path / f"layer-{number}"
-        other.mkdir()
-        image_files.store([str(other)], str(shared))
-    assert len(list(shared.iterdir())) == 2
-    monkeypatch.setattr(image_files, "STORED_BYTES_MAX", 3)
-    with pytest.raises(LauncherError):
-        image_files.store(layers, str(shared))
-    assert len(list(shared.iterdir())) == 1
+    assert list(shared.glob("*.copy")) == []
 
 
 def test_what_may_not_be_written_is_linked(layers: list[str], tmp_path: Path) -> None:
