@@ -83,7 +83,10 @@ class World:
         self._stack = stack
 
     async def serve(self, host: str, port: int, server: Server, ssl: Any = None) -> None:
+        talking: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            talking[asyncio.current_task()] = writer
             try:
                 while (asked := await read_request(reader, writer)) is not None:
                     writer.write(await server(asked))
@@ -92,9 +95,12 @@ class World:
                 pass
             finally:
                 writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                del talking[asyncio.current_task()]
 
         listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=ssl)
-        self._stack.push_async_callback(_close, listening)
+        self._stack.push_async_callback(_close, listening, talking)
         self._addresses.ports[host, port] = listening.sockets[0].getsockname()[1]
 
     async def ask(
@@ -143,8 +149,14 @@ async def world(edge_clock: Clock | None = None, **options: Any) -> AsyncGenerat
             app.core.connections.close()
 
 
-async def _close(server: asyncio.Server) -> None:
+async def _close(server: asyncio.Server, talking: dict[asyncio.Task[None] | None, asyncio.StreamWriter]) -> None:
+    """With its connections, before the loop ends: a client that has closed its end may not have been heard yet."""
     server.close()
+    tasks = [task for task in talking if task is not None]
+    for task, writer in zip(tasks, talking.values(), strict=True):
+        writer.transport.abort()
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Asked | None:

@@ -377,3 +377,6 @@ async def test_who_is_closed_twice_may_still_stop_sending(running: Running) -> N
     transport.close()
     assert connection.eof_received() is False
     writer.close()
+    async with asyncio.timeout(PATIENCE):
+        while running.edge.connections:
+            await asyncio.sleep(0.01)

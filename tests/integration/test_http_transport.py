@@ -274,6 +274,7 @@ async def whoami(request: web.Request) -> web.Response:
     return web.json_response({"user": certificate["subject"][0][0][1] if certificate else "nobody"})
 
 
+@pytest.mark.usefixtures("sockets_left")  # aiohttp's server waits for the client's end of TLS
 async def test_the_server_is_verified_and_the_client_certificate_shown(tmp_path: Path) -> None:
     authority = Authority()
     certificate, key = authority.issue("admin")
@@ -293,6 +294,7 @@ async def test_the_server_is_verified_and_the_client_certificate_shown(tmp_path:
             await http.close()
 
 
+@pytest.mark.usefixtures("sockets_left")  # aiohttp's server waits for the client's end of TLS
 async def test_a_server_of_another_authority_is_refused(tmp_path: Path) -> None:
     async with serving(whoami, Authority().server_context(tmp_path)) as url:
         for options in ({"ca": Authority().pem}, {}):
