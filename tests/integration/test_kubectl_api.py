@@ -15,6 +15,11 @@ from kubectl_tool import IMAGE, WEB, Kubectl, newest, oldest_and_newest
 pytestmark = pytest.mark.kubectl
 
 
+def natural(name: str) -> list[str | int]:
+    """As kubectl sorts: numbers by their value, and what follows a pod's last dash may begin with one."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
 @oldest_and_newest
 def test_every_way_to_look(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=WEB)
@@ -32,8 +37,9 @@ def test_every_way_to_look(kubectl: Kubectl) -> None:
     assert kubectl.path("{range .items[*]}{.metadata.name}={.spec.replicas};{end}", "deploy") == "web=2;"
     template = "{{range .items}}{{.metadata.name}}{{end}}"
     assert kubectl("get", "deploy", "-o", f"go-template={template}") == "web"
-    names = kubectl("get", "pods", "--sort-by=.metadata.name", "-o", "name").split()
-    assert names == sorted(names)
+    by_name = kubectl("get", "pods", "--sort-by=.metadata.name", "-o", "name").split()
+    assert by_name == sorted(by_name, key=natural)
+    names = sorted(by_name)
     assert len(names) == 2
     for selector in ("status.phase=Pending", "spec.nodeName=", "metadata.name!=x", "spec.restartPolicy=Always"):
         assert kubectl("get", "pods", f"--field-selector={selector}", "-o", "name").split() == names
