@@ -25,6 +25,8 @@ from wherry.kubelet.objects import Objects
 
 ERROR_SHOWN_SECONDS = 2.0
 """How long ErrImagePull stands before it becomes ImagePullBackOff (kubelet: until its next look at the pod)."""
+LOOK_SECONDS = 10.0
+"""How often it is asked during a back-off whether the image is there meanwhile, built or loaded (kubelet's workers: 10 to 15)."""
 
 
 class Images:
@@ -93,7 +95,7 @@ class Images:
             self._events.normal(pod, "BackOff", f'Back-off pulling image "{reference}"', name)
             why = self._errors.get(key)
             text = f'Back-off pulling image "{reference}"' + (f": ErrImagePull: {why}" if why else "")
-            raise StartFailure("ImagePullBackOff", text, held[0])
+            raise StartFailure("ImagePullBackOff", text, min(held[0], self._clock.time() + LOOK_SECONDS))
         self._events.normal(pod, "Pulling", f'Pulling image "{reference}"', name)
         began = self._clock.monotonic()
         try:

@@ -357,6 +357,22 @@ def test_image_pull_failures_back_off_and_recover(play: Callable[[Scenario], Non
     play(scenario)
 
 
+def test_an_image_that_is_built_during_a_back_off_is_not_waited_for(play: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World) -> None:
+        world.images.missing["mine:1"] = RuntimeFailure("ErrImagePull", "no registry host")
+        async with world.running():
+            await world.create("web", {"name": "app", "image": "mine:1"})
+            text = 'Failed to pull image "mine:1": no registry host'
+            await world.until(lambda: world.events.messages("Failed").count(text) == 5, 200)
+            await world.until(lambda: world.container()["state"]["waiting"]["reason"] == "ErrImagePull")
+            await world.until(lambda: world.container()["state"]["waiting"]["reason"] == "ImagePullBackOff")
+            del world.images.missing["mine:1"]
+            assert await world.until(world.is_ready) < 15
+            assert len(world.images.pulls) == 5  # the next one came after 160 seconds
+
+    play(scenario)
+
+
 def test_a_start_that_fails_is_shown_and_tried_again(play: Callable[[Scenario], None]) -> None:
     async def scenario(world: World) -> None:
         failure = RuntimeFailure("RunContainerError", 'exec: "nope": executable file not found in $PATH')
