@@ -78,7 +78,11 @@ class NodeNetwork:
             return await self._machine.connect(host, port)
         try:
             sock = await self._socket()
-            real = await self._real(host, port)
+            try:
+                real = await self._real(host, port)
+            except BaseException:
+                sock.close()
+                raise
         except (OSError, LauncherError) as error:
             raise OutwardError(f"dial tcp {host}:{port}: the node does not run: {error}") from error
         if real is None:

@@ -67,6 +67,10 @@ class LauncherClient:
         try:
             self._send(packet, fds)
             return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:  # it came in the same moment
+                protocol.close_fds(future.result().fds)
+            raise
         finally:
             self._pending.pop(number, None)
 
