@@ -150,13 +150,17 @@ class Events:
 
 
 async def _until_one_ends(work: list[Any]) -> None:
-    """Run all; when the first ends (or fails) cancel the rest and pass its failure on."""
+    """Run all; when the first ends (or fails) cancel the rest and pass its failure on.
+
+    A cancellation can get lost (asyncio.wait_for before Python 3.12, when a message comes in the same moment), and who goes on
+    then would be waited for without end, while nobody sends events.
+    """
     tasks = [asyncio.ensure_future(item) for item in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
+        while left := [task for task in tasks if task.cancel()]:
+            await asyncio.wait(left, timeout=RECONNECT_SECONDS)
         await asyncio.gather(*tasks, return_exceptions=True)

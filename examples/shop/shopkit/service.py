@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -42,12 +42,9 @@ def create(
         yield
         for task in running:
             task.cancel()
-        for task in running:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*running, return_exceptions=True)
         if database:
             database.close()
-        log.info("stopped")
 
     app = FastAPI(title=title, version=VERSION, lifespan=lifespan)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import sqlite3
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from shopkit.database import Database, rows
 from shopkit.events import SCHEMA, Events, emit
 from shopkit.service import create, serve
-from shopkit.settings import setting
+from shopkit.settings import SERVICE, setting
 
 STEPS = ("label created", "handed to the carrier", "on the river", "out for delivery", "delivered")
 TABLES = """
@@ -53,13 +54,14 @@ def advance(db: sqlite3.Connection, code: str) -> dict[str, Any] | None:
 
 async def carrier() -> None:
     """Every few seconds each parcel under way moves one step."""
-    query = "SELECT code FROM shipment WHERE step < ? LIMIT 500"
+    query = f"SELECT code FROM shipment WHERE step < {len(STEPS) - 1} LIMIT 500"
     while True:
         await asyncio.sleep(CARRIER_SECONDS)
-        codes = await database.read(lambda db: [row["code"] for row in db.execute(query, (len(STEPS) - 1,))])
-        if codes:
-            await database.write(lambda db, codes=codes: [advance(db, code) for code in codes])
-            events.wake()
+        try:
+            if await database.write(lambda db: [advance(db, row["code"]) for row in db.execute(query).fetchall()]):
+                events.wake()
+        except sqlite3.Error as error:  # the disk may be full
+            logging.getLogger(SERVICE).warning("parcels wait", extra={"data": {"why": str(error)}})
 
 
 database = Database(setting("DB_PATH", "/data/tracking.db"), SCHEMA + TABLES)

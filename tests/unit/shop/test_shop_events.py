@@ -123,6 +123,22 @@ async def test_a_database_that_takes_nothing_is_waited_for(service: Service) -> 
     assert len(service.broker.published) == 1
 
 
+async def test_a_consumer_that_misses_its_end_is_ended_again(service: Service) -> None:
+    """As asyncio.wait_for before Python 3.12 makes it when a message comes in the same moment; nobody sent events then."""
+
+    async def deaf() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def relay() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with asyncio.timeout(30):
+        with pytest.raises(sqlite3.OperationalError):
+            await service.events._until_one_ends([deaf(), relay()])
+
+
 async def test_a_lost_acknowledgement_sends_again_and_counts_once(service: Service) -> None:
     service.broker.lost_acknowledgements = 2
     await service.emit("order-1")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 from typing import Any
 
 import httpx
+import pytest
 from shop_in_process import Load, asgi
 
 ADMIN = {"X-Admin-Key": "admin"}
@@ -132,6 +134,25 @@ async def test_a_parcel_is_made_once_and_moves_by_signed_scans(load: Load) -> No
         lambda db: [row["subject"] for row in db.execute("SELECT subject FROM outbox")]
     )
     assert events.count("shop.shipment.created") == 1
+
+
+async def test_parcels_wait_while_their_database_takes_nothing(
+    load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking = load("tracking.app")
+    monkeypatch.setattr(tracking, "CARRIER_SECONDS", 0)
+    full = "CREATE TRIGGER full BEFORE UPDATE ON shipment BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    await tracking.database.write(lambda db: tracking.ship(db, {"order_id": "order"}))
+    await tracking.database.write(lambda db: db.execute(full))
+    carrier = asyncio.create_task(tracking.carrier())
+    while [each.message for each in caplog.records].count("parcels wait") < 2 and not carrier.done():
+        await asyncio.sleep(0)
+    assert not carrier.done(), "a process that ends again and again is left alone for minutes"
+    await tracking.database.write(lambda db: db.execute("DROP TRIGGER full"))
+    last = len(tracking.STEPS) - 1
+    while await tracking.database.read(lambda db: db.execute("SELECT step FROM shipment").fetchone()[0]) < last:
+        assert not carrier.done()
+    carrier.cancel()
 
 
 async def test_services_describe_themselves(load: Load) -> None:
