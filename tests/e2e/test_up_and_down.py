@@ -94,8 +94,7 @@ def test_a_deep_state_directory_and_another_system_beside_it(tier: Tier, system:
         kubectl.ready("one")
         assert kubectl("exec", "one", "--", "cat", "/etc/hostname") == "one\n"
         assert newest(system).run("get", "pod", "one").returncode == 1
-        for each in (deep, system):
-            until(lambda each=each: each.status()["state"] == "running", "both run")  # type: ignore[misc]
+        until(lambda: {each.status()["state"] for each in (deep, system)} == {"running"}, "both run")
     finally:
         deep.close()
 

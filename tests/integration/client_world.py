@@ -86,3 +86,11 @@ def eventually(holds: Callable[[], Any]) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come to that"
         time.sleep(0.02)
+
+
+def furnished(plane: ControlPlane, namespace: str) -> None:
+    """Return once a new namespace has what every one gets: its account, without which pods are refused, and the API's CA."""
+    given = [
+        f"/api/v1/namespaces/{namespace}/{each}" for each in ("serviceaccounts/default", "configmaps/kube-root-ca.crt")
+    ]
+    eventually(lambda: all(plane.ask("GET", path).status == 200 for path in given))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from client_world import eventually
+from client_world import furnished
 from control_plane_process import ControlPlane
 from kubectl_tool import PROGRAMS, Kubectl
 
@@ -27,7 +27,6 @@ def kubectl(
     letters = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:40].strip("-")
     kubectl = Kubectl(PROGRAMS[release], plane.kubeconfig, home, f"{letters}-{release.replace('.', '')}")
     kubectl("create", "namespace", kubectl.namespace)
-    for path in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):  # what every new namespace gets
-        eventually(lambda path=path: plane.ask("GET", f"/api/v1/namespaces/{kubectl.namespace}/{path}").status == 200)  # type: ignore[misc]
+    furnished(plane, kubectl.namespace)
     yield kubectl
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_world import eventually, namespace_of, widget_definition
+from client_world import eventually, furnished, namespace_of, widget_definition
 from control_plane_process import ControlPlane
 from helm_process import Helm, HelmFailed
 
@@ -177,8 +177,7 @@ def test_another_owner_of_a_field_is_a_conflict(plane: ControlPlane, namespace: 
 
 
 def test_a_dry_run_writes_nothing(plane: ControlPlane, namespace: str, chart: str, helm: Helm) -> None:
-    for path in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):  # what every new namespace gets
-        eventually(lambda path=path: plane.ask("GET", f"/api/v1/namespaces/{namespace}/{path}").status == 200)  # type: ignore[misc]
+    furnished(plane, namespace)
     before = plane.revision()
     release = helm("install", chart, "web", {}, dry_run="server")
     assert "kind: Deployment" in release["manifest"]
